@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fixed part of a checkpoint.
+
+use core::ops::BitOr;
+
+use super::super::{
+    bytes::{
+        Reader,
+        Writer, //
+    },
+    ByteOrder,
+    Error, //
+};
+
+const MAGIC: &[u8; 8] = b"IMA-CKPT";
+const VERSION: u16 = 1;
+
+/// What is special about a checkpoint. Unknown bits mean nothing and are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// Made by the kernel on its own.
+    pub const AUTOMATIC: Self = Self(1);
+    /// The last one before a kexec.
+    pub const BEFORE_KEXEC: Self = Self(2);
+    /// There is no TPM: all values are the replay's.
+    pub const NO_TPM: Self = Self(4);
+    /// PCRs held something that no record explains when this kernel started.
+    pub const LOG_LOST: Self = Self(8);
+    /// Some PCRs' items were left out.
+    pub const INCOMPLETE: Self = Self(16);
+    /// Some PCR differed from its replay.
+    pub const DIFFERS: Self = Self(32);
+
+    /// From the number in the buffer.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The number in the buffer.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Are all of these set?
+    pub const fn contains(self, flags: Self) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The fixed part of a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// What is special about it.
+    pub flags: Flags,
+    /// Random identifier of the list, kept across kexec.
+    pub log_id: [u8; 16],
+    /// Number of the checkpoint, from 1.
+    pub sequence: u64,
+    /// Kexecs since cold boot.
+    pub generation: u32,
+    /// IMA's default PCR, which the record itself is extended into.
+    pub default_pcr: u32,
+    /// Index of the record since cold boot, from 0.
+    pub record: u64,
+    /// Offset of the record since cold boot, in bytes of the sha1 view.
+    pub offset: u64,
+    /// Violations since cold boot.
+    pub violations: u64,
+    /// Wall clock, in nanoseconds since 1970-01-01 UTC.
+    pub wall_ns: u64,
+    /// Time since the boot of this kernel, in nanoseconds.
+    pub boot_ns: u64,
+    /// Records of the segment that it seals.
+    pub segment_records: u64,
+    /// Bytes of that segment in the sha1 view.
+    pub segment_bytes: u64,
+    /// SHA-256 of these bytes.
+    pub segment_digest: [u8; 32],
+    /// SHA-256 of the previous checkpoint's buffer, zeros in the first.
+    pub previous: [u8; 32],
+}
+
+impl Header {
+    /// Bytes of the fixed part.
+    pub const SIZE: usize = 168;
+
+    /// Where the flags are.
+    pub(super) const FLAGS_OFFSET: usize = 12;
+
+    /// Parses it, and returns it with the bytes behind it.
+    pub(super) fn parse(buffer: &[u8]) -> Result<(Self, &[u8]), Error> {
+        let mut reader = Reader::new(buffer, ByteOrder::Little);
+        if reader.array()? != *MAGIC {
+            return Err(Error::BadMagic);
+        }
+        let version = reader.u16()?;
+        if version != VERSION {
+            return Err(Error::BadVersion(version));
+        }
+        let size = usize::from(reader.u16()?);
+        let items = buffer.get(size..).ok_or(Error::BadFixedLength)?;
+        if size < Self::SIZE {
+            return Err(Error::BadFixedLength);
+        }
+        let header = Self {
+            flags: Flags(reader.u32()?),
+            log_id: reader.array()?,
+            sequence: reader.u64()?,
+            generation: reader.u32()?,
+            default_pcr: reader.u32()?,
+            record: reader.u64()?,
+            offset: reader.u64()?,
+            violations: reader.u64()?,
+            wall_ns: reader.u64()?,
+            boot_ns: reader.u64()?,
+            segment_records: reader.u64()?,
+            segment_bytes: reader.u64()?,
+            segment_digest: reader.array()?,
+            previous: reader.array()?,
+        };
+        if header.sequence == 0 {
+            return Err(Error::BadSequence);
+        }
+        Ok((header, items))
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        if self.sequence == 0 {
+            return Err(Error::BadSequence);
+        }
+        writer.bytes(MAGIC)?;
+        writer.u16(VERSION)?;
+        writer.u16(Self::SIZE as u16)?;
+        writer.u32(self.flags.0)?;
+        writer.bytes(&self.log_id)?;
+        writer.u64(self.sequence)?;
+        writer.u32(self.generation)?;
+        writer.u32(self.default_pcr)?;
+        writer.u64(self.record)?;
+        writer.u64(self.offset)?;
+        writer.u64(self.violations)?;
+        writer.u64(self.wall_ns)?;
+        writer.u64(self.boot_ns)?;
+        writer.u64(self.segment_records)?;
+        writer.u64(self.segment_bytes)?;
+        writer.bytes(&self.segment_digest)?;
+        writer.bytes(&self.previous)
+    }
+}

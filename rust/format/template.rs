@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IMA templates: which fields a record holds.
+//!
+//! A record names its template by the name of a built-in one, or by a format: the identifiers of its
+//! fields with `|` between them. Both are as in `ima_template.c`.
+
+use super::Error;
+
+/// Most fields of a template.
+pub const MAX_FIELDS: usize = 15;
+
+/// Longest identifier of a field, in bytes.
+pub const MAX_FIELD_ID: usize = 16;
+
+/// Longest template name: the longest format that IMA accepts.
+pub const MAX_NAME: usize = MAX_FIELDS * (MAX_FIELD_ID + 1) - 1;
+
+/// The name of the oldest template, whose records are laid out differently.
+pub const LEGACY_NAME: &[u8] = b"ima";
+
+/// Bytes of the file digest in a record of the legacy template.
+pub const LEGACY_DIGEST_SIZE: usize = 20;
+
+/// Longest event name of the legacy template, in bytes without NUL.
+pub const LEGACY_MAX_EVENT_NAME: usize = 255;
+
+/// A field of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// `d`: SHA-1 or MD5 digest of the file.
+    Digest,
+    /// `n`: event name of at most 255 bytes and its NUL.
+    Name,
+    /// `d-ng`: algorithm, `:`, NUL, digest of the file.
+    DigestNg,
+    /// `d-ngv2`: type, `:`, algorithm, `:`, NUL, digest of the file.
+    DigestNgV2,
+    /// `n-ng`: event name and its NUL.
+    NameNg,
+    /// `sig`: signature of the file.
+    Signature,
+    /// `buf`: the buffer that was measured.
+    Buffer,
+    /// `d-modsig`: as `d-ng`, of the file without its appended signature.
+    DigestModsig,
+    /// `modsig`: appended signature.
+    Modsig,
+    /// `evmsig`: portable EVM signature.
+    EvmSignature,
+    /// `iuid`: owner of the file.
+    Uid,
+    /// `igid`: group of the file.
+    Gid,
+    /// `imode`: mode of the file.
+    Mode,
+    /// `xattrnames`: names of the extended attributes that EVM protects, `|` between them.
+    XattrNames,
+    /// `xattrlengths`: their lengths, 32 bits each.
+    XattrLengths,
+    /// `xattrvalues`: their values.
+    XattrValues,
+}
+
+impl Field {
+    fn from_id(id: &[u8]) -> Option<Self> {
+        Some(match id {
+            b"d" => Self::Digest,
+            b"n" => Self::Name,
+            b"d-ng" => Self::DigestNg,
+            b"d-ngv2" => Self::DigestNgV2,
+            b"n-ng" => Self::NameNg,
+            b"sig" => Self::Signature,
+            b"buf" => Self::Buffer,
+            b"d-modsig" => Self::DigestModsig,
+            b"modsig" => Self::Modsig,
+            b"evmsig" => Self::EvmSignature,
+            b"iuid" => Self::Uid,
+            b"igid" => Self::Gid,
+            b"imode" => Self::Mode,
+            b"xattrnames" => Self::XattrNames,
+            b"xattrlengths" => Self::XattrLengths,
+            b"xattrvalues" => Self::XattrValues,
+            _ => return None,
+        })
+    }
+}
+
+/// The fields of a template, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Template {
+    // INVARIANT: the first `count` are the fields, `count` is at most `MAX_FIELDS`.
+    fields: [Field; MAX_FIELDS],
+    count: usize,
+    legacy: bool,
+}
+
+impl Template {
+    /// Finds a template by its name in a record.
+    ///
+    /// A name that is not built in is taken as a format, as IMA does with `ima_template_fmt=` and
+    /// with the records of an earlier kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTemplate`].
+    pub fn lookup(name: &[u8]) -> Result<Self, Error> {
+        use Field::*;
+
+        let fields: &[Field] = match name {
+            LEGACY_NAME => &[Digest, Name],
+            b"ima-ng" => &[DigestNg, NameNg],
+            b"ima-sig" => &[DigestNg, NameNg, Signature],
+            b"ima-ngv2" => &[DigestNgV2, NameNg],
+            b"ima-sigv2" => &[DigestNgV2, NameNg, Signature],
+            b"ima-buf" => &[DigestNg, NameNg, Buffer],
+            b"ima-modsig" => &[DigestNg, NameNg, Signature, DigestModsig, Modsig],
+            b"evm-sig" => &[
+                DigestNg,
+                NameNg,
+                EvmSignature,
+                XattrNames,
+                XattrLengths,
+                XattrValues,
+                Uid,
+                Gid,
+                Mode,
+            ],
+            format => {
+                let ids = format.split(|byte| *byte == b'|');
+                return Self::collect(ids.map(Field::from_id), false);
+            }
+        };
+        Self::collect(fields.iter().copied().map(Some), name == LEGACY_NAME)
+    }
+
+    fn collect(fields: impl Iterator<Item = Option<Field>>, legacy: bool) -> Result<Self, Error> {
+        let mut template = Self {
+            fields: [Field::Digest; MAX_FIELDS],
+            count: 0,
+            legacy,
+        };
+        for field in fields {
+            let slot = template.fields.get_mut(template.count);
+            *slot.ok_or(Error::UnknownTemplate)? = field.ok_or(Error::UnknownTemplate)?;
+            template.count += 1;
+        }
+        Ok(template)
+    }
+
+    /// The fields in order.
+    pub fn fields(&self) -> &[Field] {
+        self.fields.get(..self.count).unwrap_or_default()
+    }
+
+    /// Is it the template named `ima`?
+    pub fn is_legacy(&self) -> bool {
+        self.legacy
+    }
+}
