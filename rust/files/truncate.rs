@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `truncate`: free every segment before the checkpoint that is written.
+
+use super::{
+    securityfs::{
+        Opening,
+        SecurityFile, //
+    },
+    text, //
+};
+use crate::log::Log;
+use kernel::prelude::*;
+
+/// Truncates the list.
+pub(super) struct Truncate(&'static Log);
+
+#[vtable]
+impl SecurityFile for Truncate {
+    fn open(opening: &Opening<'_>) -> Result<Self> {
+        opening.require_admin()?;
+        Log::get().map(Self).ok_or(ENODEV)
+    }
+
+    fn write(&mut self, command: &[u8]) -> Result {
+        let mut words = text::words(command);
+        let seq = words.next().and_then(text::decimal).ok_or(EINVAL)?;
+        let digest = words.next().and_then(text::digest).ok_or(EINVAL)?;
+        if words.next().is_some() {
+            return Err(EINVAL);
+        }
+        self.0.truncate(seq, &digest)
+    }
+}
