@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     format::checkpoint::Label,
-    log::Log, //
+    log::{
+        Log,
+        Sealed, //
+    },
 };
 use core::fmt::Write;
 use kernel::{
@@ -25,8 +28,8 @@ use kernel::{
 /// Creates checkpoints.
 pub(super) struct Create {
     log: &'static Log,
-    /// Names the checkpoint that the last write made.
-    answer: Option<Text>,
+    /// What the last write made.
+    sealed: Option<Sealed>,
 }
 
 #[vtable]
@@ -35,23 +38,22 @@ impl SecurityFile for Create {
         opening.require_admin()?;
         Ok(Self {
             log: Log::get().ok_or(ENODEV)?,
-            answer: None,
+            sealed: None,
         })
     }
 
     fn write(&mut self, command: &[u8]) -> Result {
-        self.answer = None;
+        self.sealed = None;
         let label = command.strip_suffix(b"\n").unwrap_or(command);
         let label = Label::new(label).map_err(|_| EINVAL)?;
-        let sealed = self.log.checkpoint(&label)?;
-        let answer = Text::render(|text| {
-            writeln!(text, "seq={} digest={}", sealed.seq, Hex(&sealed.digest))
-        })?;
-        self.answer = Some(answer);
+        self.sealed = Some(self.log.checkpoint(&label)?);
         Ok(())
     }
 
     fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {
-        self.answer.as_ref().ok_or(EINVAL)?.read(position, out)
+        // Not rendered by the write: ENOMEM there means that nothing was appended.
+        let sealed = self.sealed.as_ref().ok_or(EINVAL)?;
+        Text::render(|text| writeln!(text, "seq={} digest={}", sealed.seq, Hex(&sealed.digest)))?
+            .read(position, out)
     }
 }
