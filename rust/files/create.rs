@@ -46,7 +46,7 @@ impl SecurityFile for Create {
         self.sealed = None;
         let label = command.strip_suffix(b"\n").unwrap_or(command);
         let label = Label::new(label).map_err(|_| EINVAL)?;
-        self.sealed = Some(self.log.checkpoint(&label)?);
+        self.sealed = Some(self.log.checkpoint(label)?);
         Ok(())
     }
 
