@@ -5,18 +5,21 @@
 //! IMA relies on a NUL behind the data of a field, and on the `:` in a digest. Here a field ends with
 //! its data, and a digest without `:` is shown in hex as a whole.
 
+pub use super::text::{
+    put_hex,
+    Sink, //
+};
+
 use super::{
     bytes::until_nul,
     record::Record,
     template::Field,
+    text::{
+        decimal_len,
+        put_decimal, //
+    },
     ByteOrder, //
 };
-
-/// Takes text piece by piece.
-pub trait Sink {
-    /// Takes the next piece.
-    fn put(&mut self, bytes: &[u8]);
-}
 
 /// Writes a record as a line, newline included, with `digest` as its template digest.
 pub fn write_ascii(record: &Record<'_>, digest: &[u8], sink: &mut impl Sink) {
@@ -51,31 +54,6 @@ pub fn ascii_len(record: &Record<'_>, digest_size: usize) -> u64 {
         + len64(record.template_name())
         + fields.sum::<u64>()
 }
-
-/// Writes bytes as lower-case hexadecimal digits.
-pub fn put_hex(bytes: &[u8], sink: &mut impl Sink) {
-    const PIECE: usize = 32;
-
-    let mut out = [[0; 2]; PIECE];
-    for piece in bytes.chunks(PIECE) {
-        for (digits, byte) in out.iter_mut().zip(piece) {
-            *digits = HEX[usize::from(*byte)];
-        }
-        sink.put(out.get(..piece.len()).unwrap_or_default().as_flattened());
-    }
-}
-
-/// The two hexadecimal digits of each byte.
-static HEX: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut table = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    table
-};
 
 /// What is shown of a field: text, then digits.
 #[derive(Default)]
@@ -160,24 +138,149 @@ fn pcr_len(pcr: u32) -> u64 {
     blank_or_sign + decimal_len(pcr.unsigned_abs().into())
 }
 
-fn put_decimal(mut number: u64, sink: &mut impl Sink) {
-    let mut digits = [0; u64::MAX.ilog10() as usize + 1];
-    let mut start = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        start = at;
-        if number == 0 {
-            break;
-        }
-    }
-    sink.put(digits.get(start..).unwrap_or_default());
-}
-
-fn decimal_len(number: u64) -> u64 {
-    number.checked_ilog10().map_or(1, |log| u64::from(log) + 1)
-}
-
 fn len64(bytes: &[u8]) -> u64 {
     bytes.len() as u64
+}
+
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(ima_checkpoint_ascii))]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::{
+        super::{
+            testing::{
+                encode,
+                Text,
+                MAX,
+                SAMPLES, //
+            },
+            Error, //
+        },
+        *, //
+    };
+
+    const ORDER: ByteOrder = ByteOrder::Little;
+
+    /// Is a record shown as this, behind PCR and digest?
+    fn shows(template: &[u8], fields: &[&[u8]], expected: &[u8]) -> Result<bool, Error> {
+        let mut out = [0; MAX];
+        let bytes = encode(&mut out, template, fields)?;
+        let (record, _) = Record::parse(bytes, 20, ORDER)?;
+        let mut text = Text::new();
+        write_ascii(&record, b"\x01\xfe", &mut text);
+        let line = text.as_bytes();
+        let shown = line
+            .strip_prefix(b"10 01fe ")
+            .and_then(|line| line.strip_suffix(b"\n"));
+        Ok(shown == Some(expected) && ascii_len(&record, 2) == len64(line))
+    }
+
+    #[test]
+    fn built_in() -> Result<(), Error> {
+        let expected: [&[u8]; 12] = [
+            b"ima 4444444444444444444444444444444444444444 /bin/sh",
+            b"ima-ng sha256:0aff /bin/sh",
+            b"ima-sig sha256:0aff /with space\n\xff\xfe 030204",
+            b"ima-sig sha1:0a boot_aggregate ",
+            b"ima-ngv2 verity:sha256:0aff /bin/sh",
+            b"ima-sigv2 ima:sha512:0aff /bin/sh 0302",
+            b"ima-buf sha256:0aff .ima 3082",
+            b"ima-modsig sha256:0aff /m.ko 03 sha1:0b 3000",
+            b"evm-sig sha256:0aff /bin/sh 05 security.ima|security.selinux 0400000005000000 \
+                0102030405 0 1000 33261",
+            b"d|n 44 /bin/sh",
+            b"n-ng|d|imode /bin/sh 4444 7",
+            b"n-ng ",
+        ];
+        assert_eq!(expected.len(), SAMPLES.len());
+        for ((template, fields), expected) in SAMPLES.iter().zip(expected) {
+            assert!(shows(template, fields, expected)?);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn unusual_digests() -> Result<(), Error> {
+        let cases: [(&[u8], &[u8]); 9] = [
+            (b"", b""),
+            (b":", b""),
+            (b":\0\x0a", b"0a"),
+            (b"no colon", b"6e6f20636f6c6f6e"),
+            (b"\0sha1:\0\x0a", b"00736861313a000a"),
+            (b"sha1:", b"sha1:"),
+            (b"sha1:\0", b"sha1:"),
+            (b"sha1:xy\0\x0a", b"sha1:xy79000a"),
+            (b"a:b:c\0:\x0a", b"a:b:c003a0a"),
+        ];
+        for (data, shown) in cases {
+            let mut line = Text::new();
+            line.put(b"d-ng ");
+            line.put(shown);
+            assert!(shows(b"d-ng", &[data], line.as_bytes())?);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn strings_stop_at_nul() -> Result<(), Error> {
+        assert!(shows(b"n-ng", &[b"a\0b"], b"n-ng a")?);
+        assert!(shows(b"n-ng", &[b"ab"], b"n-ng ab")?);
+        assert!(shows(b"n-ng", &[b"\0"], b"n-ng ")?);
+        Ok(())
+    }
+
+    #[test]
+    fn numbers() -> Result<(), Error> {
+        assert!(shows(b"iuid", &[b"\x80"], b"iuid 128")?);
+        assert!(shows(b"iuid", &[b"\x01\x02"], b"iuid 513")?);
+        assert!(shows(b"iuid", &[&[0xff; 4]], b"iuid 4294967295")?);
+        assert!(shows(b"iuid", &[&[0xff; 8]], b"iuid 18446744073709551615")?);
+        assert!(shows(b"iuid", &[&[0; 8]], b"iuid 0")?);
+        assert!(shows(b"iuid|igid", &[&[1; 3], &[1; 5]], b"iuid|igid  ")?);
+        Ok(())
+    }
+
+    #[test]
+    fn pcrs() {
+        let cases: [(u32, &[u8]); 7] = [
+            (0, b" 0"),
+            (9, b" 9"),
+            (10, b"10"),
+            (100, b"100"),
+            (u32::MAX, b"-1"),
+            (0x7fff_ffff, b"2147483647"),
+            (0x8000_0000, b"-2147483648"),
+        ];
+        for (pcr, shown) in cases {
+            let mut text = Text::new();
+            put_pcr(pcr, &mut text);
+            assert_eq!(text.as_bytes(), shown);
+            assert_eq!(pcr_len(pcr), len64(shown));
+        }
+    }
+
+    #[test]
+    fn length_of_any_bytes() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        for (name, fields) in SAMPLES {
+            let len = encode(&mut out, name, fields)?.len();
+            for at in 0..len {
+                for mask in [0x01, 0x80, 0xff] {
+                    let mut bytes = out;
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte ^= mask;
+                    }
+                    let bytes = bytes.get(..len).unwrap_or_default();
+                    for order in [ByteOrder::Little, ByteOrder::Big] {
+                        let Ok((record, _)) = Record::parse(bytes, 20, order) else {
+                            continue;
+                        };
+                        let mut text = Text::new();
+                        write_ascii(&record, record.digest(), &mut text);
+                        assert_eq!(ascii_len(&record, 20), len64(text.as_bytes()));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -15,11 +15,13 @@
 pub mod ascii;
 mod bytes;
 pub mod checkpoint;
-pub mod encode;
 mod error;
 pub mod kexec;
 pub mod record;
 pub mod template;
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+mod testing;
+mod text;
 pub mod truncate;
 
 pub use self::{

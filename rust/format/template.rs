@@ -158,3 +158,69 @@ impl Template {
         self.legacy
     }
 }
+
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(ima_checkpoint_template)
+)]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in() {
+        let formats: [(&[u8], &[u8]); 8] = [
+            (b"ima", b"d|n"),
+            (b"ima-ng", b"d-ng|n-ng"),
+            (b"ima-sig", b"d-ng|n-ng|sig"),
+            (b"ima-ngv2", b"d-ngv2|n-ng"),
+            (b"ima-sigv2", b"d-ngv2|n-ng|sig"),
+            (b"ima-buf", b"d-ng|n-ng|buf"),
+            (b"ima-modsig", b"d-ng|n-ng|sig|d-modsig|modsig"),
+            (
+                b"evm-sig",
+                b"d-ng|n-ng|evmsig|xattrnames|xattrlengths|xattrvalues|iuid|igid|imode",
+            ),
+        ];
+        for (name, format) in formats {
+            let named = Template::lookup(name);
+            let custom = Template::lookup(format);
+            assert!(named.is_ok() && custom.is_ok());
+            assert!(named.map(|t| t.fields) == custom.map(|t| t.fields));
+            assert_eq!(named.is_ok_and(|t| t.is_legacy()), name == b"ima");
+            assert!(custom.is_ok_and(|t| !t.is_legacy()));
+        }
+    }
+
+    #[test]
+    fn custom() {
+        let template = Template::lookup(b"n-ng|d|n-ng|imode");
+        let expected = [Field::NameNg, Field::Digest, Field::NameNg, Field::Mode];
+        assert!(template.is_ok_and(|t| t.fields() == expected));
+
+        let longest = b"xattrlengths|xattrlengths|xattrlengths|xattrlengths|xattrlengths|\
+            xattrlengths|xattrlengths|xattrlengths|xattrlengths|xattrlengths|xattrlengths|\
+            xattrlengths|xattrlengths|xattrlengths|xattrlengths";
+        assert!(longest.len() <= MAX_NAME);
+        assert!(Template::lookup(longest).is_ok_and(|t| t.fields().len() == MAX_FIELDS));
+    }
+
+    #[test]
+    fn unknown() {
+        let names: [&[u8]; 10] = [
+            b"",
+            b"|",
+            b"ima-foo",
+            b"ima-ng\0",
+            b"IMA",
+            b"d-ng|",
+            b"|n-ng",
+            b"d-ng||n-ng",
+            b"d-ng|n-ng|foo",
+            b"d|d|d|d|d|d|d|d|d|d|d|d|d|d|d|d",
+        ];
+        for name in names {
+            assert_eq!(Template::lookup(name), Err(Error::UnknownTemplate));
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 //! Writing a record.
 
-use super::{
+use super::super::{
     bytes::{
         until_nul,
         Writer, //
@@ -113,5 +113,105 @@ fn shown(legacy: bool, index: usize, field: &[u8]) -> (bool, &[u8]) {
         (true, 0) => (true, field),
         (true, _) => (false, until_nul(field)),
         (false, _) => (false, field),
+    }
+}
+
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(ima_checkpoint_encode)
+)]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::{
+        super::{
+            super::testing::{
+                MAX,
+                SAMPLES, //
+            },
+            Record, //
+        },
+        *, //
+    };
+
+    fn new<'a>(
+        template_name: &'a [u8],
+        fields: &'a [&'a [u8]],
+    ) -> NewRecord<'a, impl Iterator<Item = &'a [u8]> + Clone> {
+        NewRecord {
+            pcr: 10,
+            digest: &[0xdd; 32],
+            template_name,
+            fields: fields.iter().copied(),
+            order: ByteOrder::Little,
+        }
+    }
+
+    #[test]
+    fn round_trip() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        for (name, fields) in SAMPLES {
+            for order in [ByteOrder::Little, ByteOrder::Big] {
+                let mut new = new(name, fields);
+                new.order = order;
+                let len = new.encode(&mut out)?;
+                assert_eq!(new.encoded_len(), Ok(len));
+                let (record, used) = Record::parse(&out, 32, order)?;
+                assert_eq!(used, len);
+                assert_eq!(record.pcr(), 10);
+                assert_eq!(record.digest(), [0xdd; 32]);
+                assert_eq!(record.template_name(), *name);
+                if name != b"ima" {
+                    assert!(record.fields().eq(fields.iter().copied()));
+                }
+
+                let short = out.get_mut(..len - 1).unwrap_or_default();
+                assert_eq!(new.encode(short), Err(Error::NoSpace));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn bytes() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        let fields: [&[u8]; 2] = [b"md5:\0D", b"n\0"];
+        let mut record = new(b"ima-ng", &fields);
+        record.digest = b"TT";
+        let len = record.encode(&mut out)?;
+        let expected = b"\x0a\0\0\0TT\x06\0\0\0ima-ng\x10\0\0\0\x06\0\0\0md5:\0D\x02\0\0\0n\0";
+        assert_eq!(out.get(..len), Some(expected.as_slice()));
+
+        record.order = ByteOrder::Big;
+        let len = record.encode(&mut out)?;
+        let expected = b"\0\0\0\x0aTT\0\0\0\x06ima-ng\0\0\0\x10\0\0\0\x06md5:\0D\0\0\0\x02n\0";
+        assert_eq!(out.get(..len), Some(expected.as_slice()));
+        Ok(())
+    }
+
+    #[test]
+    fn legacy_name_loses_its_nul() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        let fields: [&[u8]; 2] = [&[b'D'; 20], b"/name\0"];
+        let mut record = new(b"ima", &fields);
+        record.digest = b"TT";
+        let len = record.encode(&mut out)?;
+        let expected = b"\x0a\0\0\0TT\x03\0\0\0imaDDDDDDDDDDDDDDDDDDDD\x05\0\0\0/name";
+        assert_eq!(out.get(..len), Some(expected.as_slice()));
+        Ok(())
+    }
+
+    #[test]
+    fn refused() {
+        let name = [b'n'; 256];
+        let refused = |name: &[u8], fields: &[&[u8]]| new(name, fields).encoded_len().err();
+        assert_eq!(refused(b"ima-foo", &[]), Some(Error::UnknownTemplate));
+        assert_eq!(refused(b"ima-ng", &[b"d"]), Some(Error::BadFields));
+        assert_eq!(
+            refused(b"ima-ng", &[b"d", b"n", b"x"]),
+            Some(Error::BadFields)
+        );
+        assert_eq!(refused(b"ima", &[&[0; 16], b"n"]), Some(Error::BadFields));
+        assert_eq!(refused(b"ima", &[&[0; 20], &name]), Some(Error::BadFields));
+        assert_eq!(refused(b"ima", &[&[0; 20], name.split_at(255).0]), None);
     }
 }

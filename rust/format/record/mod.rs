@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A record of the measurement list, as the binary file of a bank shows it.
+//!
+//! ```text
+//! u32 PCR | template digest | u32 length, template name | u32 length, template data
+//! ```
+//!
+//! The template data is the fields of the template, each behind its `u32` length. Records of the
+//! legacy template `ima` have no data length, and a first field of 20 bytes without length; their
+//! event name lacks its NUL. The digest has the size of the bank, the rest is the same in each.
+
+mod encode;
+mod fields;
+
+pub use self::{
+    encode::NewRecord,
+    fields::Fields, //
+};
+
+use self::fields::legacy_data_len;
+use super::{
+    bytes::Reader,
+    template::{
+        Field,
+        Template,
+        LEGACY_MAX_EVENT_NAME,
+        MAX_NAME, //
+    },
+    ByteOrder,
+    Error, //
+};
+
+/// A record.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    pcr: u32,
+    digest: &'a [u8],
+    template_name: &'a [u8],
+    data: &'a [u8],
+    // INVARIANT: `data` is exactly the fields of `template` in this byte order.
+    template: Template,
+    order: ByteOrder,
+}
+
+impl<'a> Record<'a> {
+    /// Parses the record at the front of `bytes`, which may hold more, and returns it with its
+    /// length in bytes. `digest_size` is that of the bank.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] if the record may be good but ends beyond `bytes`; otherwise it is
+    /// malformed: [`Error::TooLong`] (template name), [`Error::UnknownTemplate`] or
+    /// [`Error::BadFields`].
+    pub fn parse(
+        bytes: &'a [u8],
+        digest_size: usize,
+        order: ByteOrder,
+    ) -> Result<(Self, usize), Error> {
+        let mut reader = Reader::new(bytes, order);
+        let pcr = reader.u32()?;
+        let digest = reader.bytes(digest_size)?;
+        let name_len = reader.len32()?;
+        if name_len > MAX_NAME {
+            return Err(Error::TooLong);
+        }
+        let template_name = reader.bytes(name_len)?;
+        let template = Template::lookup(template_name)?;
+        let data_len = if template.is_legacy() {
+            legacy_data_len(reader.clone())?
+        } else {
+            reader.len32()?
+        };
+        let data = reader.bytes(data_len)?;
+        let record = Self {
+            pcr,
+            digest,
+            template_name,
+            data,
+            template,
+            order,
+        };
+
+        if !record.fields().exact() {
+            return Err(Error::BadFields);
+        }
+        Ok((record, bytes.len().saturating_sub(reader.rest().len())))
+    }
+
+    /// The PCR that it was extended into.
+    pub fn pcr(&self) -> u32 {
+        self.pcr
+    }
+
+    /// The template digest of the bank.
+    pub fn digest(&self) -> &'a [u8] {
+        self.digest
+    }
+
+    /// The name of the template, or its format if it has no name.
+    pub fn template_name(&self) -> &'a [u8] {
+        self.template_name
+    }
+
+    /// The template.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// The template data as it stands.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// The order of the bytes in its numbers.
+    pub fn order(&self) -> ByteOrder {
+        self.order
+    }
+
+    /// The data of the fields in the order of the template, each without its length.
+    pub fn fields(&self) -> Fields<'a> {
+        Fields::new(self.data, &self.template, self.order)
+    }
+
+    /// The data of the first field that is one of `wanted`.
+    fn find(&self, wanted: &[Field]) -> Option<&'a [u8]> {
+        let mut fields = self.template.fields().iter().zip(self.fields());
+        fields.find_map(|(field, data)| wanted.contains(field).then_some(data))
+    }
+
+    /// Is it a violation? Its digest is then zero, but the PCR was extended with ones.
+    pub fn is_violation(&self) -> bool {
+        self.digest.iter().all(|byte| *byte == 0)
+    }
+
+    /// The event name, mostly a path, without the NUL at its end.
+    pub fn event_name(&self) -> Option<&'a [u8]> {
+        let name = self.find(&[Field::NameNg, Field::Name])?;
+        Some(name.strip_suffix(b"\0").unwrap_or(name))
+    }
+
+    /// The buffer that was measured, if the template has one.
+    pub fn buffer(&self) -> Option<&'a [u8]> {
+        self.find(&[Field::Buffer])
+    }
+
+    /// The digest of what was measured, and its algorithm as IMA names it: `sha256`,
+    /// `verity:sha256`, or nothing in the legacy template.
+    pub fn file_digest(&self) -> Option<(&'a [u8], &'a [u8])> {
+        if let Some(digest) = self.find(&[Field::Digest]) {
+            return Some((&[], digest));
+        }
+        let data = self.find(&[Field::DigestNg, Field::DigestNgV2])?;
+        let end = data.iter().position(|byte| *byte == 0)?;
+        let (prefix, digest) = data.split_at_checked(end)?;
+        Some((prefix.strip_suffix(b":")?, digest.get(1..)?))
+    }
+
+    /// Passes on the bytes whose hash is the template digest, piece by piece.
+    pub fn digest_input(&self, mut put: impl FnMut(&[u8])) {
+        if !self.template.is_legacy() {
+            put(self.data);
+            return;
+        }
+        const PADDED: usize = LEGACY_MAX_EVENT_NAME + 1;
+        let mut name = [0; PADDED];
+        let mut fields = self.fields();
+        put(fields.next().unwrap_or_default());
+        for (to, from) in name.iter_mut().zip(fields.next().unwrap_or_default()) {
+            *to = *from;
+        }
+        put(&name);
+    }
+}
+
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(ima_checkpoint_record)
+)]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::{
+        super::testing::{
+            encode,
+            MAX,
+            SAMPLES, //
+        },
+        *, //
+    };
+
+    const ORDER: ByteOrder = ByteOrder::Little;
+
+    #[test]
+    fn accessors() -> Result<(), Error> {
+        let bytes = b"\x0a\0\0\0DDDDDDDDDDDDDDDDDDDD\x07\0\0\0ima-buf\x2a\0\0\0\
+            \x0b\0\0\0sha256:\0abc\x0c\0\0\0.ima/policy\0\x07\0\0\0measurenext record";
+        let (record, len) = Record::parse(bytes, 20, ORDER)?;
+        assert_eq!(bytes.get(len..), Some(b"next record".as_slice()));
+        assert_eq!(record.pcr(), 10);
+        assert_eq!(record.digest(), b"DDDDDDDDDDDDDDDDDDDD");
+        assert!(!record.is_violation());
+        assert_eq!(record.template_name(), b"ima-buf");
+        assert_eq!(record.data().len(), 0x2a);
+        assert_eq!(record.event_name(), Some(b".ima/policy".as_slice()));
+        assert_eq!(record.buffer(), Some(b"measure".as_slice()));
+        let digest: (&[u8], &[u8]) = (b"sha256", b"abc");
+        assert_eq!(record.file_digest(), Some(digest));
+        assert_eq!(record.fields().count(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn legacy() -> Result<(), Error> {
+        let bytes = b"\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\0ima\
+            DDDDDDDDDDDDDDDDDDDD\x04\0\0\0/ a\nnext record";
+        let (record, len) = Record::parse(bytes, 20, ORDER)?;
+        assert_eq!(bytes.get(len..), Some(b"next record".as_slice()));
+        assert!(record.is_violation());
+        assert_eq!(record.event_name(), Some(b"/ a\n".as_slice()));
+        assert_eq!(record.buffer(), None);
+        let digest: (&[u8], &[u8]) = (b"", b"DDDDDDDDDDDDDDDDDDDD");
+        assert_eq!(record.file_digest(), Some(digest));
+
+        let mut input = [0xff; 20 + 256];
+        let mut len = 0;
+        record.digest_input(|piece| {
+            for (to, from) in input.iter_mut().skip(len).zip(piece) {
+                *to = *from;
+            }
+            len += piece.len();
+        });
+        assert_eq!(len, input.len());
+        assert!(input.starts_with(b"DDDDDDDDDDDDDDDDDDDD/ a\n\0"));
+        assert!(input.iter().skip(24).all(|byte| *byte == 0));
+        Ok(())
+    }
+
+    #[test]
+    fn digest_covers_data() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        for (name, fields) in SAMPLES.iter().skip(1) {
+            let (record, _) = Record::parse(encode(&mut out, name, fields)?, 20, ORDER)?;
+            let mut pieces = 0;
+            record.digest_input(|piece| pieces += usize::from(piece == record.data()));
+            assert_eq!(pieces, 1);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn truncated_everywhere() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        for (name, fields) in SAMPLES {
+            let bytes = encode(&mut out, name, fields)?;
+            for len in 0..bytes.len() {
+                let result = Record::parse(bytes.get(..len).unwrap_or_default(), 20, ORDER);
+                assert_eq!(result.err(), Some(Error::Truncated));
+            }
+            assert_eq!(Record::parse(bytes, 20, ORDER)?.1, bytes.len());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn huge_lengths() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        let len = encode(&mut out, b"ima-ng", &[b"d", b"n"])?.len();
+        let with_length = |at: usize, bytes: [u8; 4]| {
+            let mut bad = out;
+            let slot = bad.get_mut(at..).and_then(|tail| tail.first_chunk_mut());
+            *slot.ok_or(Error::NoSpace)? = bytes;
+            let bytes = bad.get(..len).unwrap_or_default();
+            Record::parse(bytes, 20, ORDER).map(|_| ())
+        };
+        for huge in [[0xff; 4], [0xfe, 0xff, 0xff, 0xff], [0, 0, 0, 0x80]] {
+            assert_eq!(with_length(24, huge), Err(Error::TooLong));
+            assert_eq!(with_length(34, huge), Err(Error::Truncated));
+            assert_eq!(with_length(38, huge), Err(Error::BadFields));
+            assert_eq!(with_length(43, huge), Err(Error::BadFields));
+        }
+        assert_eq!(with_length(43, [0, 0, 0, 0]), Err(Error::BadFields));
+        assert_eq!(with_length(43, [1, 0, 0, 0]), Ok(()));
+        assert_eq!(
+            Record::parse(&out, usize::MAX, ORDER).err(),
+            Some(Error::Truncated)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn every_byte_changed() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        for (name, fields) in SAMPLES {
+            let len = encode(&mut out, name, fields)?.len();
+            for at in 0..len {
+                for order in [ByteOrder::Little, ByteOrder::Big] {
+                    let Some(byte) = out.get_mut(at) else {
+                        continue;
+                    };
+                    *byte ^= 0xff;
+                    let bytes = out.get(..len).unwrap_or_default();
+                    if let Ok((record, used)) = Record::parse(bytes, 20, order) {
+                        assert!(used <= len);
+                        assert_eq!(record.fields().count(), record.template().fields().len());
+                        record.digest_input(|_| ());
+                        record.file_digest();
+                    }
+                    let Some(byte) = out.get_mut(at) else {
+                        continue;
+                    };
+                    *byte ^= 0xff;
+                }
+            }
+        }
+        Ok(())
+    }
+}
