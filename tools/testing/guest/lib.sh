@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# Sourced by the guest scripts, from the share.
+
+IMA=/sys/kernel/security/ima
+CHECKPOINT=$IMA/checkpoint
+SHARE=/mnt/share
+PATH=$SHARE:$PATH
+
+# measure_owner: measure what is read of files that belong to uid 4242, nothing else,
+# so that a list holds only what the script decides.
+measure_owner()
+{
+	echo "measure func=FILE_CHECK mask=MAY_READ fowner=4242 $*" >"$IMA/policy"
+}
+
+# measure NAME...: one record for each file, made on the spot
+measure()
+{
+	for name; do
+		echo "contents of $name" >"/tmp/$name"
+		chown 4242 "/tmp/$name"
+		cat "/tmp/$name" >/dev/null
+	done
+}
+
+# measure_many PREFIX COUNT
+measure_many()
+{
+	n=0
+	while [ $n -lt "$2" ]; do
+		n=$((n + 1))
+		measure "$1$n"
+	done
+}
+
+# seal [LABEL]: make a checkpoint, print the answer
+seal()
+{
+	{
+		printf '%s\n' "${1:-}" >&9 && cat <&9
+	} 9<>"$CHECKPOINT/create"
+}
+
+# value KEY FILE [SEQ]: one value of status, or of a segment
+value()
+{
+	sed -n "${3:+/^seq=$3 /}s/.*\\b$1=\\([^ ]*\\).*/\\1/p" "$2" | tail -n 1
+}
+
+# export_segment SEQ FILE [binary|ascii [BANK]]
+export_segment()
+{
+	{
+		echo "$1 ${3:-binary} ${4:-sha1}" >&8 && cat <&8 >"$2"
+	} 8<>"$CHECKPOINT/export"
+}
+
+# cut_to SEQ: truncate to that checkpoint
+cut_to()
+{
+	echo "$1 $(value digest "$CHECKPOINT/segments" "$1")" >"$CHECKPOINT/truncate"
+}
+
+# snapshot DIR: leave lists, tables and PCRs in the share
+snapshot()
+{
+	mkdir -p "$SHARE/$1"
+	for file in "$IMA"/*_runtime_measurements_* "$IMA/runtime_measurements_count" \
+		"$IMA/violations" "$CHECKPOINT/segments" "$CHECKPOINT/status"; do
+		[ ! -e "$file" ] || cat "$file" >"$SHARE/$1/${file##*/}" || return
+	done
+	for file in /sys/class/tpm/tpm0/pcr-*/10 /sys/class/tpm/tpm0/pcr-*/11; do
+		[ -e "$file" ] || continue
+		bank=${file%/*}
+		cat "$file" >"$SHARE/$1/pcr-${bank##*/pcr-}-${file##*/}"
+	done
+}
