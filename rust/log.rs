@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The log: what happens to the list. Appending, checkpoints, truncation, kexec.
+
+pub(crate) mod env;
+mod events;
+pub(crate) mod kexec;
+mod restore;
+mod seal;
+mod shadow;
+mod status;
+mod truncate;
+
+pub(crate) use self::{
+    events::Events,
+    seal::Sealed,
+    status::Status, //
+};
+
+use self::{
+    env::{
+        Digest,
+        Env,
+        SHA1_SIZE, //
+    },
+    shadow::{
+        Pcr,
+        Pcrs, //
+    },
+};
+use crate::{
+    format::{
+        self,
+        ascii,
+        record::{
+            NewRecord as Encoder,
+            Record, //
+        }, //
+    },
+    seam::{
+        Extend,
+        Locked,
+        MAX_DIGEST, //
+    },
+    store::{
+        known::Known,
+        Segment,
+        Span,
+        Store,
+        Writer, //
+    },
+};
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::{
+        Arc,
+        SetOnce, //
+    },
+};
+
+static LOG: SetOnce<Arc<Log>> = SetOnce::new();
+
+/// A record on its way into the list.
+pub(crate) struct NewRecord<'a> {
+    pub(crate) pcr: u32,
+    /// All-zero digests in the list, 0xff in the PCR.
+    pub(crate) violation: bool,
+    /// Name of the template, or its format if it has no name.
+    pub(crate) template: &'a [u8],
+    pub(crate) fields: &'a [&'a [u8]],
+    /// One per bank.
+    pub(crate) digests: &'a [bindings::tpm_digest],
+}
+
+/// What violations extend.
+const VIOLATION: Digest = [0xff; MAX_DIGEST];
+
+/// The measurement list of this machine.
+#[pin_data]
+pub(crate) struct Log {
+    env: Env,
+    #[pin]
+    store: Store,
+    #[pin]
+    events: Events,
+    state: Locked<State>,
+}
+
+/// What the extend mutex protects.
+struct State {
+    writer: Writer,
+    known: Known,
+    pcrs: Pcrs,
+    identity: Identity,
+    /// The segment that the record on its way is to start.
+    next: Option<Arc<Segment>>,
+    /// Records of a previous kernel were restored.
+    restored: bool,
+    /// The default PCR was extended by more than the list explains.
+    lost: bool,
+    /// Segment that the kexec buffer starts with, once measuring is suspended for a kexec.
+    handover: Option<u64>,
+    last_error: Option<Error>,
+}
+
+/// What a checkpoint says of the log as a whole.
+#[derive(Clone)]
+struct Identity {
+    log_id: [u8; 16],
+    /// Kexecs since cold boot, as far as checkpoints tell.
+    generation: u32,
+    /// Number of the newest checkpoint, 0 before the first.
+    sequence: u64,
+    /// SHA-256 of its buffer.
+    digest: [u8; 32],
+}
+
+impl Identity {
+    fn new() -> Self {
+        let mut log_id = [0u8; 16];
+        // SAFETY: `log_id` is writable for its length.
+        unsafe { bindings::get_random_bytes(log_id.as_mut_ptr().cast(), log_id.len()) };
+        Self {
+            log_id,
+            generation: 0,
+            sequence: 0,
+            digest: [0; 32],
+        }
+    }
+}
+
+impl Log {
+    /// The log, once IMA has initialised the store.
+    pub(crate) fn get() -> Option<&'static Self> {
+        LOG.as_ref().map(|log| &**log)
+    }
+
+    /// Makes the log; changes nothing if there is one.
+    pub(crate) fn init(env: Env) -> Result {
+        if Self::get().is_none() {
+            LOG.populate(Self::new(env)?);
+        }
+        Ok(())
+    }
+
+    /// An empty log.
+    fn new(env: Env) -> Result<Arc<Self>> {
+        let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
+        let store = Store::new(first.clone())?;
+        let known = Known::new(env.hash_size());
+        Arc::pin_init(
+            pin_init!(Self {
+                env,
+                store <- store,
+                events <- Events::new(),
+                state: Locked::new(State {
+                    writer: Writer::new(first),
+                    known,
+                    pcrs: Pcrs::new(),
+                    identity: Identity::new(),
+                    next: None,
+                    restored: false,
+                    lost: false,
+                    handover: None,
+                    last_error: None,
+                }),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Seals and frees.
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The live segments, oldest first, the active one last.
+    pub(crate) fn segments(&self) -> Result<KVec<Arc<Segment>>> {
+        self.store.segments()
+    }
+
+    /// A live segment: ESTALE if it was freed, ENOENT if it does not exist yet.
+    pub(crate) fn segment(&self, seq: u64) -> Result<Arc<Segment>> {
+        self.store.segment(seq)
+    }
+
+    /// Tells whether this kernel measured `digest` into `pcr`.
+    pub(crate) fn is_known(&self, held: &mut Extend, pcr: u32, digest: &[u8]) -> bool {
+        self.state.get(held).known.contains(pcr, digest)
+    }
+
+    /// Appends a record, which the caller extends next. On an error nothing was appended.
+    pub(crate) fn append(&self, held: &mut Extend, record: &NewRecord<'_>) -> Result {
+        self.first_use(held, record.pcr)?;
+        let digest = |bank: usize| {
+            record
+                .digests
+                .get(bank)
+                .map(|digest| digest.digest.as_slice())
+                .unwrap_or_default()
+        };
+        let sha1 = if record.violation {
+            &[0; SHA1_SIZE]
+        } else {
+            digest(self.env.sha1()).get(..SHA1_SIZE).ok_or(EINVAL)?
+        };
+        let state = self.state.get(held);
+        state.write(&self.env, &self.store, record.pcr, sha1, record)?;
+
+        if self.env.unique() && !record.violation {
+            // A digest that is not remembered is measured again, which does no harm.
+            let _ = state
+                .known
+                .insert(record.pcr, digest(self.env.hash_index()));
+        }
+        let extended = |bank: &env::Bank| {
+            if record.violation {
+                VIOLATION.as_slice()
+            } else {
+                digest(bank.index())
+            }
+        };
+        if let Some(pcr) = state.pcrs.get_mut(record.pcr) {
+            let _ = pcr.extend(&self.env, extended);
+        }
+        Ok(())
+    }
+
+    /// Asks the TPM what a PCR holds before its first record.
+    fn first_use(&self, held: &mut Extend, index: u32) -> Result {
+        let (state, held) = self.state.get_with(held);
+        if state.pcrs.get(index).is_some() {
+            return Ok(());
+        }
+        let pcr = Pcr::first_used(held, &self.env, index)?;
+        if index == self.env.pcr() {
+            let base = pcr.bases()?;
+            // After a reset the default PCR is zero; anything else was extended before IMA.
+            state.lost = base.iter().any(|value| *value != [0; MAX_DIGEST]);
+            state.writer.active().set_base(base);
+        }
+        state.pcrs.add(pcr)
+    }
+
+    /// Notes the error of an operation for `status`.
+    fn note<T>(&self, held: &mut Extend, result: Result<T>) -> Result<T> {
+        if let Err(error) = result {
+            self.state.get(held).last_error = Some(error);
+        }
+        result
+    }
+}
+
+impl State {
+    /// Writes a record to the store, as the first of the segment that is waiting for it if there is
+    /// one.
+    fn write(
+        &mut self,
+        env: &Env,
+        store: &Store,
+        pcr: u32,
+        sha1: &[u8],
+        record: &NewRecord<'_>,
+    ) -> Result {
+        let encoder = Encoder {
+            pcr,
+            digest: sha1,
+            template_name: record.template,
+            fields: record.fields.iter().copied(),
+            order: env.order(),
+        };
+        let len = encoder.encoded_len().map_err(invalid)?;
+        let sealed = self.writer.active().clone();
+        self.writer.append(store, self.next.clone(), len, |out| {
+            encoder.encode(out).map_err(invalid)?;
+            let (record, _) = Record::parse(out, SHA1_SIZE, env.order()).map_err(invalid)?;
+            Ok(ascii::ascii_len(&record, SHA1_SIZE))
+        })?;
+        if self.next.take().is_some() {
+            self.sealed(env, &sealed);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// A checkpoint is in the list: it has sealed `segment`.
+    fn sealed(&mut self, env: &Env, segment: &Segment) {
+        if self.pcrs.get(env.pcr()).is_some_and(Pcr::differs) {
+            segment.mark_broken();
+        }
+        self.pcrs.sealed();
+    }
+}
+
+/// Something is not as the format demands.
+fn invalid(_: format::Error) -> Error {
+    EINVAL
+}

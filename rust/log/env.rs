@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is fixed for this boot: the banks, the default PCR, the list's byte order.
+
+use crate::{
+    format::{
+        record::Record,
+        ByteOrder, //
+    },
+    seam::{
+        self,
+        MAX_DIGEST, //
+    },
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// Room for a digest of any bank; only the front, of the bank's digest size, is used.
+pub(crate) type Digest = [u8; MAX_DIGEST];
+
+/// A bank of template digests, in the order of IMA's list files.
+pub(crate) struct Bank {
+    index: usize,
+    alg_id: u16,
+    digest_size: usize,
+    in_tpm: bool,
+    mapped: bool,
+    name: KVec<u8>,
+}
+
+impl Bank {
+    fn new(index: usize, raw: &bindings::ima_store_bank) -> Result<Self> {
+        let digest_size = usize::from(raw.digest_size);
+        if digest_size == 0 || digest_size > MAX_DIGEST {
+            return Err(EINVAL);
+        }
+        let mut name = KVec::new();
+        for &byte in raw.name.iter().take_while(|&&byte| byte != 0) {
+            name.push(byte, GFP_KERNEL)?;
+        }
+        core::str::from_utf8(&name).map_err(|_| EINVAL)?;
+        Ok(Self {
+            index,
+            alg_id: raw.alg_id,
+            digest_size,
+            in_tpm: raw.tpm,
+            mapped: raw.mapped,
+            name,
+        })
+    }
+
+    /// Its place among the banks.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// TPM algorithm identifier.
+    pub(crate) fn alg_id(&self) -> u16 {
+        self.alg_id
+    }
+
+    /// Bytes of a digest.
+    pub(crate) fn digest_size(&self) -> usize {
+        self.digest_size
+    }
+
+    /// The TPM extends this bank, and can be asked for its PCRs.
+    pub(crate) fn in_tpm(&self) -> bool {
+        self.in_tpm
+    }
+
+    /// The kernel has the hash, so that this bank can be replayed.
+    pub(crate) fn mapped(&self) -> bool {
+        self.mapped
+    }
+
+    /// As in the names of the list files, `sha256` say.
+    pub(crate) fn name(&self) -> &str {
+        core::str::from_utf8(&self.name).unwrap_or_default()
+    }
+
+    /// Hashes `data`. EINVAL if the bank is not mapped.
+    pub(crate) fn hash(&self, data: &[u8], out: &mut Digest) -> Result {
+        if !self.mapped {
+            return Err(EINVAL);
+        }
+        seam::hash_bank(self.index, data, out)
+    }
+
+    /// The part of `digest` that this bank uses.
+    pub(crate) fn trim<'a>(&self, digest: &'a Digest) -> &'a [u8] {
+        digest.get(..self.digest_size).unwrap_or(digest)
+    }
+}
+
+/// What is fixed for this boot.
+pub(crate) struct Env {
+    banks: KVec<Bank>,
+    sha1: usize,
+    hash: usize,
+    pcr: u32,
+    has_tpm: bool,
+    order: ByteOrder,
+    unique: bool,
+}
+
+impl Env {
+    pub(crate) fn new(raw: &bindings::ima_store_env) -> Result<Self> {
+        let raw_banks = raw.banks.get(..raw.nr_banks as usize).ok_or(EINVAL)?;
+        let mut banks = KVec::with_capacity(raw_banks.len(), GFP_KERNEL)?;
+        for (index, bank) in raw_banks.iter().enumerate() {
+            banks.push(Bank::new(index, bank)?, GFP_KERNEL)?;
+        }
+        let (sha1, hash) = (raw.sha1 as usize, raw.hash as usize);
+        let sha1_bank: &Bank = banks.get(sha1).ok_or(EINVAL)?;
+        if !sha1_bank.mapped || sha1_bank.digest_size != SHA1_SIZE || banks.get(hash).is_none() {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            banks,
+            sha1,
+            hash,
+            pcr: raw.pcr,
+            has_tpm: raw.tpm,
+            order: if raw.canonical {
+                ByteOrder::Little
+            } else {
+                ByteOrder::NATIVE
+            },
+            unique: raw.unique,
+        })
+    }
+
+    pub(crate) fn banks(&self) -> &[Bank] {
+        &self.banks
+    }
+
+    pub(crate) fn bank_named(&self, name: &[u8]) -> Option<usize> {
+        self.banks
+            .iter()
+            .position(|bank| bank.name().as_bytes() == name)
+    }
+
+    pub(crate) fn bank_of_alg(&self, alg_id: u16) -> Option<&Bank> {
+        self.banks.iter().find(|bank| bank.alg_id == alg_id)
+    }
+
+    /// Number of the bank that the list is kept in.
+    pub(crate) fn sha1(&self) -> usize {
+        self.sha1
+    }
+
+    /// Bytes of a digest of the `ima_hash=` bank.
+    pub(crate) fn hash_size(&self) -> usize {
+        self.banks
+            .get(self.hash)
+            .map_or(SHA1_SIZE, Bank::digest_size)
+    }
+
+    /// Number of the `ima_hash=` bank, whose digests tell duplicates.
+    pub(crate) fn hash_index(&self) -> usize {
+        self.hash
+    }
+
+    /// The default PCR.
+    pub(crate) fn pcr(&self) -> u32 {
+        self.pcr
+    }
+
+    pub(crate) fn has_tpm(&self) -> bool {
+        self.has_tpm
+    }
+
+    /// Byte order of the list.
+    pub(crate) fn order(&self) -> ByteOrder {
+        self.order
+    }
+
+    /// A digest that is in the list already is not measured again.
+    pub(crate) fn unique(&self) -> bool {
+        self.unique
+    }
+
+    /// The template digest of `record` in `bank`, computed from the record's data as IMA does:
+    /// zeros for a violation, the padded SHA-1 for a bank that is not mapped.
+    pub(crate) fn template_digest(&self, record: &Record<'_>, bank: &Bank) -> Result<Digest> {
+        let mut digest = [0; MAX_DIGEST];
+        if record.is_violation() {
+            return Ok(digest);
+        }
+        let hashing = if bank.mapped {
+            bank
+        } else {
+            self.banks.get(self.sha1).ok_or(EINVAL)?
+        };
+        if record.template().is_legacy() {
+            let mut input = KVec::new();
+            let mut result = Ok(());
+            record.digest_input(|part| {
+                result = result.and(
+                    input
+                        .extend_from_slice(part, GFP_KERNEL)
+                        .map_err(Error::from),
+                );
+            });
+            result?;
+            hashing.hash(&input, &mut digest)?;
+        } else {
+            hashing.hash(record.data(), &mut digest)?;
+        }
+        Ok(digest)
+    }
+}
+
+/// Bytes of a digest in the list's own view.
+pub(crate) const SHA1_SIZE: usize = 20;

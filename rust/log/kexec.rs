@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handing the list over to the kernel that a kexec starts.
+
+use super::Log;
+use crate::{
+    format::{
+        checkpoint::{
+            Flags,
+            Label,
+            MAX_BUFFER, //
+        },
+        kexec::Header,
+        truncate::{
+            Reason,
+            Truncation, //
+        }, //
+    },
+    seam::{
+        self,
+        Extend, //
+    },
+    store::{
+        Segment,
+        Span, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Bytes of an `ima-buf` record besides its buffer, at most: header, template name, `d-ng` with the
+/// longest hash name and digest, the event name.
+const AROUND_BUFFER: usize = 4 + 20 + 4 + 7 + 4 + (4 + 16 + 2 + 64) + (4 + 32) + 4;
+/// What IMA measures on its own account when a kexec begins: `IMA_KEXEC_EVENT_LEN`.
+const IMA_EVENT: usize = 256;
+
+/// Bytes that the records of a kexec need: the checkpoint, the truncation, and IMA's event twice.
+const RESERVE: usize = 4 * AROUND_BUFFER + MAX_BUFFER + Truncation::SIZE + 2 * IMA_EVENT;
+
+/// The least that a buffer must have: then the newest segment of a kexec fits.
+pub(crate) const MIN_SIZE: usize = Header::SIZE + RESERVE;
+
+impl Log {
+    /// Bytes that the buffer needs for the list as it is, and what the kexec adds.
+    pub(crate) fn kexec_size(&self) -> usize {
+        let live = usize::try_from(self.store.live().bytes).unwrap_or(usize::MAX);
+        live.saturating_add(MIN_SIZE)
+    }
+
+    /// Decides what is handed over, before measuring is suspended. `room`: bytes of the buffer.
+    ///
+    /// A checkpoint comes first, so that the next kernel need not carry more than that. What does
+    /// not fit is left behind, in whole segments, oldest first, and a record says so.
+    pub(crate) fn suspend(&self, held: &mut Extend, kexec: bool, room: usize) {
+        if !kexec {
+            return;
+        }
+        if room < Header::SIZE {
+            pr_warn!("the image has no room for the measurement list: it is not carried\n");
+            return;
+        }
+        if let Err(error) = self.seal(held, Label::default(), Flags::BEFORE_KEXEC) {
+            pr_warn!("no checkpoint before the kexec: {error:?}\n");
+        }
+        match self.choose(held, room) {
+            Ok(first) => self.state.get(held).handover = Some(first.seq()),
+            Err(_) => pr_warn!(
+                "no segment fits the {room} bytes that the image has: the list is not carried\n"
+            ),
+        }
+    }
+
+    /// The oldest segment from which on the list fits.
+    fn choose(&self, held: &mut Extend, room: usize) -> Result<Arc<Segment>> {
+        let segments = self.store.segments()?;
+        let oldest = segments.first().ok_or(ENOSPC)?;
+        if self.fits(oldest, room, 0) {
+            return Ok(oldest.clone());
+        }
+        let note = AROUND_BUFFER + Truncation::SIZE;
+        if let Some(first) = segments.iter().find(|s| self.fits(s, room, note)) {
+            let size = first.start() - oldest.start();
+            report(first, size);
+            match self.measure_truncation(held, Reason::Kexec, first, size) {
+                Ok(()) => return Ok(first.clone()),
+                Err(error) => pr_warn!("what is left behind is not measured: {error:?}\n"),
+            }
+        }
+        let first = segments
+            .iter()
+            .find(|s| self.fits(s, room, 0))
+            .ok_or(ENOSPC)?;
+        Ok(first.clone())
+    }
+
+    /// Does the list from `first` on fit `room` bytes, with `more` bytes added to it?
+    fn fits(&self, first: &Segment, room: usize, more: usize) -> bool {
+        let bytes = (self.store.end() - first.start()).bytes;
+        usize::try_from(bytes)
+            .ok()
+            .and_then(|bytes| bytes.checked_add(Header::SIZE)?.checked_add(more))
+            .is_some_and(|needed| needed <= room)
+    }
+
+    /// Writes the buffer that [`Log::suspend`] decided on; returns its length, 0 if nothing is
+    /// carried.
+    pub(crate) fn dump(&self, out: &mut [u8]) -> usize {
+        let Some(first) = self.state.get(&mut seam::lock()).handover else {
+            return 0;
+        };
+        match self.try_dump(first, out) {
+            Ok(len) => len,
+            Err(error) => {
+                pr_err!("writing the kexec buffer failed: {error:?}\n");
+                0
+            }
+        }
+    }
+
+    fn try_dump(&self, first: u64, out: &mut [u8]) -> Result<usize> {
+        let mut len = Header::SIZE;
+        let mut count = 0;
+        for segment in self.store.segments()?.iter().filter(|s| s.seq() >= first) {
+            segment.for_each_chunk(|records| {
+                let end = len.checked_add(records.len()).ok_or(ENOSPC)?;
+                out.get_mut(len..end)
+                    .ok_or(ENOSPC)?
+                    .copy_from_slice(records);
+                len = end;
+                Ok(())
+            })?;
+            count += segment.len().records;
+        }
+        let header = Header {
+            size: len as u64,
+            count,
+        };
+        let front = out.get_mut(..Header::SIZE).ok_or(ENOSPC)?;
+        header
+            .encode(front, self.env.order())
+            .map_err(super::invalid)?;
+        Ok(len)
+    }
+}
+
+fn report(first: &Segment, size: Span) {
+    pr_warn!(
+        "{} records, {} bytes before checkpoint {} are left behind: the image has no room for them\n",
+        size.records,
+        size.bytes,
+        first.seq()
+    );
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shadow PCRs: the value that the replay of the list gives, for every PCR and bank.
+
+use super::env::{
+    Bank,
+    Digest,
+    Env, //
+};
+use crate::{
+    format::checkpoint::State,
+    seam::{
+        self,
+        Extend,
+        MAX_DIGEST, //
+    },
+};
+use kernel::prelude::*;
+
+/// Reads of a PCR until its banks stop changing under us.
+const MAX_READS: usize = 4;
+
+/// What the TPM said of a PCR, per bank; `None` where it was not asked, or did not answer.
+type Readings = KVec<Option<Digest>>;
+
+/// A PCR in one bank.
+pub(crate) struct Register {
+    /// What the replay gives.
+    value: Digest,
+    /// What the next segment's replay starts from, as of the newest checkpoint being made.
+    base: Digest,
+    /// How the two compared then; `None` before the first checkpoint.
+    state: Option<State>,
+}
+
+impl Register {
+    fn new(value: Digest) -> Self {
+        Self {
+            value,
+            base: value,
+            state: None,
+        }
+    }
+
+    pub(crate) fn value(&self) -> &Digest {
+        &self.value
+    }
+
+    pub(crate) fn base(&self) -> &Digest {
+        &self.base
+    }
+
+    pub(crate) fn state(&self) -> Option<State> {
+        self.state
+    }
+
+    /// Follows an extend.
+    fn extend(&mut self, bank: &Bank, digest: &[u8]) -> Result {
+        let mut message = [0u8; 2 * MAX_DIGEST];
+        let size = bank.digest_size();
+        let parts = Iterator::chain(bank.trim(&self.value).iter(), digest.iter().take(size));
+        let mut len = 0;
+        for (to, from) in message.iter_mut().zip(parts) {
+            *to = *from;
+            len += 1;
+        }
+        bank.hash(message.get(..len).ok_or(EINVAL)?, &mut self.value)
+    }
+
+    /// Compares with what the TPM said.
+    fn judge(&mut self, bank: &Bank, reading: Option<Digest>) {
+        let (state, base) = match reading {
+            _ if !bank.in_tpm() => (State::Virtual, self.value),
+            None => (State::Unreadable, self.value),
+            Some(read) if !bank.mapped() => (State::Unshadowed, read),
+            Some(read) if read == self.value => (State::Match, read),
+            Some(read) => (State::Differs, read),
+        };
+        self.state = Some(state);
+        self.base = base;
+    }
+}
+
+/// What a PCR held before its first record, in one bank.
+pub(crate) struct Before {
+    pub(crate) state: State,
+    pub(crate) value: Digest,
+}
+
+/// A PCR in use, in all banks.
+pub(crate) struct Pcr {
+    index: u32,
+    registers: KVec<Register>,
+    /// While it was first used in the active segment.
+    before: Option<KVec<Before>>,
+}
+
+impl Pcr {
+    /// A PCR that starts from `before`.
+    pub(crate) fn new(index: u32, before: KVec<Before>) -> Result<Self> {
+        let mut registers = KVec::with_capacity(before.len(), GFP_KERNEL)?;
+        for before in &before {
+            registers.push(Register::new(before.value), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            index,
+            registers,
+            before: Some(before),
+        })
+    }
+
+    /// A PCR that this kernel is about to extend for the first time: asks the TPM what it holds.
+    pub(crate) fn first_used(held: &Extend, env: &Env, index: u32) -> Result<Self> {
+        let readings = read(held, env, index)?;
+        let mut before = KVec::with_capacity(readings.len(), GFP_KERNEL)?;
+        for (bank, reading) in env.banks().iter().zip(&readings) {
+            let (state, value) = match reading {
+                Some(value) => (State::Match, *value),
+                None if bank.in_tpm() => (State::Unreadable, [0; MAX_DIGEST]),
+                None => (State::Virtual, [0; MAX_DIGEST]),
+            };
+            before.push(Before { state, value }, GFP_KERNEL)?;
+        }
+        Self::new(index, before)
+    }
+
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(crate) fn registers(&self) -> &[Register] {
+        &self.registers
+    }
+
+    pub(crate) fn before(&self) -> Option<&[Before]> {
+        self.before.as_deref()
+    }
+
+    /// Takes from a restored checkpoint what it found, and what the next segment starts from.
+    pub(crate) fn recall(&mut self, bank: usize, state: State, base: Digest) {
+        if let Some(register) = self.registers.get_mut(bank) {
+            register.state = Some(state);
+            register.base = base;
+        }
+    }
+
+    /// Some bank differed at the last comparison.
+    pub(crate) fn differs(&self) -> bool {
+        self.registers
+            .iter()
+            .any(|register| register.state == Some(State::Differs))
+    }
+
+    /// What the next segment's replay starts from, per bank.
+    pub(crate) fn bases(&self) -> Result<KVec<Digest>> {
+        let mut bases = KVec::with_capacity(self.registers.len(), GFP_KERNEL)?;
+        for register in &self.registers {
+            bases.push(register.base, GFP_KERNEL)?;
+        }
+        Ok(bases)
+    }
+
+    /// Forgets what it held before, once a checkpoint has recorded it.
+    fn sealed(&mut self) {
+        self.before = None;
+        for register in &mut self.registers {
+            register.value = register.base;
+        }
+    }
+
+    /// Follows an extend; `digest` gives the bank's digest.
+    pub(crate) fn extend<'d>(
+        &mut self,
+        env: &Env,
+        mut digest: impl FnMut(&Bank) -> &'d [u8],
+    ) -> Result {
+        let mut result = Ok(());
+        for (bank, register) in env.banks().iter().zip(&mut self.registers) {
+            if bank.mapped() {
+                // A failure shows as a difference at the next checkpoint.
+                result = result.and(register.extend(bank, digest(bank)));
+            }
+        }
+        result
+    }
+
+    /// Every bank that the TPM has and we can replay agrees with the replay.
+    fn agrees(&self, env: &Env, readings: &[Option<Digest>]) -> bool {
+        env.banks()
+            .iter()
+            .zip(&self.registers)
+            .zip(readings)
+            .filter(|((bank, _), _)| bank.in_tpm() && bank.mapped())
+            .all(|((_, register), reading)| *reading == Some(register.value))
+    }
+}
+
+/// Asks the TPM for a PCR in every bank that it has.
+fn read(held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
+    let mut readings = KVec::with_capacity(env.banks().len(), GFP_KERNEL)?;
+    for bank in env.banks() {
+        let mut value = [0; MAX_DIGEST];
+        let reading = bank.in_tpm() && seam::read_pcr(held, bank.index(), pcr, &mut value).is_ok();
+        readings.push(reading.then_some(value), GFP_KERNEL)?;
+    }
+    Ok(readings)
+}
+
+/// The PCRs in use, in ascending order.
+pub(crate) struct Pcrs(KVec<Pcr>);
+
+impl Pcrs {
+    pub(crate) fn new() -> Self {
+        Self(KVec::new())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pcr> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&Pcr> {
+        self.0.iter().find(|pcr| pcr.index == index)
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Pcr> {
+        self.0.iter_mut().find(|pcr| pcr.index == index)
+    }
+
+    pub(crate) fn add(&mut self, pcr: Pcr) -> Result {
+        let at = self.0.partition_point(|other| other.index < pcr.index);
+        self.0.reserve(1, GFP_KERNEL)?;
+        self.0.insert_within_capacity(at, pcr).map_err(|_| ENOMEM)
+    }
+
+    /// Compares PCR number `index` with the TPM.
+    ///
+    /// One that differs is read again until it is stable: somebody may be extending it right now.
+    /// EIO if it is the default PCR and a bank of it cannot be read.
+    pub(crate) fn measure(&mut self, held: &Extend, env: &Env, at: usize) -> Result {
+        let pcr = self.0.get_mut(at).ok_or(EINVAL)?;
+        let mut readings = read(held, env, pcr.index)?;
+        for _ in 1..MAX_READS {
+            if pcr.agrees(env, &readings) {
+                break;
+            }
+            let again = read(held, env, pcr.index)?;
+            let stable = *again == *readings;
+            readings = again;
+            if stable {
+                break;
+            }
+        }
+        for ((bank, register), reading) in env.banks().iter().zip(&mut pcr.registers).zip(&readings)
+        {
+            if pcr.index == env.pcr() && bank.in_tpm() && reading.is_none() {
+                return Err(EIO);
+            }
+            register.judge(bank, *reading);
+        }
+        Ok(())
+    }
+
+    /// Takes it that all PCRs are what the replay gives, unless [`Pcr::recall`] tells better.
+    pub(crate) fn assume(&mut self) {
+        for register in self.0.iter_mut().flat_map(|pcr| &mut pcr.registers) {
+            register.base = register.value;
+            register.state = None;
+        }
+    }
+
+    /// A checkpoint recorded the bases: from here on the replay continues from them.
+    pub(crate) fn sealed(&mut self) {
+        for pcr in &mut self.0 {
+            pcr.sealed();
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn position(&self, index: u32) -> Option<usize> {
+        self.0.iter().position(|pcr| pcr.index == index)
+    }
+}

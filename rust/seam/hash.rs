@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hashing: the banks' hashes through IMA's allocated transforms, SHA-256 through the library.
+
+use core::mem::MaybeUninit;
+use kernel::{
+    bindings,
+    error::to_result,
+    prelude::*, //
+};
+
+/// Bytes of the longest digest of any bank.
+pub(crate) const MAX_DIGEST: usize = bindings::IMA_STORE_MAX_DIGEST as usize;
+
+/// Hashes `data` with the hash of bank number `bank`, which must be mapped, into the front of `out`.
+pub(crate) fn hash_bank(bank: usize, data: &[u8], out: &mut [u8; MAX_DIGEST]) -> Result {
+    let bank = u32::try_from(bank).map_err(|_| EINVAL)?;
+    // SAFETY: `data` is readable for its length, and a digest is at most `MAX_DIGEST` bytes.
+    to_result(unsafe {
+        bindings::ima_hash_bank(bank, data.as_ptr().cast(), data.len(), out.as_mut_ptr())
+    })
+}
+
+/// A running SHA-256.
+#[derive(Clone)]
+pub(crate) struct Sha256(bindings::sha256_ctx);
+
+impl Sha256 {
+    pub(crate) fn new() -> Self {
+        let mut context = MaybeUninit::uninit();
+        // SAFETY: The context is writable, and initialised by the call.
+        unsafe { bindings::sha256_init(context.as_mut_ptr()) };
+        // SAFETY: `sha256_init()` initialised it.
+        Self(unsafe { context.assume_init() })
+    }
+
+    pub(crate) fn update(&mut self, data: &[u8]) {
+        // SAFETY: The context is initialised, and `data` is readable for its length.
+        unsafe { bindings::__sha256_update(&mut self.0.ctx, data.as_ptr(), data.len()) };
+    }
+
+    /// The digest of what was hashed so far.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut context = self.0;
+        let mut out = [0; 32];
+        // SAFETY: The context is an initialised copy, and `out` has the size of a digest.
+        unsafe { bindings::sha256_final(&mut context, out.as_mut_ptr()) };
+        out
+    }
+}
+
+/// SHA-256 of `data`.
+pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(data);
+    hash.digest()
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Segments: a checkpoint and the records up to the next one.
+
+use super::{
+    chunk::Chunk,
+    reader::ResolvedView,
+    Span, //
+};
+use crate::log::env::{
+    Digest,
+    Env, //
+};
+use kernel::{
+    new_mutex, new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            AtomicFlag,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex,
+        SpinLock, //
+    },
+};
+
+/// A segment of the list.
+#[pin_data]
+pub(crate) struct Segment {
+    seq: u64,
+    /// SHA-256 of the checkpoint's buffer; zeros for segment 0.
+    digest: [u8; 32],
+    start: Span,
+    #[pin]
+    end: SpinLock<Span>,
+    sealed: AtomicFlag,
+    broken: AtomicFlag,
+    /// What the replay of the default PCR starts from, one per bank.
+    #[pin]
+    base: Mutex<KVec<Digest>>,
+    /// Oldest first; no byte of a chunk belongs to another segment.
+    #[pin]
+    chunks: Mutex<KVVec<Arc<Chunk>>>,
+}
+
+impl Segment {
+    /// An empty segment.
+    pub(crate) fn new(
+        seq: u64,
+        digest: [u8; 32],
+        start: Span,
+        base: KVec<Digest>,
+    ) -> Result<Arc<Self>> {
+        let end = start;
+        Arc::pin_init(
+            pin_init!(Self {
+                seq,
+                digest,
+                start,
+                end <- new_spinlock!(end),
+                sealed: AtomicFlag::new(false),
+                broken: AtomicFlag::new(false),
+                base <- new_mutex!(base),
+                chunks <- new_mutex!(KVVec::new()),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Number of the checkpoint that it starts with; 0 if it starts with the first record.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// SHA-256 of the checkpoint's buffer; zeros for segment 0.
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Where it starts.
+    pub(crate) fn start(&self) -> Span {
+        self.start
+    }
+
+    /// Where it ends by now.
+    pub(crate) fn end(&self) -> Span {
+        *self.end.lock()
+    }
+
+    /// Its size by now.
+    pub(crate) fn len(&self) -> Span {
+        self.end() - self.start
+    }
+
+    /// Index of its first record since cold boot.
+    pub(crate) fn first_record(&self) -> u64 {
+        self.start.records
+    }
+
+    /// It does not grow any more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Acquire)
+    }
+
+    /// The default PCR was extended behind IMA's back while it grew.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
+    /// Value of the default PCR in bank number `bank` that its replay starts from.
+    ///
+    /// `None` for a bank that cannot be replayed.
+    pub(crate) fn base(&self, env: &Env, bank: usize) -> Option<Digest> {
+        env.banks().get(bank).filter(|bank| bank.mapped())?;
+        self.base.lock().get(bank).copied()
+    }
+
+    /// Sets the base; that of segment 0 is known only once a record is about to be extended.
+    pub(crate) fn set_base(&self, base: KVec<Digest>) {
+        let old = core::mem::replace(&mut *self.base.lock(), base);
+        drop(old);
+    }
+
+    pub(super) fn seal(&self) {
+        self.sealed.store(true, Release);
+    }
+
+    pub(crate) fn mark_broken(&self) {
+        self.broken.store(true, Relaxed);
+    }
+
+    pub(super) fn set_end(&self, end: Span) {
+        *self.end.lock() = end;
+    }
+
+    /// Adds a chunk behind the others. The writer is the only one to add chunks.
+    pub(super) fn add_chunk(&self, chunk: Arc<Chunk>) -> Result {
+        let needed = {
+            let mut chunks = self.chunks.lock();
+            if chunks.len() < chunks.capacity() {
+                return chunks.push_within_capacity(chunk).map_err(|_| ENOMEM);
+            }
+            chunks.len().saturating_mul(2).max(2)
+        };
+        // Readers wait for the lock, so that it is not held while allocating.
+        let mut grown = KVVec::with_capacity(needed, GFP_KERNEL)?;
+        let old = {
+            let mut chunks = self.chunks.lock();
+            for chunk in chunks.drain_all() {
+                let _ = grown.push_within_capacity(chunk);
+            }
+            let result = grown.push_within_capacity(chunk);
+            let old = core::mem::replace(&mut *chunks, grown);
+            result.map_err(|_| ENOMEM)?;
+            old
+        };
+        drop(old);
+        Ok(())
+    }
+
+    /// The last chunk that starts at or before byte `target` of the view.
+    pub(super) fn lookup(&self, view: &ResolvedView, target: u64) -> Option<Arc<Chunk>> {
+        let chunks = self.chunks.lock();
+        let after = chunks.partition_point(|c| view.position(&c.start()) <= target);
+        chunks.get(after.checked_sub(1)?).cloned()
+    }
+
+    /// Calls `visit` with the records of each chunk, oldest first.
+    pub(crate) fn for_each_chunk(&self, mut visit: impl FnMut(&[u8]) -> Result) -> Result {
+        let chunks = self.chunks.lock();
+        for chunk in chunks.iter() {
+            visit(chunk.records())?;
+        }
+        Ok(())
+    }
+}

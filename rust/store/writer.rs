@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The writer: appends records to the active segment, or as the first of a new one.
+
+use super::{
+    chunk::{
+        self,
+        ChunkWriter,
+        Memory, //
+    },
+    Segment,
+    Span,
+    Store, //
+};
+use crate::seam::Sha256;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+};
+
+/// The one writer of a [`Store`]; IMA's extend mutex makes it the only one.
+pub(crate) struct Writer {
+    active: Arc<Segment>,
+    chunk: Option<ChunkWriter>,
+    end: Span,
+    /// Over the bytes of the active segment.
+    sha256: Sha256,
+}
+
+impl Writer {
+    /// Writes to `active`, which is empty, and the active segment of the store.
+    pub(crate) fn new(active: Arc<Segment>) -> Self {
+        Self {
+            end: active.start(),
+            active,
+            chunk: None,
+            sha256: Sha256::new(),
+        }
+    }
+
+    /// The segment that grows.
+    pub(crate) fn active(&self) -> &Arc<Segment> {
+        &self.active
+    }
+
+    /// Where the next record goes.
+    pub(crate) fn end(&self) -> Span {
+        self.end
+    }
+
+    /// SHA-256 of the active segment's bytes.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        self.sha256.digest()
+    }
+
+    /// Appends a record of `len` bytes, which `fill` writes; it returns the length of the record in
+    /// the ASCII view.
+    ///
+    /// With `next`, which is empty and starts here, the active segment is sealed and the record
+    /// becomes the first of `next`; the caller has called [`Store::reserve_segment`]. On an error
+    /// nothing was appended and nothing sealed.
+    pub(crate) fn append(
+        &mut self,
+        store: &Store,
+        next: Option<Arc<Segment>>,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<u64>,
+    ) -> Result {
+        let fresh = match &self.chunk {
+            Some(chunk) if next.is_none() && chunk.room() >= len => None,
+            _ => Some(self.new_chunk(store, next.is_some(), len)?),
+        };
+        let segment = next.as_ref().unwrap_or(&self.active);
+        if let Some(fresh) = fresh {
+            segment.add_chunk(fresh.chunk().clone())?;
+            self.chunk = Some(fresh);
+        }
+        let chunk = self.chunk.as_mut().ok_or(ENOMEM)?;
+        let record = chunk.reserve(len).ok_or(ENOMEM)?;
+        let ascii = fill(record)?;
+
+        // From here on nothing fails.
+        if next.is_some() {
+            self.sha256 = Sha256::new();
+        }
+        self.sha256.update(record);
+        chunk.commit(len);
+        self.end = self.end.after(len as u64, ascii);
+        segment.set_end(self.end);
+        store.room.store(chunk.room(), Relaxed);
+        if let Some(next) = next {
+            store.seal(next.clone());
+            self.active = next;
+        }
+        Ok(())
+    }
+
+    /// A chunk for the next record. The first of a segment is small, the following ones double.
+    fn new_chunk(&self, store: &Store, first: bool, len: usize) -> Result<ChunkWriter> {
+        let size = match &self.chunk {
+            Some(chunk) if !first => chunk.size().saturating_mul(2),
+            _ => chunk::MIN_SIZE,
+        };
+        let size = size.clamp(chunk::MIN_SIZE, chunk::MAX_SIZE).max(len);
+        let spare = if size == chunk::MAX_SIZE {
+            store.spare.lock().take()
+        } else {
+            None
+        };
+        let memory = match spare {
+            Some(memory) => memory,
+            None => Memory::new(size)?,
+        };
+        ChunkWriter::new(memory, self.end)
+    }
+}
