@@ -188,3 +188,51 @@ impl<'b> Writer<'b> {
 pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
+
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(ima_checkpoint_bytes))]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders() {
+        assert_eq!(ByteOrder::Little.put_u16(0x0102), [2, 1]);
+        assert_eq!(ByteOrder::Big.put_u16(0x0102), [1, 2]);
+        assert_eq!(ByteOrder::NATIVE.put_u16(0x0102), 0x0102_u16.to_ne_bytes());
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            assert_eq!(order.get_u16(order.put_u16(0x0102)), 0x0102);
+            assert_eq!(order.get_u32(order.put_u32(0x0102_0304)), 0x0102_0304);
+            assert_eq!(
+                order.get_u64(order.put_u64(0x0102_0304_0506)),
+                0x0102_0304_0506
+            );
+        }
+    }
+
+    #[test]
+    fn reader_takes_all_or_nothing() {
+        let mut reader = Reader::new(b"\x01\x02\x03", ByteOrder::Big);
+        assert_eq!(reader.u32(), Err(Error::Truncated));
+        assert_eq!(reader.bytes(usize::MAX), Err(Error::Truncated));
+        assert_eq!(reader.u16(), Ok(0x0102));
+        assert_eq!(reader.rest(), b"\x03");
+        assert_eq!(reader.u8(), Ok(3));
+        assert_eq!(reader.u8(), Err(Error::Truncated));
+        assert_eq!(reader.bytes(0), Ok(b"".as_slice()));
+    }
+
+    #[test]
+    fn writer_puts_all_or_nothing() {
+        let mut out = [0; 3];
+        let mut writer = Writer::new(&mut out, ByteOrder::Little);
+        assert_eq!(writer.u16(0x0102), Ok(()));
+        assert_eq!(writer.u16(0x0304), Err(Error::NoSpace));
+        assert_eq!(writer.bytes(b"x"), Ok(()));
+        assert_eq!(writer.len16(0x1_0000), Err(Error::TooLong));
+        writer.truncate(9);
+        assert_eq!(writer.len(), 3);
+        writer.truncate(1);
+        assert_eq!(writer.finish(), b"\x02");
+        assert_eq!(out, *b"\x02\x01x");
+    }
+}

@@ -71,3 +71,59 @@ impl Header {
         writer.u64(self.count)
     }
 }
+
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(ima_checkpoint_kexec))]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::*;
+
+    const HEADER: Header = Header { size: 27, count: 2 };
+
+    #[test]
+    fn layout() -> Result<(), Error> {
+        let mut out = [0xff; Header::SIZE];
+        HEADER.encode(&mut out, ByteOrder::Little)?;
+        assert_eq!(
+            out,
+            *b"\x01\0\0\0\0\0\0\0\x1b\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0"
+        );
+        HEADER.encode(&mut out, ByteOrder::Big)?;
+        assert_eq!(
+            out,
+            *b"\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\x1b\0\0\0\0\0\0\0\x02"
+        );
+        let short = HEADER.encode(out.get_mut(..23).unwrap_or_default(), ByteOrder::Big);
+        assert_eq!(short, Err(Error::NoSpace));
+        Ok(())
+    }
+
+    #[test]
+    fn size_bounds_the_records() -> Result<(), Error> {
+        let mut buffer = *b"************************abcd";
+        HEADER.encode(&mut buffer, ByteOrder::NATIVE)?;
+        let records: &[u8] = b"abc";
+        assert_eq!(
+            Header::parse(&buffer, ByteOrder::NATIVE)?,
+            (HEADER, records)
+        );
+
+        for (size, error) in [
+            (23, Error::BadFixedLength),
+            (29, Error::Truncated),
+            (u64::MAX, Error::Truncated),
+        ] {
+            Header { size, ..HEADER }.encode(&mut buffer, ByteOrder::Big)?;
+            assert_eq!(Header::parse(&buffer, ByteOrder::Big).err(), Some(error));
+        }
+        for len in 0..Header::SIZE {
+            let short = buffer.get(..len).unwrap_or_default();
+            assert_eq!(
+                Header::parse(short, ByteOrder::Big).err(),
+                Some(Error::Truncated)
+            );
+        }
+        let wrong_order = Header::parse(&buffer, ByteOrder::Little);
+        assert_eq!(wrong_order.err(), Some(Error::BadVersion(0x100)));
+        Ok(())
+    }
+}

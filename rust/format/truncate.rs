@@ -124,3 +124,88 @@ impl Truncation {
         Ok(writer.finish())
     }
 }
+
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(ima_checkpoint_truncate)
+)]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::*;
+
+    const TRUNCATION: Truncation = Truncation {
+        reason: Reason::Retention,
+        log_id: [1; 16],
+        sequence: 2,
+        digest: [3; 32],
+        records: 4,
+        bytes: 5,
+    };
+
+    #[test]
+    fn layout() -> Result<(), Error> {
+        let mut out = [0xff; 100];
+        let buffer = TRUNCATION.encode(&mut out)?;
+        assert_eq!(buffer.len(), Truncation::SIZE);
+        assert!(buffer.starts_with(b"IMA-TRUN\x01\0\x02\0\x58\0\0\0\x01\x01"));
+        assert_eq!(
+            buffer.get(32..42),
+            Some(b"\x02\0\0\0\0\0\0\0\x03\x03".as_slice())
+        );
+        assert!(buffer.ends_with(b"\x03\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0"));
+        Ok(())
+    }
+
+    #[test]
+    fn round_trip() -> Result<(), Error> {
+        for reason in [Reason::User, Reason::Retention, Reason::Kexec] {
+            let mut out = [0; Truncation::SIZE];
+            let truncation = Truncation {
+                reason,
+                ..TRUNCATION
+            };
+            assert_eq!(
+                Truncation::parse(truncation.encode(&mut out)?),
+                Ok(truncation)
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn refused() -> Result<(), Error> {
+        let mut out = [0; Truncation::SIZE];
+        TRUNCATION.encode(&mut out)?;
+        let with = |at: usize, byte: u8| {
+            let mut bad = out;
+            *bad.get_mut(at).ok_or(Error::NoSpace)? = byte;
+            Truncation::parse(&bad)
+        };
+        assert_eq!(with(7, b'C'), Err(Error::BadMagic));
+        assert_eq!(with(8, 2), Err(Error::BadVersion(2)));
+        assert_eq!(with(10, 4), Err(Error::BadReason(4)));
+        assert_eq!(with(12, 87), Err(Error::BadFixedLength));
+        assert_eq!(with(15, 0xff), Err(Error::BadFixedLength));
+        assert_eq!(with(32, 0), Err(Error::BadSequence));
+        for len in 0..out.len() {
+            assert!(Truncation::parse(out.get(..len).unwrap_or_default()).is_err());
+        }
+        let mut short = [0; Truncation::SIZE - 1];
+        assert_eq!(TRUNCATION.encode(&mut short), Err(Error::NoSpace));
+        let zero = Truncation {
+            sequence: 0,
+            ..TRUNCATION
+        };
+        assert_eq!(zero.encode(&mut out), Err(Error::BadSequence));
+        Ok(())
+    }
+
+    #[test]
+    fn longer_fixed_part_is_skipped() -> Result<(), Error> {
+        let mut out = [0; Truncation::SIZE + 8];
+        TRUNCATION.encode(&mut out)?;
+        *out.get_mut(12).ok_or(Error::NoSpace)? += 8;
+        assert_eq!(Truncation::parse(&out), Ok(TRUNCATION));
+        Ok(())
+    }
+}

@@ -5,6 +5,7 @@
 //! All numbers are little-endian, whatever the byte order of the list.
 
 mod builder;
+mod check;
 mod header;
 pub mod item;
 
@@ -24,7 +25,6 @@ pub use self::{
 
 use self::item::{
     Items,
-    CRITICAL,
     LABEL, //
 };
 use super::{
@@ -121,49 +121,133 @@ impl<'a> Checkpoint<'a> {
         self.entries(kind)
             .find(|entry| entry.pcr == pcr && entry.algorithm == algorithm)
     }
+}
 
-    fn check_items(&self) -> Result<(), Error> {
-        let mut labels = 0_usize;
-        for item in self.items() {
-            let (kind, payload) = item?;
-            if let Ok(kind) = Kind::try_from(kind) {
-                self.check_entry(kind, Entry::parse(kind, payload)?)?;
-            } else if kind == LABEL {
-                labels = labels.saturating_add(1);
-                if labels > 1 || payload.is_empty() {
-                    return Err(Error::BadItem(kind));
-                }
-                Label::new(payload)?;
-            } else if kind & CRITICAL != 0 {
-                return Err(Error::UnknownItem(kind));
-            }
-        }
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(ima_checkpoint_checkpoint)
+)]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::*;
+
+    const SHA256: u16 = 0x000b;
+
+    /// Builds a checkpoint with something of everything.
+    fn build(out: &mut [u8]) -> Result<&[u8], Error> {
+        let header = Header {
+            sequence: 1,
+            default_pcr: 10,
+            ..Header::default()
+        };
+        let mut builder = Builder::new(out, &header, Label::new(b"a label")?)?;
+        let mut push = |kind, pcr, state, value: &[u8]| {
+            let entry = Entry {
+                pcr,
+                state,
+                algorithm: SHA256,
+                value,
+            };
+            builder.push(kind, &entry)
+        };
+        push(Kind::Value, 10, State::Match, &[1; 32])?;
+        push(Kind::Value, 11, State::Differs, &[2; 32])?;
+        push(Kind::Shadow, 11, State::Differs, &[3; 32])?;
+        push(Kind::Before, 11, State::Virtual, &[0; 32])?;
+        Ok(builder.finish())
+    }
+
+    #[test]
+    fn round_trip() -> Result<(), Error> {
+        let mut out = [0; 512];
+        let checkpoint = Checkpoint::parse(build(&mut out)?)?;
+        let expected = Header {
+            flags: Flags::DIFFERS,
+            sequence: 1,
+            default_pcr: 10,
+            ..Header::default()
+        };
+        assert_eq!(*checkpoint.header(), expected);
+        assert_eq!(checkpoint.label().as_str(), "a label");
+        assert!(checkpoint.values().map(|entry| entry.pcr).eq([10, 11]));
+        assert!(checkpoint
+            .before()
+            .map(|entry| entry.state)
+            .eq([State::Virtual]));
+        let value = checkpoint.value(11, SHA256).map(|entry| entry.value);
+        assert_eq!(value, Some([2; 32].as_slice()));
+        assert_eq!(checkpoint.shadow(11, SHA256), Some([3; 32].as_slice()));
+        assert_eq!(checkpoint.shadow(10, SHA256), None);
+        assert_eq!(checkpoint.value(10, 4), None);
         Ok(())
     }
 
-    /// Does an entry agree with the others?
-    fn check_entry(&self, kind: Kind, entry: Entry<'a>) -> Result<(), Error> {
-        let same = |other: &Entry<'a>| other.pcr == entry.pcr && other.algorithm == entry.algorithm;
-        let differs = entry.state == State::Differs;
-        let partner = match kind {
-            Kind::Value => Kind::Shadow,
-            Kind::Shadow => Kind::Value,
-            Kind::Before => Kind::Before,
+    #[test]
+    fn fixed_part() -> Result<(), Error> {
+        let mut out = [0; 512];
+        let len = build(&mut out)?.len();
+        let with = |at: usize, byte: u8| {
+            let mut bad = out;
+            *bad.get_mut(at).ok_or(Error::NoSpace)? = byte;
+            Checkpoint::parse(bad.get(..len).unwrap_or_default()).map(|_| ())
         };
-        let paired = match self.find(partner, entry.pcr, entry.algorithm) {
-            Some(other) => {
-                kind == Kind::Before
-                    || (differs
-                        && other.state == State::Differs
-                        && other.value.len() == entry.value.len()
-                        && self.header.flags.contains(Flags::DIFFERS))
-            }
-            None => !differs,
+        assert_eq!(with(0, b'i'), Err(Error::BadMagic));
+        assert_eq!(with(8, 2), Err(Error::BadVersion(2)));
+        assert_eq!(with(9, 1), Err(Error::BadVersion(0x101)));
+        assert_eq!(with(10, 167), Err(Error::BadFixedLength));
+        assert_eq!(with(11, 0xff), Err(Error::BadFixedLength));
+        assert_eq!(with(32, 0), Err(Error::BadSequence));
+        assert_eq!(with(12, 0), Err(Error::BadItem(Kind::Value.into())));
+        assert_eq!(with(15, 0xff), Ok(()));
+        Ok(())
+    }
+
+    #[test]
+    fn longer_fixed_part_is_skipped() -> Result<(), Error> {
+        let mut out = [0; 512];
+        let label = Label::new(b"skipped")?;
+        let header = Header {
+            sequence: 1,
+            ..Header::default()
         };
-        if paired && self.entries(kind).filter(same).count() == 1 {
-            Ok(())
-        } else {
-            Err(Error::BadItem(kind.into()))
+        let len = Builder::new(&mut out, &header, label)?.finish().len();
+        *out.get_mut(10).ok_or(Error::NoSpace)? = len as u8;
+        let checkpoint = Checkpoint::parse(out.get(..len).unwrap_or_default())?;
+        assert_eq!(checkpoint.label(), Label::default());
+        Ok(())
+    }
+
+    #[test]
+    fn truncated_everywhere() -> Result<(), Error> {
+        let mut out = [0; 512];
+        let buffer = build(&mut out)?;
+        for len in 0..buffer.len() {
+            let result = Checkpoint::parse(buffer.get(..len).unwrap_or_default());
+            // Whole items can be missing, but not the shadow of the last value.
+            assert_eq!(result.is_ok(), [168, 179, 219, 299].contains(&len));
         }
+        let long = Checkpoint::parse(&[0; MAX_BUFFER + 1]);
+        assert_eq!(long.err(), Some(Error::TooLong));
+        Ok(())
+    }
+
+    #[test]
+    fn every_byte_changed() -> Result<(), Error> {
+        let mut out = [0; 512];
+        let len = build(&mut out)?.len();
+        for at in 0..len {
+            for mask in [0x01, 0x80, 0xff] {
+                let mut bad = out;
+                if let Some(byte) = bad.get_mut(at) {
+                    *byte ^= mask;
+                }
+                if let Ok(checkpoint) = Checkpoint::parse(bad.get(..len).unwrap_or_default()) {
+                    checkpoint.label();
+                    assert!(checkpoint.values().count() <= 2);
+                    assert!(checkpoint.before().count() <= 1);
+                }
+            }
+        }
+        Ok(())
     }
 }
