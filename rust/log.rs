@@ -9,6 +9,8 @@ mod restore;
 mod seal;
 mod shadow;
 mod status;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 mod truncate;
 
 pub(crate) use self::{
@@ -97,6 +99,8 @@ struct State {
     next: Option<Arc<Segment>>,
     /// Records of a previous kernel were restored.
     restored: bool,
+    /// Violations in and before them.
+    restored_violations: u64,
     /// The default PCR was extended by more than the list explains.
     lost: bool,
     /// Segment that the kexec buffer starts with, once measuring is suspended for a kexec.
@@ -161,6 +165,7 @@ impl Log {
                     identity: Identity::new(),
                     next: None,
                     restored: false,
+                    restored_violations: 0,
                     lost: false,
                     handover: None,
                     last_error: None,
@@ -290,9 +295,7 @@ impl State {
         }
         Ok(())
     }
-}
 
-impl State {
     /// A checkpoint is in the list: it has sealed `segment`.
     fn sealed(&mut self, env: &Env, segment: &Segment) {
         if self.pcrs.get(env.pcr()).is_some_and(Pcr::differs) {

@@ -133,6 +133,31 @@ impl Env {
         })
     }
 
+    /// The same banks, none of them in a TPM.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn without_tpm(other: &Self) -> Result<Self> {
+        let mut banks = KVec::new();
+        for bank in &other.banks {
+            let mut name = KVec::new();
+            name.extend_from_slice(&bank.name, GFP_KERNEL)?;
+            let in_tpm = false;
+            banks.push(
+                Bank {
+                    name,
+                    in_tpm,
+                    ..*bank
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        let has_tpm = false;
+        Ok(Self {
+            banks,
+            has_tpm,
+            ..*other
+        })
+    }
+
     pub(crate) fn banks(&self) -> &[Bank] {
         &self.banks
     }

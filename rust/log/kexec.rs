@@ -96,7 +96,7 @@ impl Log {
     }
 
     /// Does the list from `first` on fit `room` bytes, with `more` bytes added to it?
-    fn fits(&self, first: &Segment, room: usize, more: usize) -> bool {
+    pub(super) fn fits(&self, first: &Segment, room: usize, more: usize) -> bool {
         let bytes = (self.store.end() - first.start()).bytes;
         usize::try_from(bytes)
             .ok()
@@ -110,7 +110,7 @@ impl Log {
         let Some(first) = self.state.get(&mut seam::lock()).handover else {
             return 0;
         };
-        match self.try_dump(first, out) {
+        match self.write_kexec(first, out) {
             Ok(len) => len,
             Err(error) => {
                 pr_err!("writing the kexec buffer failed: {error:?}\n");
@@ -119,7 +119,8 @@ impl Log {
         }
     }
 
-    fn try_dump(&self, first: u64, out: &mut [u8]) -> Result<usize> {
+    /// Writes header and records from segment `first` on; returns the length.
+    pub(super) fn write_kexec(&self, first: u64, out: &mut [u8]) -> Result<usize> {
         let mut len = Header::SIZE;
         let mut count = 0;
         for segment in self.store.segments()?.iter().filter(|s| s.seq() >= first) {

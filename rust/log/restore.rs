@@ -91,41 +91,33 @@ impl Log {
     /// EINVAL: the buffer is corrupted; the records before the fault are restored. ENOMEM.
     pub(crate) fn restore(&self, buffer: &[u8]) -> Result {
         let mut held = seam::lock();
-        let held: &mut Extend = &mut held;
-        let (header, bytes) = Header::parse(buffer, self.env.order()).map_err(|error| {
-            pr_err!("the previous kernel's list is not restored: {error:?}\n");
-            EINVAL
-        })?;
+        let result = self.restore_into(&mut held, buffer);
+        if let Err(error) = result {
+            pr_err!(
+                "the previous kernel's list is corrupted behind record {}: {error:?}\n",
+                self.store.end().records
+            );
+        }
+        seam::set_violations(self.state.get(&mut held).restored_violations);
+        result
+    }
+
+    pub(super) fn restore_into(&self, held: &mut Extend, buffer: &[u8]) -> Result {
+        let (header, bytes) = Header::parse(buffer, self.env.order()).map_err(invalid)?;
         let records = Records {
             log: self,
             bytes,
             left: header.count,
         };
         let told = self.told(records.clone())?;
-        let mut violations = 0u64;
-        let mut restored = 0u64;
         let result = records.into_iter().try_for_each(|raw| {
             let (record, raw) = raw?;
-            if record.is_violation() {
-                violations = violations.wrapping_add(1);
-            }
-            if let Some(counted) = self.restore_record(held, &told, &record, raw)? {
-                violations = counted;
-            }
-            restored = restored.wrapping_add(1);
-            Ok(())
+            self.restore_record(held, &told, &record, raw)
         });
-        if let Err(error) = result {
-            pr_err!(
-                "record {restored} of {} of the previous kernel's list is not restored, nor what follows: {error:?}\n",
-                header.count
-            );
-        }
-        if restored > 0 {
-            let state = self.state.get(held);
+        let state = self.state.get(held);
+        if state.writer.end() != Span::default() {
             state.restored = true;
             state.identity.generation = state.identity.generation.saturating_add(1);
-            seam::set_violations(violations);
         }
         result
     }
@@ -184,30 +176,33 @@ impl Log {
         Some((bank.index(), value))
     }
 
-    /// Restores a record. Returns the violation count, if it is a checkpoint that is believed.
+    /// Restores a record.
     fn restore_record(
         &self,
         held: &mut Extend,
         told: &[Told],
         record: &Record<'_>,
         raw: &[u8],
-    ) -> Result<Option<u64>> {
+    ) -> Result {
         let state = self.state.get(held);
         let digests = self.digests(record)?;
-        let mut violations = None;
         if let Some(checkpoint) = candidate(record) {
-            if self.is_sound(record, &checkpoint, &digests)
-                && self.adopt(state, &checkpoint, record.buffer().unwrap_or_default())?
-            {
-                violations = Some(checkpoint.header().violations);
+            let believed = self.is_sound(record, &checkpoint, &digests)
+                && self.adopt(state, &checkpoint, record.buffer().unwrap_or_default())?;
+            if believed {
+                state.restored_violations = checkpoint.header().violations;
             } else {
                 pr_warn!("a record named like a checkpoint is none: taken as any other\n");
             }
+        }
+        if record.is_violation() {
+            state.restored_violations = state.restored_violations.wrapping_add(1);
         }
         self.restore_pcr(state, told, record.pcr())?;
 
         let sha1 = digests.get(self.env.sha1()).ok_or(EINVAL)?;
         let next = state.next.clone();
+        let sealed = state.writer.active().clone();
         state.writer.append(&self.store, next, raw.len(), |out| {
             out.copy_from_slice(raw);
             out.get_mut(4..4 + SHA1_SIZE)
@@ -227,8 +222,7 @@ impl Log {
                 .get(bank.index())
                 .map(Digest::as_slice)
                 .unwrap_or_default()
-        })?;
-        Ok(violations)
+        })
     }
 
     /// Template digests of a record, one per bank.
