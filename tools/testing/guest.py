@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a script in the test guest and read what it left in the share."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -47,8 +46,8 @@ class Run:
              SCRIPTS / script], capture_output=True, check=False)
         self.status, self.stdout = done.returncode, done.stdout
         self.stderr = done.stderr.decode(errors="replace")
-        paths = [path for path in re.findall(r"/\S+", self.stderr) if os.path.isfile(path)]
-        self.log = Path(paths[-1]).read_text(errors="replace") if paths else ""
+        path = re.search(r"kernel messages: (.*)", self.stderr)
+        self.log = Path(path[1]).read_text(errors="replace") if path else ""
 
     def text(self, name):
         return (self.share / name).read_text(errors="replace")

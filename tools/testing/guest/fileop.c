@@ -10,13 +10,11 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 static int fd = -1;
@@ -70,7 +68,7 @@ static long open_in_user_namespace(const char *path)
 	if (pid == 0) {
 		if (unshare(CLONE_NEWUSER))
 			_exit(255);
-		_exit(open(path, O_RDWR) < 0 ? errno : 0);
+		_exit(open(path, O_RDWR) < 0 && open(path, O_WRONLY) < 0 ? errno : 0);
 	}
 	waitpid(pid, &status, 0);
 	if (WEXITSTATUS(status)) {
@@ -98,18 +96,6 @@ static long opened(int new)
 	return new < 0 ? -1 : 0;
 }
 
-/* @value: NAME:HEX */
-static long set_attribute(char *value)
-{
-	char *hex = strchr(value, ':'), bytes[256];
-	size_t n = 0;
-
-	*hex++ = '\0';
-	while (n < sizeof(bytes) && sscanf(hex + 2 * n, "%2hhx", &bytes[n]) == 1)
-		n++;
-	return fsetxattr(fd, value, bytes, n, 0);
-}
-
 static long perform(const char *name, char *value)
 {
 	if (!strcmp(name, "r"))
@@ -135,8 +121,6 @@ static long perform(const char *name, char *value)
 		return copy(strchr(value, ':') + 1, atol(value), 4096);
 	if (!strcmp(name, "seek"))
 		return lseek(fd, atol(value), SEEK_SET);
-	if (!strcmp(name, "xattr"))
-		return set_attribute(value);
 	if (!strcmp(name, "drop"))
 		return setresgid(atoi(value), atoi(value), atoi(value)) ?:
 		       setresuid(atoi(value), atoi(value), atoi(value));

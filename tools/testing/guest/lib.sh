@@ -42,6 +42,14 @@ seal()
 	} 9<>"$CHECKPOINT/create"
 }
 
+# result NAME STEP...: steps of fileop, their results left in the share
+result()
+{
+	name=$1
+	shift
+	fileop "$@" >"$SHARE/$name"
+}
+
 # value KEY FILE [SEQ]: one value of status, or of a segment
 value()
 {
@@ -75,4 +83,19 @@ snapshot()
 		bank=${file%/*}
 		cat "$file" >"$SHARE/$1/pcr-${bank##*/pcr-}-${file##*/}"
 	done
+}
+
+# load_kernel STAGE [on|off]: the next kernel, in which the script runs again as STAGE
+load_kernel()
+{
+	kexec -s -l "/boot/bzImage${2:+-$2}" --initrd=/boot/initrd \
+		--command-line="$(cat /proc/cmdline) resume=$1"
+}
+
+# start_kernel: does not return
+start_kernel()
+{
+	sync
+	kexec -e
+	exit 1
 }

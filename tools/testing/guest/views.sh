@@ -25,8 +25,8 @@ for owner in 4001 4002 4003 4004 4005 4011 4242; do
 		file=/tmp/$owner-$name
 		echo "a $name file" >"$file"
 		case $name in
-		ima-signed) fileop rw="$file" xattr=security.ima:03$signature ;;
-		evm-signed) fileop rw="$file" xattr=security.evm:05$signature ;;
+		ima-signed) setfattr -n security.ima -v 0x03$signature "$file" ;;
+		evm-signed) setfattr -n security.evm -v 0x05$signature "$file" ;;
 		esac
 		chown "$owner" "$file"
 		cat "$file" >/dev/null
