@@ -55,6 +55,8 @@ pub(crate) struct Store {
     spare: Mutex<Option<Memory>>,
     /// Bytes left in the chunk that is being filled; a hint for [`Store::prepare`].
     room: Atomic<usize>,
+    /// Bytes that the chunk behind it will have; a hint too.
+    next_size: Atomic<usize>,
 }
 
 /// Bytes of memory that all chunks occupy, freed ones that somebody still reads included.
@@ -83,6 +85,7 @@ impl Store {
             segments <- new_mutex!(segments),
             spare <- new_mutex!(None),
             room: Atomic::new(0),
+            next_size: Atomic::new(chunk::MIN_SIZE),
         }))
     }
 
@@ -93,7 +96,7 @@ impl Store {
         if self.room.load(Relaxed) >= size || self.spare.lock().is_some() {
             return;
         }
-        if let Ok(memory) = Memory::new(chunk::MAX_SIZE) {
+        if let Ok(memory) = Memory::new(self.next_size.load(Relaxed).max(size)) {
             let surplus = self.spare.lock().replace(memory);
             drop(surplus);
         }

@@ -60,6 +60,11 @@ impl Memory {
         // INVARIANT: The vector was zeroed, and is forgotten.
         Ok(Self { data, size })
     }
+
+    /// Bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
 }
 
 impl Drop for Memory {

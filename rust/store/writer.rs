@@ -91,6 +91,7 @@ impl Writer {
         self.end = self.end.after(len as u64, ascii);
         segment.set_end(self.end);
         store.room.store(chunk.room(), Relaxed);
+        store.next_size.store(next_size(chunk), Relaxed);
         if let Some(next) = next {
             store.seal(next.clone());
             self.active = next;
@@ -98,22 +99,25 @@ impl Writer {
         Ok(())
     }
 
-    /// A chunk for the next record. The first of a segment is small, the following ones double.
+    /// A chunk for a record of `len` bytes, the first of a segment or not.
     fn new_chunk(&self, store: &Store, first: bool, len: usize) -> Result<ChunkWriter> {
         let size = match &self.chunk {
-            Some(chunk) if !first => chunk.size().saturating_mul(2),
+            Some(chunk) if !first => next_size(chunk),
             _ => chunk::MIN_SIZE,
         };
-        let size = size.clamp(chunk::MIN_SIZE, chunk::MAX_SIZE).max(len);
-        let spare = if size == chunk::MAX_SIZE {
-            store.spare.lock().take()
-        } else {
-            None
-        };
+        let size = size.max(len);
+        let fits = |spare: &mut Memory| !first && spare.size() >= len;
+        let spare = store.spare.lock().take_if(fits);
         let memory = match spare {
             Some(memory) => memory,
             None => Memory::new(size)?,
         };
         ChunkWriter::new(memory, self.end)
     }
+}
+
+/// Bytes of the chunk behind `chunk`: twice as many, so that a short segment wastes little.
+fn next_size(chunk: &ChunkWriter) -> usize {
+    let size = chunk.size().saturating_mul(2);
+    size.clamp(chunk::MIN_SIZE, chunk::MAX_SIZE)
 }
