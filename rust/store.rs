@@ -199,13 +199,10 @@ impl Store {
     /// `freed` has the capacity for them: the caller looked under the mutex that it still holds, so
     /// that only fewer can be there. The caller drops them when it holds no lock.
     pub(crate) fn remove_before(&self, seq: u64, freed: &mut KVec<Arc<Segment>>) {
-        let mut segments = self.segments.lock();
-        while segments.first().is_some_and(|first| first.seq() < seq) {
-            let Ok(first) = segments.remove(0) else {
-                return;
-            };
-            let _ = freed.push_within_capacity(first);
-        }
+        self.segments.lock().retain(|segment| {
+            let keep = segment.seq() >= seq;
+            keep || freed.push_within_capacity(segment.clone()).is_err()
+        });
     }
 
     /// The chunk that holds byte `target` of the view, counted since cold boot.
