@@ -41,18 +41,17 @@ pub fn write_ascii(record: &Record<'_>, digest: &[u8], sink: &mut impl Sink) {
 
 /// Bytes that [`write_ascii`] writes for a digest of `digest_size` bytes.
 pub fn ascii_len(record: &Record<'_>, digest_size: usize) -> u64 {
-    /// The blanks around the digest, and the newline.
-    const SEPARATORS: u64 = 3;
-
-    let fields = shown_fields(record).map(|shown| {
-        let number = shown.number.map_or(0, decimal_len);
-        len64(shown.text) + 2 * len64(shown.hex) + number + 1
-    });
-    pcr_len(record.pcr())
-        + SEPARATORS
-        + 2 * (digest_size as u64)
-        + len64(record.template_name())
-        + fields.sum::<u64>()
+    let digest = (digest_size as u64).saturating_mul(2);
+    // The blanks around the digest, and the newline.
+    let line = [
+        pcr_len(record.pcr()),
+        digest,
+        len64(record.template_name()),
+        3,
+    ];
+    shown_fields(record)
+        .map(|shown| shown.len())
+        .fold(sum(line), u64::saturating_add)
 }
 
 /// What is shown of a field: text, then digits.
@@ -61,6 +60,20 @@ struct Shown<'a> {
     text: &'a [u8],
     hex: &'a [u8],
     number: Option<u64>,
+}
+
+impl Shown<'_> {
+    /// Bytes of what is shown, and of the blank before it.
+    fn len(&self) -> u64 {
+        let number = self.number.map_or(0, decimal_len);
+        sum([
+            len64(self.text),
+            len64(self.hex),
+            len64(self.hex),
+            number,
+            1,
+        ])
+    }
 }
 
 fn shown_fields<'r, 'a: 'r>(record: &'r Record<'a>) -> impl Iterator<Item = Shown<'a>> + 'r {
@@ -136,6 +149,10 @@ fn pcr_len(pcr: u32) -> u64 {
     let pcr = pcr as i32;
     let blank_or_sign = u64::from(pcr < 10);
     blank_or_sign + decimal_len(pcr.unsigned_abs().into())
+}
+
+fn sum<const N: usize>(lengths: [u64; N]) -> u64 {
+    lengths.into_iter().fold(0, u64::saturating_add)
 }
 
 fn len64(bytes: &[u8]) -> u64 {
