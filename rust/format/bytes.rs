@@ -2,6 +2,8 @@
 
 //! Numbers as bytes, and cursors over bytes.
 
+use core::ffi::CStr;
+
 use super::Error;
 
 /// The order of a number's bytes.
@@ -186,7 +188,7 @@ impl<'b> Writer<'b> {
 
 /// The bytes before the first NUL, or all.
 pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+    CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
 }
 
 #[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(ima_checkpoint_bytes))]
