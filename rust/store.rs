@@ -11,6 +11,8 @@ pub(crate) mod known;
 mod reader;
 mod segment;
 mod span;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 mod writer;
 
 pub(crate) use self::{

@@ -283,3 +283,98 @@ impl Pcrs {
         self.0.iter().position(|pcr| pcr.index == index)
     }
 }
+
+#[kunit_tests(ima_checkpoint_shadow)]
+mod tests {
+    use super::*;
+    use crate::log::Log;
+
+    /// The machine's banks without a TPM, and the number of a bank that can be hashed.
+    fn env() -> Result<(Env, usize)> {
+        let env = Env::without_tpm(Log::get().ok_or(ENODEV)?.env())?;
+        let sha1 = env.sha1();
+        Ok((env, sha1))
+    }
+
+    /// A PCR that no bank of which was read.
+    fn zeroed(env: &Env) -> Result<Pcr> {
+        Pcr::first_used(&seam::lock(), env, 11)
+    }
+
+    #[test]
+    fn an_extend_hashes_value_and_digest() -> Result {
+        let (env, bank) = env()?;
+        let mut pcr = zeroed(&env)?;
+        pcr.extend(&env, |_| &[7; MAX_DIGEST])?;
+        let size = env.banks().get(bank).ok_or(EINVAL)?.digest_size();
+        let mut message = [0; 40];
+        message[20..].fill(7);
+        let mut expected = [0; MAX_DIGEST];
+        seam::hash_bank(bank, &message, &mut expected)?;
+        assert_eq!(size, 20);
+        assert!(*pcr.registers()[bank].value() == expected);
+        assert!(pcr.registers()[bank].state().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_tpm_values_are_virtual() -> Result {
+        let (env, bank) = env()?;
+        let pcr = zeroed(&env)?;
+        let before = pcr.before().ok_or(EINVAL)?;
+        assert!(before.iter().all(|b| b.state == State::Virtual));
+        let mut pcrs = Pcrs::new();
+        pcrs.add(pcr)?;
+        pcrs.measure(&seam::lock(), &env, 0)?;
+        let pcr = pcrs.get(11).ok_or(EINVAL)?;
+        assert!(pcr.registers()[bank].state() == Some(State::Virtual));
+        assert!(!pcr.differs());
+        Ok(())
+    }
+
+    #[test]
+    fn the_tpm_s_answer_decides_the_state() -> Result {
+        let Some(log) = Log::get().filter(|log| log.env().has_tpm()) else {
+            pr_info!("no TPM: nothing to compare with\n");
+            return Ok(());
+        };
+        let bank = log.env().banks().iter().find(|b| b.in_tpm() && b.mapped());
+        let bank = bank.ok_or(ENODEV)?;
+        let mut register = Register::new([1; MAX_DIGEST]);
+        register.judge(bank, Some([1; MAX_DIGEST]));
+        assert!(register.state() == Some(State::Match));
+        register.judge(bank, Some([2; MAX_DIGEST]));
+        assert!(register.state() == Some(State::Differs));
+        assert!(*register.base() == [2; MAX_DIGEST]);
+        assert!(*register.value() == [1; MAX_DIGEST]);
+        register.judge(bank, None);
+        assert!(register.state() == Some(State::Unreadable));
+        assert!(*register.base() == [1; MAX_DIGEST]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_checkpoint_sets_the_replay_right() -> Result {
+        let (env, bank) = env()?;
+        let mut pcr = zeroed(&env)?;
+        pcr.recall(bank, State::Differs, [9; MAX_DIGEST]);
+        assert!(pcr.differs());
+        assert!(*pcr.registers()[bank].value() == [0; MAX_DIGEST]);
+        pcr.sealed();
+        assert!(*pcr.registers()[bank].value() == [9; MAX_DIGEST]);
+        assert!(pcr.before().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn pcrs_are_kept_in_order() -> Result {
+        let (env, _) = env()?;
+        let mut pcrs = Pcrs::new();
+        for index in [14, 10, 12] {
+            pcrs.add(Pcr::first_used(&seam::lock(), &env, index)?)?;
+        }
+        assert!(pcrs.iter().map(Pcr::index).eq([10, 12, 14]));
+        assert!(pcrs.get(11).is_none());
+        Ok(())
+    }
+}

@@ -52,7 +52,7 @@ pub(super) struct ResolvedView {
 }
 
 impl ResolvedView {
-    fn new(view: View, digest_size: usize) -> Self {
+    pub(super) fn new(view: View, digest_size: usize) -> Self {
         let surplus = (digest_size as u64).wrapping_sub(SHA1_SIZE as u64);
         Self {
             view,
