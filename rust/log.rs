@@ -40,6 +40,7 @@ use crate::{
         }, //
     },
     seam::{
+        self,
         Extend,
         Locked,
         MAX_DIGEST, //
@@ -122,11 +123,8 @@ struct Identity {
 
 impl Identity {
     fn new() -> Self {
-        let mut log_id = [0u8; 16];
-        // SAFETY: `log_id` is writable for its length.
-        unsafe { bindings::get_random_bytes(log_id.as_mut_ptr().cast(), log_id.len()) };
         Self {
-            log_id,
+            log_id: seam::random(),
             generation: 0,
             sequence: 0,
             digest: [0; 32],

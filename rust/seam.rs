@@ -164,6 +164,14 @@ pub(crate) fn read_pcr(
     to_result(unsafe { bindings::ima_read_pcr(bank, pcr, out.as_mut_ptr()) }).map_err(|_| EIO)
 }
 
+/// Random bytes.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // SAFETY: `bytes` is writable for its length.
+    unsafe { bindings::get_random_bytes(bytes.as_mut_ptr().cast(), N) };
+    bytes
+}
+
 /// Violations counted so far.
 pub(crate) fn violations() -> u64 {
     // SAFETY: No precondition.

@@ -6,8 +6,8 @@
 //! that is full is split in two, so that adding a digest costs the same however many there are.
 //! Digests are compared whole: a mere fingerprint could hide a measurement.
 
+use crate::seam;
 use kernel::{
-    bindings,
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -211,12 +211,9 @@ pub(crate) struct Known {
 impl Known {
     /// Remembers digests of `digest_size` bytes.
     pub(crate) fn new(digest_size: usize) -> Self {
-        let mut key = [0u8; 8];
-        // SAFETY: `key` is writable for its length.
-        unsafe { bindings::get_random_bytes(key.as_mut_ptr().cast(), key.len()) };
         Self {
             width: digest_size.min(MAX_WIDTH),
-            key: u64::from_ne_bytes(key) | 1,
+            key: u64::from_ne_bytes(seam::random()) | 1,
             sets: KVec::new(),
         }
     }
