@@ -74,13 +74,22 @@ fn lines(text: &mut Text, log: &Log, status: &crate::log::Status) -> fmt::Result
         let state = pcr.state.map_or("none", state_name);
         writeln!(text, "pcr{}_{}={state}", pcr.pcr, bank.name())?;
     }
-    text.write_str("last_error=")?;
     match status.last_error {
-        None => text.write_str("none\n"),
-        Some(error) => match error.name().and_then(|name| name.to_str().ok()) {
-            Some(name) => writeln!(text, "{name}"),
-            None => writeln!(text, "{}", error.to_errno()),
-        },
+        None => writeln!(text, "last_error=none"),
+        Some(error) => writeln!(text, "last_error={}", error_name(error)),
+    }
+}
+
+/// The errors that the log gives; `Error::name()` knows them only with `CONFIG_SYMBOLIC_ERRNAME`.
+fn error_name(error: Error) -> &'static str {
+    match error {
+        EBUSY => "EBUSY",
+        EINVAL => "EINVAL",
+        EIO => "EIO",
+        ENOENT => "ENOENT",
+        ENOMEM => "ENOMEM",
+        ESTALE => "ESTALE",
+        _ => "other",
     }
 }
 

@@ -29,7 +29,7 @@ impl Log {
     /// Truncates the list to checkpoint `seq`, if `digest` is that of its buffer.
     ///
     /// Changes nothing if the list starts with it already. ENOENT: there is no such checkpoint.
-    /// ESTALE: it was freed, or has another digest. EBUSY: measuring is suspended. EIO: the TPM
+    /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EBUSY: measuring is suspended. EIO: the TPM
     /// refused the record. ENOMEM. Nothing was freed then.
     pub(crate) fn truncate(&self, seq: u64, digest: &[u8; 32]) -> Result {
         let mut freed = KVec::new();
@@ -57,6 +57,9 @@ impl Log {
         digest: &[u8; 32],
         freed: &mut KVec<Arc<Segment>>,
     ) -> Result {
+        if seq == 0 {
+            return Err(EINVAL);
+        }
         if seam::suspended(held) {
             return Err(EBUSY);
         }
