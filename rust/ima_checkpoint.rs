@@ -17,12 +17,7 @@
 use kernel::prelude::*;
 
 mod files;
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the tool uses more of it, and as a library"
-)]
-mod format;
+pub mod format;
 mod log;
 mod seam;
 mod store;
