@@ -353,8 +353,9 @@ class Chain:
     @property
     def proven(self):
         """The base is known from elsewhere, not only claimed by a checkpoint."""
-        first = self.checkpoints.get(0)
-        return first is None or all((bank, DEFAULT_PCR) in self.base for bank in self.banks)
+        zeros = not any(any(value) for value in self.segments[0].base.values())
+        return (zeros and 0 not in self.checkpoints
+                or all((bank, DEFAULT_PCR) in self.base for bank in self.banks))
 
     @property
     def broken(self):
@@ -363,8 +364,6 @@ class Chain:
     def start(self):
         head = self.checkpoints.get(0)
         self.index, self.offset = (head.index, head.offset) if head else (0, 0)
-        for bank in self.banks:
-            self.values[bank, DEFAULT_PCR] = bytes(size_of(bank))
         if head:
             self.values.update({key: value for key, (_, value) in head.values.items()})
             for (bank, pcr), value in self.base.items():
@@ -373,7 +372,8 @@ class Chain:
                         f"the checkpoint does not start from the base given for PCR {pcr} in {bank}")
             self.violations = head.violations
         else:
-            self.values.update(self.base)
+            for bank in self.banks:
+                self.values[bank, DEFAULT_PCR] = self.before(self.records[0], (bank, DEFAULT_PCR))
             self.segments.append(Segment(0, 0, dict(self.values)))
 
     def step(self, record):
@@ -493,7 +493,7 @@ def verify(arguments):
         note = "  BROKEN: something else extended the PCR" if segment.broken else ""
         print(f"segment {segment.seq}: {segment.records} records, {segment.bytes} bytes{note}")
     if not chain.proven:
-        print("the base is what the first checkpoint claims: give --base to prove it")
+        print("the base is what a checkpoint claims: give --base to prove it")
     if chain.broken:
         raise Fault(f"segments {chain.broken} do not replay")
     reached = ", ".join(f"PCR {pcr} in {bank}" for (bank, pcr), _ in arguments.pcr)

@@ -17,8 +17,10 @@ exec 5>&-
 seal second >"$SHARE/answer-second" || exit
 
 for bank in sha1 sha256; do
-	echo "PCR-10: $(cat /sys/class/tpm/tpm0/pcr-$bank/10)" >"/tmp/$bank"
-	evmctl ima_measurement --ignore-violations --verify-bank $bank --pcrs "$bank,/tmp/$bank" -v \
+	for pcr in $(seq 0 23); do
+		printf 'PCR-%02d: %s\n' "$pcr" "$(cat "/sys/class/tpm/tpm0/pcr-$bank/$pcr")"
+	done >"/tmp/$bank"
+	evmctl ima_measurement --ignore-violations --verify-bank=$bank --pcrs "$bank,/tmp/$bank" \
 		"$IMA/binary_runtime_measurements" >"$SHARE/evmctl-$bank" 2>&1
 	echo $? >"$SHARE/evmctl-$bank.status"
 done
@@ -74,8 +76,8 @@ snapshot parallel
 tpm=$(readlink -f /sys/class/tpm/tpm0/device)
 echo "${tpm##*/}" >"$tpm/driver/unbind"
 snapshot unbound
-result unreadable rw="$create" write=unreadable
+result eio rw="$create" write=unreadable
 snapshot unreadable
-result truncate-unreadable w="$CHECKPOINT/truncate" \
+result truncate-eio w="$CHECKPOINT/truncate" \
 	write="1 $(value digest "$CHECKPOINT/segments" 1)"
 snapshot still-there
