@@ -102,6 +102,8 @@ struct State {
     restored: bool,
     /// Violations in and before them.
     restored_violations: u64,
+    /// Records among them that look like checkpoints and are none.
+    doubted: u64,
     /// The default PCR was extended by more than the list explains.
     lost: bool,
     /// Segment that the kexec buffer starts with, once measuring is suspended for a kexec.
@@ -164,6 +166,7 @@ impl Log {
                     next: None,
                     restored: false,
                     restored_violations: 0,
+                    doubted: 0,
                     lost: false,
                     handover: None,
                     last_error: None,

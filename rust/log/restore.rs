@@ -14,7 +14,8 @@ use super::{
     invalid,
     shadow::{
         Before,
-        Pcr, //
+        Pcr,
+        LAST_PCR, //
     },
     Identity,
     Log,
@@ -98,7 +99,14 @@ impl Log {
                 self.store.end().records
             );
         }
-        seam::set_violations(self.state.get(&mut held).restored_violations);
+        let state = self.state.get(&mut held);
+        if state.doubted > 0 {
+            pr_warn!(
+                "{} of the previous kernel's checkpoints are not believed: taken as any record\n",
+                state.doubted
+            );
+        }
+        seam::set_violations(state.restored_violations);
         result
     }
 
@@ -192,7 +200,7 @@ impl Log {
             if believed {
                 state.restored_violations = checkpoint.header().violations;
             } else {
-                pr_warn!("a record named like a checkpoint is none: taken as any other\n");
+                state.doubted = state.doubted.wrapping_add(1);
             }
         }
         if record.is_violation() {
@@ -213,7 +221,9 @@ impl Log {
         if state.next.take().is_some() {
             state.sealed(&self.env, &sealed);
         }
-        let pcr = state.pcrs.get_mut(record.pcr()).ok_or(EINVAL)?;
+        let Some(pcr) = state.pcrs.get_mut(record.pcr()) else {
+            return Ok(());
+        };
         pcr.extend(&self.env, |bank: &Bank| {
             if record.is_violation() {
                 return VIOLATION.as_slice();
@@ -234,9 +244,9 @@ impl Log {
         Ok(digests)
     }
 
-    /// Starts the shadow of a PCR that was not used before.
+    /// Starts the shadow of a PCR that was not used before, if IMA can extend it at all.
     fn restore_pcr(&self, state: &mut LogState, told: &[Told], index: u32) -> Result {
-        if state.pcrs.get(index).is_some() {
+        if index > LAST_PCR || state.pcrs.get(index).is_some() {
             return Ok(());
         }
         let mut before = KVec::with_capacity(self.env.banks().len(), GFP_KERNEL)?;

@@ -17,6 +17,9 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// The highest PCR that an IMA policy can name. A corrupted record may name any.
+pub(crate) const LAST_PCR: u32 = 63;
+
 /// Reads of a PCR until its banks stop changing under us.
 const MAX_READS: usize = 4;
 

@@ -251,6 +251,7 @@ mod tests {
         copy.restore_into(&mut held, &forged)?;
         assert_eq!(copy.segments()?.len(), 1);
         assert_eq!(copy.store().live().records, 8);
+        assert_eq!(copy.state.get(&mut held).doubted, 2);
         Ok(())
     }
 
