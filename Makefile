@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+# KERNEL_SRC=/path: use that kernel tree instead of Debian's source package.
+
+export KERNEL_SRC
+
+help: ## print this (default)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
+
+demo: ## from nothing to a running guest: checkpoint, export, truncate, verify, kexec
+	@scripts/demo
+
+check: ## every test; ends with "N passed, N failed, N skipped"
+	@scripts/check
+
+lint: ## rustfmt, clippy, checkpatch, shellcheck, SPDX
+	@scripts/lint
+
+kernel: ## build the guest's kernel with the extension
+	@scripts/install-deps
+	@scripts/build-kernel on
+
+kernel-off: ## build it without, to compare with
+	@scripts/install-deps
+	@scripts/build-kernel off
+
+kernel-debug: ## build it with lockdep and KASAN; GUEST_KERNEL=debug makes the tests use it
+	@scripts/install-deps
+	@scripts/build-kernel debug
+
+run: ## boot the guest with SCRIPT=file (ARGS=options of scripts/run-guest)
+	@scripts/run-guest $(ARGS) $(or $(SCRIPT),$(error say which: make run SCRIPT=file))
+
+prepare: ## put the extension into the kernel tree KERNEL_SRC=/path
+	@scripts/kernel-tree prepare $(or $(KERNEL_SRC),$(error say which tree: make $@ KERNEL_SRC=/path))
+
+unprepare: ## take it out of KERNEL_SRC=/path again
+	@scripts/kernel-tree undo $(or $(KERNEL_SRC),$(error say which tree: make $@ KERNEL_SRC=/path))
+
+edit-tree: ## a git tree with a commit for each patch, to change the series (EDIT_TREE=/path)
+	@scripts/kernel-tree edit $(EDIT_TREE)
+
+refresh-patches: ## write its commits back to patches/
+	@scripts/kernel-tree refresh $(EDIT_TREE)
+
+clean: ## remove what was built here and in the cache; downloads stay
+	@scripts/clean
+
+.PHONY: help demo check lint kernel kernel-off kernel-debug run prepare unprepare edit-tree refresh-patches clean
