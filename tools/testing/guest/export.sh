@@ -45,8 +45,9 @@ for file in create export truncate segments status; do
 done >"$SHARE/modes"
 result user drop=1000 rw="$CHECKPOINT/create" rw="$export" w="$CHECKPOINT/truncate" \
 	r="$CHECKPOINT/segments" r="$CHECKPOINT/status" r="$IMA/binary_runtime_measurements_sha1"
-result handed-create rw="$CHECKPOINT/create" drop=1000 write=handed read="$SHARE/handed"
-result handed-export rw="$export" drop=1000 write=1 read="$SHARE/handed-export.data"
+result handed-create rw="$CHECKPOINT/create" drop=1000 write=handed read=/tmp/handed
+result handed-export rw="$export" drop=1000 write=1 read=/tmp/handed-export
+cp /tmp/handed-export "$SHARE/handed-export.data"
 result handed-truncate w="$CHECKPOINT/truncate" drop=1000 write=99
 result handed-new-user rw="$CHECKPOINT/create" unshare= write=handed
 snapshot allowed

@@ -10,6 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
+static void report(int kmsg, const char *file, int error)
+{
+	char line[128];
+	int n = snprintf(line, sizeof(line), "hammer: %s: %s\n", file,
+			 error ? strerrorname_np(error) : "ok");
+
+	if (write(kmsg, line, n) < 0)
+		_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	int kmsg = open("/dev/kmsg", O_WRONLY), last[2] = { -1, -1 }, fd[2];
@@ -27,8 +37,7 @@ int main(int argc, char **argv)
 			int result = write(fd[i], data, strlen(data)) < 0 ? errno : 0;
 
 			if (result != last[i])
-				dprintf(kmsg, "hammer: %s: %s\n", strrchr(argv[1 + 2 * i], '/') + 1,
-					result ? strerrorname_np(result) : "ok");
+				report(kmsg, strrchr(argv[1 + 2 * i], '/') + 1, result);
 			last[i] = result;
 		}
 	}

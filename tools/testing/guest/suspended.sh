@@ -15,4 +15,5 @@ snapshot first
 load_kernel second on || exit
 hammer "$CHECKPOINT/create" label "$CHECKPOINT/truncate" \
 	"1 $(value digest "$CHECKPOINT/segments" 1)" &
+sleep 1
 start_kernel
