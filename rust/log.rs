@@ -140,12 +140,16 @@ impl Log {
         LOG.as_ref().map(|log| &**log)
     }
 
-    /// Makes the log; changes nothing if there is one.
+    /// Makes the log; changes nothing if there is one. EINVAL if that has another environment.
     pub(crate) fn init(env: Env) -> Result {
-        if Self::get().is_none() {
-            LOG.populate(Self::new(env)?);
+        match Self::get() {
+            None => {
+                LOG.populate(Self::new(env)?);
+                Ok(())
+            }
+            Some(log) if log.env == env => Ok(()),
+            Some(_) => Err(EINVAL),
         }
-        Ok(())
     }
 
     /// An empty log.

@@ -21,6 +21,7 @@ use kernel::{
 pub(crate) type Digest = [u8; MAX_DIGEST];
 
 /// A bank of template digests, in the order of IMA's list files.
+#[derive(PartialEq)]
 pub(crate) struct Bank {
     index: usize,
     alg_id: u16,
@@ -96,6 +97,7 @@ impl Bank {
 }
 
 /// What is fixed for this boot.
+#[derive(PartialEq)]
 pub(crate) struct Env {
     banks: KVec<Bank>,
     sha1: usize,
