@@ -12,10 +12,12 @@
 //! - [`store`]: holds records in chunks, lets readers copy them, remembers known digests.
 //! - [`log`]: segments, shadow PCRs, checkpoints, truncation, kexec.
 //! - [`files`]: the interface in securityfs.
+//! - [`env`]: what is fixed for this boot, the banks above all.
 //! - [`seam`]: every call to and from IMA's C code.
 
 use kernel::prelude::*;
 
+mod env;
 mod files;
 pub mod format;
 mod log;
@@ -30,7 +32,7 @@ module! {
     license: "GPL",
 }
 
-/// Gives the crate its name and `/sys/module` entry.
+/// Gives the crate its name and licence.
 ///
 /// Nothing is initialised here: IMA calls the store before it restores or measures anything, which
 /// may be earlier or later than this initcall.

@@ -2,7 +2,6 @@
 
 //! The log: what happens to the list. Appending, checkpoints, truncation, kexec.
 
-pub(crate) mod env;
 mod events;
 pub(crate) mod kexec;
 mod restore;
@@ -19,18 +18,17 @@ pub(crate) use self::{
     status::Status, //
 };
 
-use self::{
+use self::shadow::{
+    Pcr,
+    Pcrs, //
+};
+use crate::{
     env::{
+        Bank,
         Digest,
         Env,
         SHA1_SIZE, //
     },
-    shadow::{
-        Pcr,
-        Pcrs, //
-    },
-};
-use crate::{
     format::{
         self,
         ascii,
@@ -232,7 +230,7 @@ impl Log {
                 .known
                 .insert(record.pcr, digest(self.env.hash_index()));
         }
-        let extended = |bank: &env::Bank| {
+        let extended = |bank: &Bank| {
             if record.violation {
                 VIOLATION.as_slice()
             } else {

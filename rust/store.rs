@@ -136,6 +136,11 @@ impl Store {
             .ok_or(ENOENT)
     }
 
+    /// Number of the oldest live segment.
+    pub(crate) fn first(&self) -> u64 {
+        self.segments.lock().first().map_or(0, |first| first.seq())
+    }
+
     /// Where the live list starts.
     pub(crate) fn start(&self) -> Span {
         let segments = self.segments.lock();

@@ -59,7 +59,7 @@ impl SecurityFile for Export {
         }
         let segment = self.log.segment(seq)?;
         let view = View { bank, encoding };
-        self.reader = Some(Reader::segment(self.log, segment, view)?);
+        self.reader = Some(Reader::segment(env, segment, view)?);
         Ok(())
     }
 

@@ -35,7 +35,8 @@ impl<const ASCII: bool> SecurityFile for List<ASCII> {
                 Encoding::Binary
             },
         };
-        Reader::live(Log::get().ok_or(ENODEV)?, view).map(Self)
+        let log = Log::get().ok_or(ENODEV)?;
+        Reader::live(log.env(), log.store(), view).map(Self)
     }
 
     fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {

@@ -14,13 +14,7 @@ use super::{
         Text, //
     },
 };
-use crate::{
-    log::{
-        env::Env,
-        Log, //
-    },
-    store::Segment,
-};
+use crate::{env::Env, log::Log, store::Segment};
 use core::fmt::{
     self,
     Write, //

@@ -83,7 +83,7 @@ pub(super) fn digest(word: &[u8]) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-#[kunit_tests(ima_checkpoint_text)]
+#[kunit_tests(ima_checkpoint_commands)]
 mod tests {
     use super::*;
 

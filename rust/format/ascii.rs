@@ -2,8 +2,8 @@
 
 //! A record as a line of text, as IMA's ASCII files show it.
 //!
-//! IMA relies on a NUL behind the data of a field, and on the `:` in a digest. Here a field ends with
-//! its data, and a digest without `:` is shown in hex as a whole.
+//! IMA relies on a NUL behind the data of a field, and on the `:` in a digest. Here a field ends
+//! with its data, and a digest without `:` is shown in hex as a whole.
 
 pub use super::text::{
     put_hex,

@@ -2,8 +2,8 @@
 
 //! IMA templates: which fields a record holds.
 //!
-//! A record names its template by the name of a built-in one, or by a format: the identifiers of its
-//! fields with `|` between them. Both are as in `ima_template.c`.
+//! A record names its template by the name of a built-in one, or by a format: the identifiers of
+//! its fields with `|` between them. Both are as in `ima_template.c`.
 
 use super::Error;
 

@@ -61,7 +61,8 @@ impl Log {
             pr_warn!("the image has no room for the measurement list: it is not carried\n");
             return;
         }
-        if let Err(error) = self.seal(held, Label::default(), Flags::BEFORE_KEXEC) {
+        let flags = Flags::AUTOMATIC | Flags::BEFORE_KEXEC;
+        if let Err(error) = self.seal(held, Label::default(), flags) {
             pr_warn!("no checkpoint before the kexec: {error:?}\n");
         }
         match self.choose(held, room) {
@@ -110,6 +111,9 @@ impl Log {
         let Some(first) = self.state.get(&mut seam::lock()).handover else {
             return 0;
         };
+        if first > self.store.first() {
+            super::truncate::audit(Reason::Kexec, Ok(()));
+        }
         match self.write_kexec(first, out) {
             Ok(len) => len,
             Err(error) => {
@@ -148,7 +152,7 @@ impl Log {
 
 fn report(first: &Segment, size: Span) {
     pr_warn!(
-        "{} records, {} bytes before checkpoint {} are left behind: the image has no room for them\n",
+        "{} records, {} bytes before checkpoint {} are left behind: the image has no room\n",
         size.records,
         size.bytes,
         first.seq()

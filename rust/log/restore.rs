@@ -2,15 +2,11 @@
 
 //! Restoring the list that the previous kernel handed over, without extending anything.
 //!
-//! Segments, counters and shadows come from the replay. A checkpoint is believed only if all that it
-//! says agrees with it; the first record of a truncated list is the one that nothing can contradict.
+//! Segments, counters and shadows come from the replay. A checkpoint is believed only if all that
+//! it says agrees with it; the first record of a truncated list is the one that nothing can
+//! contradict.
 
 use super::{
-    env::{
-        Bank,
-        Digest,
-        SHA1_SIZE, //
-    },
     invalid,
     shadow::{
         Before,
@@ -23,6 +19,11 @@ use super::{
     VIOLATION, //
 };
 use crate::{
+    env::{
+        Bank,
+        Digest,
+        SHA1_SIZE, //
+    },
     format::{
         ascii,
         checkpoint::{
@@ -151,7 +152,7 @@ impl Log {
         }
         if state.lost {
             pr_warn!("the default PCR holds extends that the list does not explain\n");
-            self.seal(held, Label::default(), Flags::LOG_LOST)?;
+            self.seal(held, Label::default(), Flags::AUTOMATIC | Flags::LOG_LOST)?;
         }
         Ok(())
     }

@@ -4,9 +4,11 @@
 
 use super::{
     invalid,
+    shadow::Pcr,
     Log, //
 };
 use crate::{
+    env::Env,
     format::{
         checkpoint::{
             Builder,
@@ -19,10 +21,6 @@ use crate::{
             MAX_BUFFER, //
         },
         Error as FormatError, //
-    },
-    log::{
-        env::Env,
-        shadow::Pcr, //
     },
     seam::{
         self,
@@ -54,8 +52,8 @@ pub(crate) struct Sealed {
 impl Log {
     /// Makes a checkpoint.
     ///
-    /// EBUSY: measuring is suspended. EIO: the TPM failed. ENOMEM. Nothing was appended then, except
-    /// that EIO is also returned when the TPM took no extend, as the kernel log says.
+    /// EBUSY: measuring is suspended. EIO: the TPM failed. ENOMEM. Nothing was appended then,
+    /// except that EIO is also returned when the TPM took no extend, as the kernel log says.
     pub(crate) fn checkpoint(&self, label: Label<'_>) -> Result<Sealed> {
         let mut held = seam::lock();
         if seam::suspended(&held) {

@@ -2,12 +2,12 @@
 
 //! Shadow PCRs: the value that the replay of the list gives, for every PCR and bank.
 
-use super::env::{
-    Bank,
-    Digest,
-    Env, //
-};
 use crate::{
+    env::{
+        Bank,
+        Digest,
+        Env, //
+    },
     format::checkpoint::State,
     seam::{
         self,

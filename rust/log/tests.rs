@@ -3,12 +3,12 @@
 //! Logs of the tests' own, without a TPM, beside the machine's.
 
 use super::{
-    env::Env,
     Log,
     NewRecord,
     Sealed, //
 };
 use crate::{
+    env::Env,
     format::{
         checkpoint::{
             Flags,
@@ -154,7 +154,7 @@ fn same_shadows(left: &Log, right: &Log, held: &mut Extend) -> Result<bool> {
 }
 
 #[kunit_tests(ima_checkpoint_log)]
-mod tests {
+mod cases {
     use super::*;
 
     #[test]

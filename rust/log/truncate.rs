@@ -29,8 +29,8 @@ impl Log {
     /// Truncates the list to checkpoint `seq`, if `digest` is that of its buffer.
     ///
     /// Changes nothing if the list starts with it already. ENOENT: there is no such checkpoint.
-    /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EBUSY: measuring is suspended. EIO: the TPM
-    /// refused the record. ENOMEM. Nothing was freed then.
+    /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EBUSY: measuring
+    /// is suspended. EIO: the TPM refused the record. ENOMEM. Nothing was freed then.
     pub(crate) fn truncate(&self, seq: u64, digest: &[u8; 32]) -> Result {
         let mut freed = KVec::new();
         let result = {
@@ -45,7 +45,7 @@ impl Log {
             self.events.notify();
         }
         if result.is_err() || count > 0 {
-            seam::audit(EVENT_NAME, c"truncate", c"user", result);
+            audit(Reason::User, result);
         }
         result
     }
@@ -67,12 +67,8 @@ impl Log {
         if segment.digest() != digest {
             return Err(ESTALE);
         }
-        let first = self
-            .store
-            .segments()?
-            .first()
-            .map_or(seq, |first| first.seq());
-        let count = usize::try_from(seq.saturating_sub(first)).map_err(|_| ENOMEM)?;
+        let count = seq.saturating_sub(self.store.first());
+        let count = usize::try_from(count).map_err(|_| ENOMEM)?;
         if count == 0 {
             return Ok(());
         }
@@ -112,4 +108,14 @@ impl Log {
             Extended::ListOnly => Err(EIO),
         }
     }
+}
+
+/// Tells the audit log of a truncation. The extend mutex must not be held.
+pub(super) fn audit(reason: Reason, result: Result) {
+    let cause = match reason {
+        Reason::User => c"user",
+        Reason::Retention => c"retention",
+        Reason::Kexec => c"kexec",
+    };
+    seam::audit(EVENT_NAME, c"truncate", cause, result);
 }

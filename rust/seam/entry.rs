@@ -4,9 +4,9 @@
 
 use super::Extend;
 use crate::{
+    env::Env,
     format::template::MAX_FIELDS,
     log::{
-        env::Env,
         Log,
         NewRecord, //
     },

@@ -12,7 +12,8 @@ use kernel::{
 /// Bytes of the longest digest of any bank.
 pub(crate) const MAX_DIGEST: usize = bindings::IMA_STORE_MAX_DIGEST as usize;
 
-/// Hashes `data` with the hash of bank number `bank`, which must be mapped, into the front of `out`.
+/// Hashes `data` with the hash of bank number `bank`, which must be mapped, into the front of
+/// `out`.
 pub(crate) fn hash_bank(bank: usize, data: &[u8], out: &mut [u8; MAX_DIGEST]) -> Result {
     let bank = u32::try_from(bank).map_err(|_| EINVAL)?;
     // SAFETY: `data` is readable for its length, and a digest is at most `MAX_DIGEST` bytes.

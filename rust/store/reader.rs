@@ -6,20 +6,18 @@ use super::{
     chunk::Chunk,
     Lookup,
     Segment,
-    Span, //
+    Span,
+    Store, //
 };
 use crate::{
+    env::{
+        Bank,
+        Env,
+        SHA1_SIZE, //
+    },
     format::{
         ascii,
         record::Record, //
-    },
-    log::{
-        env::{
-            Bank,
-            Env,
-            SHA1_SIZE, //
-        },
-        Log,
     },
 };
 use kernel::{
@@ -75,7 +73,7 @@ impl ResolvedView {
 
 enum Source {
     /// From what was first at the start, to whatever is there at each read.
-    Live,
+    Live(&'static Store),
     /// One segment, which stays as long as the reader.
     Pinned(Arc<Segment>),
 }
@@ -93,7 +91,7 @@ struct Cursor {
 
 /// Copies a view to user memory; one per open file, which keeps the position.
 pub(crate) struct Reader {
-    log: &'static Log,
+    env: &'static Env,
     source: Source,
     view: ResolvedView,
     /// Position in the list of the file's byte 0.
@@ -105,19 +103,19 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Reads the live list, from what is first now.
-    pub(crate) fn live(log: &'static Log, view: View) -> Result<Self> {
-        Self::new(log, view, log.store().start(), Source::Live)
+    pub(crate) fn live(env: &'static Env, store: &'static Store, view: View) -> Result<Self> {
+        Self::new(env, view, store.start(), Source::Live(store))
     }
 
     /// Reads `segment`, and keeps it even if it is freed.
-    pub(crate) fn segment(log: &'static Log, segment: Arc<Segment>, view: View) -> Result<Self> {
-        Self::new(log, view, segment.start(), Source::Pinned(segment))
+    pub(crate) fn segment(env: &'static Env, segment: Arc<Segment>, view: View) -> Result<Self> {
+        Self::new(env, view, segment.start(), Source::Pinned(segment))
     }
 
-    fn new(log: &'static Log, view: View, origin: Span, source: Source) -> Result<Self> {
-        let bank = log.env().banks().get(view.bank).ok_or(EINVAL)?;
+    fn new(env: &'static Env, view: View, origin: Span, source: Source) -> Result<Self> {
+        let bank = env.banks().get(view.bank).ok_or(EINVAL)?;
         Ok(Self {
-            log,
+            env,
             source,
             view: ResolvedView::new(view, bank.digest_size()),
             origin,
@@ -154,7 +152,7 @@ impl Reader {
 
     fn lookup(&self, target: u64) -> Lookup {
         match &self.source {
-            Source::Live => self.log.store().lookup(&self.view, target),
+            Source::Live(store) => store.lookup(&self.view, target),
             Source::Pinned(segment) => match segment.lookup(&self.view, target) {
                 Some(chunk) => Lookup::Chunk(chunk),
                 None => Lookup::End,
@@ -164,7 +162,8 @@ impl Reader {
 
     /// Copies what `chunk` has from byte `target` of the view on.
     ///
-    /// `some_copied`: this read has copied whole records already, and stops before one that does not fit.
+    /// `some_copied`: this read has copied whole records already, and stops before one that does
+    /// not fit.
     fn copy_chunk(
         &mut self,
         chunk: &Chunk,
@@ -172,7 +171,7 @@ impl Reader {
         mut some_copied: bool,
         out: &mut UserSliceWriter,
     ) -> Result<usize> {
-        let env = self.log.env();
+        let env = self.env;
         let bank = env.banks().get(self.view.view.bank).ok_or(EINVAL)?;
         let records = chunk.records();
         let mut cursor = match self.cursor {

@@ -7,7 +7,7 @@ use super::{
     reader::ResolvedView,
     Span, //
 };
-use crate::log::env::{
+use crate::env::{
     Digest,
     Env, //
 };

@@ -3,7 +3,7 @@
 //! Appending and looking up, with bytes that are no records.
 
 use super::*;
-use crate::log::env::SHA1_SIZE;
+use crate::env::SHA1_SIZE;
 
 /// An empty store and its writer.
 fn empty() -> Result<(Arc<Store>, Writer)> {
@@ -35,7 +35,7 @@ fn binary() -> ResolvedView {
 }
 
 #[kunit_tests(ima_checkpoint_store)]
-mod tests {
+mod cases {
     use super::*;
 
     #[test]

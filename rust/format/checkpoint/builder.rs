@@ -53,13 +53,14 @@ impl<'b> Builder<'b> {
         })
     }
 
-    /// Adds an entry. The flags `INCOMPLETE` and `DIFFERS` are set as needed, the latter even if the
-    /// entry is left out.
+    /// Adds an entry. The flags `INCOMPLETE` and `DIFFERS` are set as needed, the latter even if
+    /// the entry is left out.
     ///
     /// # Errors
     ///
-    /// [`Error::BadItem`] if the value's size is not 1 to 64 bytes or the state not one of the kind;
-    /// [`Error::OutOfOrder`]; [`Error::NoSpace`] if the default PCR does not fit. Nothing was added.
+    /// [`Error::BadItem`] if the value's size is not 1 to 64 bytes or the state not one of the
+    /// kind; [`Error::OutOfOrder`]; [`Error::NoSpace`] if the default PCR does not fit. Nothing
+    /// was added.
     pub fn push(&mut self, kind: Kind, entry: &Entry<'_>) -> Result<(), Error> {
         let end = self.writer.len();
         let start = match self.current {

@@ -36,8 +36,8 @@ impl<'a> Checkpoint<'a> {
         Ok(())
     }
 
-    /// Is an entry the only one of its kind for its PCR and bank, and has a value a shadow exactly if
-    /// it differs?
+    /// Is an entry the only one of its kind for its PCR and bank, and has a value a shadow
+    /// exactly if it differs?
     fn check_entry(&self, kind: Kind, entry: Entry<'a>) -> Result<(), Error> {
         let Entry { pcr, algorithm, .. } = entry;
         let agrees = match kind {
