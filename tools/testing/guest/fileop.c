@@ -41,22 +41,6 @@ static long copy(const char *name, long offset, size_t size)
 	return n < 0 ? n : total;
 }
 
-static long copy_once(const char *name, size_t size)
-{
-	int out = open(name, O_WRONLY | O_CREAT | O_APPEND, 0644);
-	char *buf = malloc(size);
-	ssize_t n;
-
-	if (out < 0 || !buf)
-		exit(2);
-	n = read(fd, buf, size);
-	if (n > 0 && write(out, buf, n) != n)
-		exit(2);
-	free(buf);
-	close(out);
-	return n;
-}
-
 /* Open in a child that is root of a user namespace of its own; the descriptor is shared. */
 static long open_in_user_namespace(const char *path)
 {
@@ -106,8 +90,6 @@ static long perform(const char *name, char *value)
 		return opened(open(value, O_RDWR));
 	if (!strcmp(name, "newuser"))
 		return open_in_user_namespace(value);
-	if (!strcmp(name, "fd"))
-		return opened(atoi(value));
 	if (!strcmp(name, "write")) {
 		ssize_t n = write(fd, value, strlen(value));
 
@@ -115,8 +97,6 @@ static long perform(const char *name, char *value)
 	}
 	if (!strcmp(name, "read"))
 		return copy(value, -1, 65536);
-	if (!strcmp(name, "once"))
-		return copy_once(value, 65536);
 	if (!strcmp(name, "pread"))
 		return copy(strchr(value, ':') + 1, atol(value), 4096);
 	if (!strcmp(name, "seek"))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * hammer FILE DATA FILE DATA: write for ever, and tell the kernel log when the answer changes.
- * It runs until the machine stops, so that it sees what holds between the reboot notifiers and that.
+ * It runs until the machine stops, so that it sees what holds between the reboot notifiers and
+ * that.
  */
 #define _GNU_SOURCE
 #include <errno.h>

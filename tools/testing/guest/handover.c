@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * handover BZIMAGE INITRD CMDLINE BUFFER: load a kernel by kexec_load(2) and hand it BUFFER as if it were
- * the measurement list of this one, for `kexec -e` to start. The kernel is entered by the 64-bit boot
- * protocol, with the boot parameters of the running one.
+ * handover BZIMAGE INITRD CMDLINE BUFFER: load a kernel by kexec_load(2) and hand it BUFFER as if
+ * it were the measurement list of this one, for `kexec -e` to start. The kernel is entered by the
+ * 64-bit boot protocol, with the boot parameters of the running one.
  */
 #include <fcntl.h>
 #include <linux/kexec.h>
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	setup = ((kernel[SETUP_SECTS] ?: 4) + 1) * 512;
 
 	memcpy(start.params, params, PAGE);
-	strncpy(start.cmdline, argv[3], PAGE - 1);
+	snprintf(start.cmdline, PAGE, "%s", argv[3]);
 	start.ima.type = SETUP_IMA;
 	start.ima.len = 2 * sizeof(uint64_t);
 	start.ima.addr = BUFFER_AT;

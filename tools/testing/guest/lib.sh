@@ -11,7 +11,7 @@ PATH=$SHARE:$PATH
 # so that a list holds only what the script decides.
 measure_owner()
 {
-	echo "measure func=FILE_CHECK mask=MAY_READ fowner=4242 $*" >"$IMA/policy"
+	echo "measure func=FILE_CHECK mask=MAY_READ fowner=4242" >"$IMA/policy"
 }
 
 # measure NAME...: one record for each file, made on the spot
@@ -21,16 +21,6 @@ measure()
 		echo "contents of $name" >"/tmp/$name"
 		chown 4242 "/tmp/$name"
 		cat "/tmp/$name" >/dev/null
-	done
-}
-
-# measure_many PREFIX COUNT
-measure_many()
-{
-	n=0
-	while [ $n -lt "$2" ]; do
-		n=$((n + 1))
-		measure "$1$n"
 	done
 }
 
