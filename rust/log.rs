@@ -312,3 +312,17 @@ impl State {
 fn invalid(_: format::Error) -> Error {
     EINVAL
 }
+
+/// Names the errors that the log gives; `Error::name()` does only with `CONFIG_SYMBOLIC_ERRNAME`.
+pub(crate) fn error_name(error: Error) -> &'static str {
+    match error {
+        EBUSY => "EBUSY",
+        EINVAL => "EINVAL",
+        EIO => "EIO",
+        ENOENT => "ENOENT",
+        ENOMEM => "ENOMEM",
+        ENOSPC => "ENOSPC",
+        ESTALE => "ESTALE",
+        _ => "other",
+    }
+}

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     format::checkpoint::State,
-    log::Log, //
+    log::{
+        self,
+        Log, //
+    },
 };
 use core::fmt::{
     self,
@@ -76,20 +79,7 @@ fn lines(text: &mut Text, log: &Log, status: &crate::log::Status) -> fmt::Result
     }
     match status.last_error {
         None => writeln!(text, "last_error=none"),
-        Some(error) => writeln!(text, "last_error={}", error_name(error)),
-    }
-}
-
-/// The errors that the log gives; `Error::name()` knows them only with `CONFIG_SYMBOLIC_ERRNAME`.
-fn error_name(error: Error) -> &'static str {
-    match error {
-        EBUSY => "EBUSY",
-        EINVAL => "EINVAL",
-        EIO => "EIO",
-        ENOENT => "ENOENT",
-        ENOMEM => "ENOMEM",
-        ESTALE => "ESTALE",
-        _ => "other",
+        Some(error) => writeln!(text, "last_error={}", log::error_name(error)),
     }
 }
 

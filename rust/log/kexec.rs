@@ -2,7 +2,10 @@
 
 //! Handing the list over to the kernel that a kexec starts.
 
-use super::Log;
+use super::{
+    error_name,
+    Log, //
+};
 use crate::{
     format::{
         checkpoint::{
@@ -63,7 +66,7 @@ impl Log {
         }
         let flags = Flags::AUTOMATIC | Flags::BEFORE_KEXEC;
         if let Err(error) = self.seal(held, Label::default(), flags) {
-            pr_warn!("no checkpoint before the kexec: {error:?}\n");
+            pr_warn!("no checkpoint before the kexec: {}\n", error_name(error));
         }
         match self.choose(held, room) {
             Ok(first) => self.state.get(held).handover = Some(first.seq()),
@@ -86,7 +89,10 @@ impl Log {
             report(first, size);
             match self.measure_truncation(held, Reason::Kexec, first, size) {
                 Ok(()) => return Ok(first.clone()),
-                Err(error) => pr_warn!("what is left behind is not measured: {error:?}\n"),
+                Err(error) => pr_warn!(
+                    "what is left behind is not measured: {}\n",
+                    error_name(error)
+                ),
             }
         }
         let first = segments
@@ -117,7 +123,7 @@ impl Log {
         match self.write_kexec(first, out) {
             Ok(len) => len,
             Err(error) => {
-                pr_err!("writing the kexec buffer failed: {error:?}\n");
+                pr_err!("writing the kexec buffer failed: {}\n", error_name(error));
                 0
             }
         }

@@ -7,6 +7,7 @@
 //! contradict.
 
 use super::{
+    error_name,
     invalid,
     shadow::{
         Before,
@@ -96,8 +97,9 @@ impl Log {
         let result = self.restore_into(&mut held, buffer);
         if let Err(error) = result {
             pr_err!(
-                "the previous kernel's list is corrupted behind record {}: {error:?}\n",
-                self.store.end().records
+                "the previous kernel's list is corrupted behind record {}: {}\n",
+                self.store.end().records,
+                error_name(error)
             );
         }
         let state = self.state.get(&mut held);
@@ -135,7 +137,10 @@ impl Log {
     pub(crate) fn begin(&self) {
         let mut held = seam::lock();
         if let Err(error) = self.try_begin(&mut held) {
-            pr_err!("the list could not be compared with the TPM: {error:?}\n");
+            pr_err!(
+                "the list is not compared with the TPM: {}\n",
+                error_name(error)
+            );
         }
     }
 
