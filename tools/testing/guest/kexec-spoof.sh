@@ -21,10 +21,11 @@ le64()
 # with_header MORE-BYTES MORE-RECORDS [VERSION]: the list behind a header that says that it has more
 with_header()
 {
-	le64 "${3:-1}" # version and padding
-	le64 $((24 + $(wc -c <"$list") + $1))
+	cat "$list" >/tmp/list # read once: size and contents belong together
+	le64 "${3:-1}"         # version and padding
+	le64 $((24 + $(wc -c </tmp/list) + $1))
 	le64 $(($(cat "$IMA/runtime_measurements_count") + $2))
-	cat "$list"
+	cat /tmp/list
 }
 
 # hand_over NEXT: start the next kernel with what is on stdin
