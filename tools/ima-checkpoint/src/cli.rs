@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line. Manual pages and shell completion are made from it.
+
+use crate::{
+    commands::{
+        checkpoint,
+        status,
+        truncate, //
+    },
+    kernel::{
+        Kernel,
+        IMA, //
+    },
+    outcome::{
+        Code,
+        Result, //
+    },
+};
+use clap::{
+    Args,
+    Parser,
+    Subcommand, //
+};
+use std::path::PathBuf;
+
+/// Archive, verify and give back the IMA measurement list of a kernel with checkpoints.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ima-checkpoint", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    Status(status::Arguments),
+    Checkpoint(checkpoint::Arguments),
+    Truncate(truncate::Arguments),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    ///
+    /// What kept the command from giving a result.
+    pub fn run(self) -> Result<Code> {
+        match self.command {
+            Command::Status(arguments) => status::run(&arguments),
+            Command::Checkpoint(arguments) => checkpoint::run(&arguments),
+            Command::Truncate(arguments) => truncate::run(&arguments),
+        }
+    }
+}
+
+/// Which kernel a command talks to.
+#[derive(Args, Clone, Debug)]
+pub struct KernelOption {
+    /// The folder with IMA's files
+    #[arg(long, value_name = "DIR", default_value = IMA)]
+    pub ima: PathBuf,
+}
+
+impl KernelOption {
+    /// The kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Kernel`] if it has no checkpoints.
+    pub fn open(&self) -> Result<Kernel> {
+        Kernel::open(&self.ima)
+    }
+}
+
+/// Which log of which archive a command uses.
+#[derive(Args, Clone, Debug)]
+pub struct ArchiveOption {
+    /// The archive
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    pub archive: PathBuf,
+
+    /// The host in the archive [default: the name of this host]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+
+    /// The log of that host [default: the one that the kernel has, or the only one]
+    #[arg(long, value_name = "ID")]
+    pub log_id: Option<String>,
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Archives, verifies and gives back the IMA measurement list of a kernel with checkpoints.
+//!
+//! Bytes become [`records`], records a replay in each [`bank`]; [`kernel`] is the interface in
+//! securityfs. The [`commands`] of the program are made of these, and end as [`outcome`] says.
+
+pub mod bank;
+pub mod cli;
+pub mod commands;
+pub mod holders;
+pub mod kernel;
+pub mod outcome;
+pub mod records;

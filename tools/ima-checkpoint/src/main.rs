@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The program `ima-checkpoint`.
+
+use clap::Parser;
+use ima_checkpoint::cli::Cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("ima-checkpoint: {error}");
+            error.code().into()
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a command ends: exit codes, and errors that say what was wrong and what to do.
+
+use std::{
+    fmt,
+    io,
+    path::Path, //
+};
+
+/// Exit codes. When several hold, [`worst`] decides which one the program ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Code {
+    /// Verified: complete from a trusted start, anchored. Or the command did what it should.
+    Verified = 0,
+    /// Tampered, mismatching or forked.
+    Tampered = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Consistent, but anchored to nothing.
+    Unanchored = 3,
+    /// Against a policy. Nothing ends with it yet.
+    Policy = 4,
+    /// History is missing: a gap, or a start that nobody vouches for.
+    Missing = 5,
+    /// Busy, try again.
+    Busy = 6,
+    /// The kernel lacks what is needed, or the privilege is missing.
+    Kernel = 7,
+    /// Input, output or internal error.
+    Internal = 8,
+    /// Stale: not of the state or the question that it should answer.
+    Stale = 9,
+}
+
+impl Code {
+    /// All, the one that decides first.
+    const PRECEDENCE: [Self; 10] = [
+        Self::Usage,
+        Self::Kernel,
+        Self::Internal,
+        Self::Busy,
+        Self::Tampered,
+        Self::Stale,
+        Self::Missing,
+        Self::Policy,
+        Self::Unanchored,
+        Self::Verified,
+    ];
+}
+
+impl From<Code> for std::process::ExitCode {
+    fn from(code: Code) -> Self {
+        (code as u8).into()
+    }
+}
+
+/// The code that decides, [`Code::Verified`] if there is none.
+pub fn worst(codes: impl IntoIterator<Item = Code> + Clone) -> Code {
+    let holds = |code: &Code| codes.clone().into_iter().any(|held| held == *code);
+    Code::PRECEDENCE
+        .into_iter()
+        .find(holds)
+        .unwrap_or(Code::Verified)
+}
+
+/// What went wrong, for a person, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    code: Code,
+    text: String,
+}
+
+/// What most functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error with the code that the program is to end with.
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// The command line asks for what makes no sense.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self::new(Code::Usage, text)
+    }
+
+    /// The system refused to do something (`what`: "read", "create") with a file.
+    pub fn io(what: &str, path: impl AsRef<Path>, error: &io::Error) -> Self {
+        let path = path.as_ref().display();
+        Self::new(Code::Internal, format!("cannot {what} {path}: {error}"))
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Says first during what it happened.
+    #[must_use]
+    pub fn during(self, what: impl fmt::Display) -> Self {
+        Self {
+            text: format!("{what}: {}", self.text),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gravest_decides() {
+        assert_eq!(worst([]), Code::Verified);
+        assert_eq!(worst([Code::Unanchored, Code::Missing]), Code::Missing);
+        assert_eq!(
+            worst([Code::Missing, Code::Tampered, Code::Stale]),
+            Code::Tampered
+        );
+        assert_eq!(worst([Code::Tampered, Code::Usage]), Code::Usage);
+    }
+}
