@@ -248,8 +248,8 @@ impl Kernel {
         let file = OpenOptions::new().read(read).write(true).open(path);
         let mut file = file.map_err(|error| refused(path, &error))?;
         // one write is one command
-        match file.write(format!("{command}\n").as_bytes()) {
-            Ok(_) => Ok(file),
+        match file.write_all(format!("{command}\n").as_bytes()) {
+            Ok(()) => Ok(file),
             Err(error) => Err(refused(path, &error).during(format!("writing {command:?}"))),
         }
     }
