@@ -20,6 +20,15 @@ llvm=19
 toolchain=(LLVM=-"$llvm" CC="ccache clang-$llvm"
 	RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTFMT=/usr/bin/rustfmt)
 
+# cargo_here COMMAND...: the distribution's cargo, with what was built before kept in the cache
+cargo_here()
+{
+	local command=$1
+	shift
+	RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc CARGO_TARGET_DIR=$cache/target \
+		/usr/bin/cargo "$command" --locked "$@"
+}
+
 say()
 {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
