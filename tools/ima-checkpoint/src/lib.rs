@@ -8,7 +8,9 @@
 pub mod bank;
 pub mod cli;
 pub mod commands;
+pub mod detect;
 pub mod holders;
 pub mod kernel;
 pub mod outcome;
+pub mod quote;
 pub mod records;

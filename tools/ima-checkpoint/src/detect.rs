@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tells from the first records of a list which bank's view it is, and its byte order.
+//!
+//! Neither is written down in a list. The right guess is the one with which records parse and
+//! their template digests are the hashes of their data. What is found is a way to read the list and
+//! proves nothing: whoever made the list chose it.
+
+use crate::bank::{
+    Bank,
+    Digest, //
+};
+use ima_checkpoint_format::{
+    record::Record,
+    ByteOrder,
+    Error as FormatError, //
+};
+use std::io::{
+    self,
+    Chain,
+    Cursor,
+    Read, //
+};
+
+/// Bytes that are looked at, at most.
+pub const SAMPLE: usize = 64 << 10;
+
+/// Records that are looked at, at most.
+const RECORDS: usize = 64;
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The bank whose template digests it has.
+    pub bank: Bank,
+    /// The order of the bytes in its numbers.
+    pub order: ByteOrder,
+}
+
+/// A source with what was read of it in front again.
+pub type Unread<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// Reads at most [`SAMPLE`] bytes to find out what is not given, and gives back the whole source.
+///
+/// # Errors
+///
+/// The source cannot be read.
+pub fn detect<R: Read>(
+    mut source: R,
+    bank: Option<Bank>,
+    order: Option<ByteOrder>,
+) -> io::Result<(Layout, Unread<R>)> {
+    let mut sample = Vec::new();
+    source
+        .by_ref()
+        .take(SAMPLE as u64)
+        .read_to_end(&mut sample)?;
+    let layout = layout(&sample, bank, order);
+    Ok((layout, Cursor::new(sample).chain(source)))
+}
+
+/// The layout that fits the records at the start of a list best, with what is given taken as it
+/// is. If nothing fits: sha1, and the byte order of this machine.
+pub fn layout(sample: &[u8], bank: Option<Bank>, order: Option<ByteOrder>) -> Layout {
+    let other = match ByteOrder::NATIVE {
+        ByteOrder::Little => ByteOrder::Big,
+        ByteOrder::Big => ByteOrder::Little,
+    };
+    let orders = order.map_or(vec![ByteOrder::NATIVE, other], |order| vec![order]);
+    let banks = bank.map_or(Bank::ALL.to_vec(), |bank| vec![bank]);
+    let mut best = Layout {
+        bank: bank.unwrap_or(Bank::Sha1),
+        order: order.unwrap_or(ByteOrder::NATIVE),
+    };
+    let mut best_fit = Fit::default();
+    for order in orders {
+        for bank in &banks {
+            let layout = Layout { bank: *bank, order };
+            let fit = Fit::of(sample, layout);
+            if fit > best_fit {
+                (best, best_fit) = (layout, fit);
+            }
+        }
+    }
+    best
+}
+
+/// How well a layout fits: what comes first decides.
+#[derive(Default, PartialEq, PartialOrd)]
+struct Fit {
+    /// Records whose template digest is the hash of their data.
+    matching: usize,
+    /// Records that parse.
+    parsed: usize,
+    /// The rest is not malformed, but goes on behind the sample.
+    open: bool,
+}
+
+impl Fit {
+    fn of(mut sample: &[u8], layout: Layout) -> Self {
+        let mut fit = Self::default();
+        while fit.parsed < RECORDS && !sample.is_empty() {
+            match Record::parse(sample, layout.bank.size(), layout.order) {
+                Ok((record, length)) => {
+                    fit.parsed += 1;
+                    fit.matching += usize::from(matches(&record, layout.bank));
+                    sample = sample.get(length..).unwrap_or_default();
+                }
+                Err(error) => {
+                    fit.open = error == FormatError::Truncated;
+                    break;
+                }
+            }
+        }
+        fit
+    }
+}
+
+/// Is the template digest that of the data? IMA fills up the SHA-1 digest with zeros for a bank
+/// whose hash it does not know.
+fn matches(record: &Record<'_>, bank: Bank) -> bool {
+    let mut input = Vec::new();
+    record.digest_input(|piece| input.extend_from_slice(piece));
+    let hash = if bank.mapped() { bank } else { Bank::Sha1 };
+    let mut padded = [0; Digest::MAX];
+    let digest = hash.hash(&[&input]);
+    for (to, from) in padded.iter_mut().zip(digest.as_bytes()) {
+        *to = *from;
+    }
+    padded.get(..bank.size()) == Some(record.digest())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ima_checkpoint_format::record::NewRecord;
+
+    const DATA: &[u8] = b"sha256:\0DIGEST";
+
+    /// A record, as the view of a bank shows it.
+    fn record(layout: Layout, digest: &[u8], name: &[u8]) -> Vec<u8> {
+        let new = NewRecord {
+            pcr: 10,
+            digest,
+            template_name: b"ima-ng",
+            fields: [DATA, name].into_iter(),
+            order: layout.order,
+        };
+        let mut out = vec![0; 4096];
+        let length = new.encode(&mut out).unwrap_or_default();
+        out.truncate(length);
+        out
+    }
+
+    fn hashed(layout: Layout, name: &[u8]) -> Vec<u8> {
+        let mut input = Vec::new();
+        for field in [DATA, name] {
+            input.extend(layout.order.put_u32(field.len() as u32));
+            input.extend(field);
+        }
+        let hash = if layout.bank.mapped() {
+            layout.bank
+        } else {
+            Bank::Sha1
+        };
+        let mut digest = hash.hash(&[&input]).as_bytes().to_vec();
+        digest.resize(layout.bank.size(), 0);
+        record(layout, &digest, name)
+    }
+
+    #[test]
+    fn every_bank_and_order() -> io::Result<()> {
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            for bank in Bank::ALL.into_iter().filter(|bank| bank.mapped()) {
+                let wanted = Layout { bank, order };
+                let violation = record(wanted, bank.zeros().as_bytes(), b"/a\0");
+                let list = [violation, hashed(wanted, b"/b\0"), b"cut".to_vec()].concat();
+                let (found, mut source) = detect(&*list, None, None)?;
+                assert_eq!(found, wanted);
+                let mut again = Vec::new();
+                source.read_to_end(&mut again)?;
+                assert_eq!(again, list);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn unmapped_banks_differ_by_size_only() {
+        for (bank, found) in [(Bank::Sha3_384, 48), (Bank::Sha3_512, 64)] {
+            let order = ByteOrder::Little;
+            let list = hashed(Layout { bank, order }, b"/b\0");
+            assert_eq!(layout(&list, None, None).bank.size(), found);
+            assert_eq!(layout(&list, None, None).bank, bank);
+            assert_eq!(layout(&list, Some(bank), None).bank, bank);
+        }
+    }
+
+    #[test]
+    fn one_flipped_byte_does_not_mislead() {
+        let wanted = Layout {
+            bank: Bank::Sha256,
+            order: ByteOrder::Little,
+        };
+        let list = [hashed(wanted, b"/a\0"), hashed(wanted, b"/b\0")].concat();
+        for at in hashed(wanted, b"/a\0").len()..list.len() {
+            let mut list = list.clone();
+            list[at] ^= 1;
+            assert_eq!(layout(&list, None, None), wanted);
+        }
+    }
+
+    #[test]
+    fn violations_only() {
+        for bank in [Bank::Sha1, Bank::Sha256, Bank::Sha384, Bank::Sha512] {
+            let wanted = Layout {
+                bank,
+                order: ByteOrder::Big,
+            };
+            let list = record(wanted, bank.zeros().as_bytes(), b"/a\0");
+            assert_eq!(layout(&list, None, None), wanted);
+        }
+    }
+
+    #[test]
+    fn nothing_fits() {
+        let native = Layout {
+            bank: Bank::Sha1,
+            order: ByteOrder::NATIVE,
+        };
+        for list in [b"".as_slice(), &[0xff; 300]] {
+            assert_eq!(layout(list, None, None), native);
+        }
+        let given = layout(&[0xff; 300], Some(Bank::Sm3), Some(ByteOrder::Big));
+        assert_eq!(given.bank, Bank::Sm3);
+        assert_eq!(given.order, ByteOrder::Big);
+    }
+}
