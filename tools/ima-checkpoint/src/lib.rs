@@ -5,6 +5,7 @@
 //! Bytes become [`records`], records a replay in each [`bank`]; [`kernel`] is the interface in
 //! securityfs. The [`commands`] of the program are made of these, and end as [`outcome`] says.
 
+pub mod archive;
 pub mod bank;
 pub mod cli;
 pub mod commands;
@@ -14,5 +15,6 @@ pub mod holders;
 pub mod input;
 pub mod kernel;
 pub mod outcome;
+pub mod quote;
 pub mod records;
 pub mod special;

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The archive: what was exported from kernels, segment by segment.
+//!
+//! `DIR/HOST/LOGID/SEQ.zst` is a segment, `SEQ.tail.zst` the unsealed rest of a log, and
+//! `SEQ.fork-DIGEST.zst` a segment with other bytes than the one archived before. The
+//! files describe themselves; `Documentation/archive.rst` specifies them.
+
+pub mod contents;
+pub mod meta;
+
+pub use self::{
+    contents::Contents,
+    meta::{
+        Meta,
+        State, //
+    },
+};
+
+use crate::{
+    kernel::{
+        Kernel,
+        IMA, //
+    },
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+};
+use std::{
+    fmt,
+    fs::{
+        self,
+        File,
+        OpenOptions, //
+    },
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{
+        Path,
+        PathBuf, //
+    },
+};
+
+/// An archive, of which there may be one for many hosts.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    dir: PathBuf,
+}
+
+/// The name of a log in an archive.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct LogName {
+    /// The host that it was exported from.
+    pub host: String,
+    /// Its identifier: 32 hexadecimal digits.
+    pub log_id: String,
+}
+
+impl fmt::Display for LogName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.log_id)
+    }
+}
+
+impl Archive {
+    /// Opens an archive for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Missing`] if there is none, [`Code::Internal`] if it cannot be read.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
+        let dir = dir.into();
+        match fs::read_dir(&dir) {
+            Ok(_) => Ok(Self { dir }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::new(
+                Code::Missing,
+                format!(
+                    "there is no archive {}: name it by --archive",
+                    dir.display()
+                ),
+            )),
+            Err(error) => Err(Error::io("read", &dir, &error)),
+        }
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// All logs, by host and log id.
+    ///
+    /// # Errors
+    ///
+    /// A directory cannot be read.
+    pub fn logs(&self) -> Result<Vec<LogName>> {
+        let mut logs = Vec::new();
+        for host in names(&self.dir)?.into_iter().filter(|name| is_host(name)) {
+            let dir = self.dir.join(&host);
+            if !dir.is_dir() {
+                continue;
+            }
+            for log_id in names(&dir)?.into_iter().filter(|name| is_log_id(name)) {
+                let host = host.clone();
+                logs.push(LogName { host, log_id });
+            }
+        }
+        logs.sort();
+        Ok(logs)
+    }
+
+    /// One log. The host is by default this host, or the only one; the log that which the
+    /// running kernel has, or the only one.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Missing`] if there is no such log, [`Code::Usage`] if there are several to choose
+    /// from.
+    pub fn log(&self, host: Option<&str>, log_id: Option<&str>) -> Result<Log> {
+        let mut logs = self.logs()?;
+        match host {
+            Some(host) => logs.retain(|log| log.host == host),
+            None => {
+                let here = here().unwrap_or_default();
+                if logs.iter().any(|log| log.host == here) {
+                    logs.retain(|log| log.host == here);
+                }
+            }
+        }
+        match log_id {
+            Some(log_id) => logs.retain(|log| log.log_id == log_id),
+            None if logs.len() > 1 => {
+                let live = live_log_id().unwrap_or_default();
+                if logs.iter().any(|log| log.log_id == live) {
+                    logs.retain(|log| log.log_id == live);
+                }
+            }
+            None => (),
+        }
+        let dir = self.dir.display();
+        match logs.as_slice() {
+            [name] => Ok(Log::new(&self.dir, name.clone())),
+            [] => {
+                let (host, log_id) = (host.unwrap_or("*"), log_id.unwrap_or("*"));
+                let text = format!("there is no log {host}/{log_id} in the archive {dir}");
+                Err(Error::new(Code::Missing, text))
+            }
+            several => {
+                let several: Vec<_> = several.iter().map(LogName::to_string).collect();
+                let several = several.join(", ");
+                Err(Error::usage(format!(
+                    "{dir} has several logs: choose by --host and --log-id from {several}"
+                )))
+            }
+        }
+    }
+}
+
+/// One log of an archive, for reading.
+#[derive(Clone, Debug)]
+pub struct Log {
+    dir: PathBuf,
+    name: LogName,
+}
+
+impl Log {
+    pub(crate) fn new(archive: &Path, name: LogName) -> Self {
+        let dir = archive.join(&name.host).join(&name.log_id);
+        Self { dir, name }
+    }
+
+    /// Host and log id.
+    pub fn name(&self) -> &LogName {
+        &self.name
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The file of a segment.
+    pub fn path(&self, meta: &Meta) -> PathBuf {
+        self.dir.join(meta.file_name())
+    }
+
+    /// The segments without forks in ascending order, a tail last. A tail whose segment is there
+    /// sealed is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Tampered`] if a file is not what its name says, else it cannot be read.
+    pub fn segments(&self) -> Result<Vec<Meta>> {
+        let mut all = self.all()?;
+        all.retain(|meta| !meta.fork);
+        all.dedup_by_key(|meta| meta.seq);
+        Ok(all)
+    }
+
+    /// The forks in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Log::segments`].
+    pub fn forks(&self) -> Result<Vec<Meta>> {
+        let mut all = self.all()?;
+        all.retain(|meta| meta.fork);
+        Ok(all)
+    }
+
+    /// The metadata of each file, sealed segments before tails and forks of the same number.
+    fn all(&self) -> Result<Vec<Meta>> {
+        let mut all = Vec::new();
+        for name in names(&self.dir)? {
+            if meta::parse_file_name(&name).is_some() {
+                all.push(self.meta(&name)?);
+            }
+        }
+        all.sort_by_key(|meta| (meta.seq, meta.fork, meta.state));
+        Ok(all)
+    }
+
+    /// The metadata of the file of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Tampered`] if it is not what its name says, else it cannot be read.
+    pub fn meta(&self, file_name: &str) -> Result<Meta> {
+        let path = self.dir.join(file_name);
+        let mut file = open(&path)?;
+        let meta = contents::read_meta(&mut file, file_name)
+            .map_err(|error| damaged(&path, "read", &error))?;
+        let named = LogName {
+            host: meta.host.clone(),
+            log_id: meta.log_id.clone(),
+        };
+        if named == self.name {
+            Ok(meta)
+        } else {
+            let path = path.display();
+            let text = format!("{path} belongs to the log {named}: put it back there");
+            Err(Error::new(Code::Tampered, text))
+        }
+    }
+
+    /// The bytes of a segment in the sha1 view: exactly `meta.bytes`, else reading them ends with
+    /// an error.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is not the one that the metadata were read from.
+    pub fn open(&self, meta: &Meta) -> Result<Contents> {
+        let path = self.path(meta);
+        let mut file = open(&path)?;
+        let read = contents::read_meta(&mut file, &meta.file_name())
+            .and_then(|found| Ok((found, Contents::new(file, meta.bytes)?)));
+        let (found, contents) = read.map_err(|error| damaged(&path, "read", &error))?;
+        if found != *meta {
+            let text = format!("{} was exchanged while it was used", path.display());
+            return Err(Error::new(Code::Busy, text));
+        }
+        Ok(contents)
+    }
+}
+
+/// A file that does not follow the format was tampered with; others cannot be read.
+fn damaged(path: &Path, what: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            let text = format!("{}: {error}", path.display());
+            Error::new(Code::Tampered, text)
+        }
+        _ => Error::io(what, path, error),
+    }
+}
+
+/// Opens a file of the archive, but no link out of it.
+fn open(path: &Path) -> Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path);
+    file.map_err(|error| Error::io("open", path, &error))
+}
+
+/// The names in a directory that are text; no other is the archive's.
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(dir).and_then(|entries| {
+        entries
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<io::Result<Vec<_>>>()
+    });
+    let entries = entries.map_err(|error| Error::io("read", dir, &error))?;
+    Ok(entries
+        .into_iter()
+        .filter_map(|name| name.into_string().ok())
+        .collect())
+}
+
+/// The name of this host, if it can be a directory.
+pub(crate) fn here() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim_end().to_owned()).filter(|name| is_host(name))
+}
+
+/// Can a host have this name? At most 64 letters, digits, dots, dashes and underscores, and no
+/// dot in front.
+pub(crate) fn is_host(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.')
+}
+
+fn is_log_id(name: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    name.len() == 32 && name.bytes().all(digit)
+}
+
+fn live_log_id() -> Result<String> {
+    Ok(Kernel::open(IMA)?.status()?.log_id().to_owned())
+}
