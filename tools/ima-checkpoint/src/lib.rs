@@ -15,6 +15,5 @@ pub mod holders;
 pub mod input;
 pub mod kernel;
 pub mod outcome;
-pub mod quote;
 pub mod records;
 pub mod special;
