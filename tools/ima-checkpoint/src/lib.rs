@@ -15,5 +15,6 @@ pub mod holders;
 pub mod input;
 pub mod kernel;
 pub mod outcome;
+pub mod quote;
 pub mod records;
 pub mod special;

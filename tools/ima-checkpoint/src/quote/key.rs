@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The key that signs quotes.
+
+use super::{
+    public::Template,
+    signature::{
+        Algorithm,
+        Scheme,
+        Signature,
+        Value, //
+    },
+    wire::Hex,
+};
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+};
+use openssl::{
+    base64,
+    ecdsa::EcdsaSig,
+    error::ErrorStack,
+    md::Md,
+    nid::Nid,
+    pkey::{
+        Id,
+        PKey,
+        Public, //
+    },
+    pkey_ctx::PkeyCtx,
+    rsa::Padding,
+    sign::RsaPssSaltlen,
+};
+
+const MIN_RSA_BITS: u32 = 2048;
+const CURVES: [Nid; 3] = [
+    Nid::X9_62_PRIME256V1,
+    Nid::SECP384R1,
+    Nid::SECP521R1, //
+];
+const NOT_PEM: &str = "it is PEM, but not of a PUBLIC KEY, or damaged; \
+    of a certificate, `openssl x509 -pubkey -noout` gives the key";
+/// For a signature in a plain format, which does not name its hash.
+const HASHES: [Bank; 4] = [
+    Bank::Sha256,
+    Bank::Sha384,
+    Bank::Sha512,
+    Bank::Sha1, //
+];
+
+/// A public key that quotes are verified with.
+#[derive(Clone, Debug)]
+pub struct AttestationKey {
+    // INVARIANT: RSA of `MIN_RSA_BITS` at least, or of one of `CURVES`.
+    key: PKey<Public>,
+    scheme: Option<Scheme>,
+    name: Option<Hex>,
+}
+
+impl AttestationKey {
+    /// Reads SubjectPublicKeyInfo in PEM or DER; or TPM2B_PUBLIC or TPMT_PUBLIC, as
+    /// `tpm2_createak -u` and `tpm2_readpublic -o` write them.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Internal`] if it is none of these; [`Code::Tampered`] for a key that is too short
+    /// or has attributes with which it could sign forged quotes.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let malformed =
+            |why: String| Error::new(Code::Internal, format!("not a public key: {why}"));
+        let openssl = |error: ErrorStack| malformed(error.to_string());
+        let key = if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+            let der = pem(bytes).ok_or_else(|| malformed(NOT_PEM.into()))?;
+            Self::bare(PKey::public_key_from_der(&der).map_err(openssl)?)
+        } else if bytes.starts_with(b"\x30") {
+            Self::bare(PKey::public_key_from_der(bytes).map_err(openssl)?)
+        } else {
+            Self::described(Template::parse(bytes).map_err(malformed)?)?
+        };
+        key.check_strength()?;
+        Ok(key)
+    }
+
+    fn bare(key: PKey<Public>) -> Self {
+        Self {
+            key,
+            scheme: None,
+            name: None,
+        }
+    }
+
+    fn described(template: Template) -> Result<Self> {
+        let unfit = template.unfit();
+        if !unfit.is_empty() {
+            let unfit = unfit.join(", ");
+            return Err(refused(format!(
+                "the key could sign forged quotes: {unfit}. `tpm2_createak` makes one that cannot"
+            )));
+        }
+        Ok(Self {
+            key: template.key,
+            scheme: template.scheme,
+            name: Some(template.name),
+        })
+    }
+
+    /// Its TPM name, as `tpm2_readpublic` shows it. A key in PEM does not tell.
+    pub fn name(&self) -> Option<&Hex> {
+        self.name.as_ref()
+    }
+
+    fn check_strength(&self) -> Result<()> {
+        let strong = match self.key.id() {
+            Id::RSA => {
+                self.key.bits() >= MIN_RSA_BITS
+                    && self
+                        .key
+                        .rsa()
+                        .is_ok_and(|rsa| rsa.e().is_bit_set(0) && rsa.e().num_bits() > 1)
+            }
+            Id::EC => self.key.ec_key().is_ok_and(|key| {
+                let curve = key.group().curve_name();
+                curve.is_some_and(|curve| CURVES.contains(&curve)) && key.check_key().is_ok()
+            }),
+            _ => false,
+        };
+        if strong {
+            return Ok(());
+        }
+        Err(refused("the key is too weak or of an unknown kind: RSA of 2048 bits or more, P-256, P-384 and P-521 are taken"))
+    }
+
+    /// Is this the key's signature over the message? Tells the scheme that it was made with.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Tampered`] if it is not.
+    pub(super) fn verify(&self, message: &[u8], signature: &Signature) -> Result<Scheme> {
+        if let (Some(said), Some(fixed)) = (signature.scheme, self.scheme) {
+            if said != fixed {
+                return Err(refused(format!(
+                    "the quote is signed by {said}; its key can only sign by {fixed}"
+                )));
+            }
+        }
+        let schemes: Vec<Scheme> = match signature.scheme.or(self.scheme) {
+            Some(scheme) => vec![scheme],
+            None => every_scheme(),
+        };
+        let verifies = |scheme: &Scheme| {
+            let digest = scheme.hash.hash(&[message]);
+            self.verify_digest(&digest, signature, *scheme)
+                .unwrap_or(false)
+        };
+        schemes.into_iter().find(verifies).ok_or_else(|| {
+            refused("the signature is not that of this key over this message: one of the three belongs to another quote, or was changed")
+        })
+    }
+
+    fn verify_digest(
+        &self,
+        digest: &Digest,
+        signature: &Signature,
+        scheme: Scheme,
+    ) -> Result<bool, ErrorStack> {
+        let padding = match (scheme.algorithm, &signature.value, self.key.id()) {
+            (Algorithm::RsaSsa, Value::Rsa(_), Id::RSA) => Padding::PKCS1,
+            (Algorithm::RsaPss, Value::Rsa(_), Id::RSA) => Padding::PKCS1_PSS,
+            (Algorithm::EcDsa, Value::Ecdsa(der), Id::EC) => {
+                return EcdsaSig::from_der(der)?.verify(digest.as_bytes(), &*self.key.ec_key()?);
+            }
+            _ => return Ok(false),
+        };
+        let (Value::Rsa(bytes), Some(hash)) = (&signature.value, Md::from_nid(nid(scheme.hash)))
+        else {
+            return Ok(false);
+        };
+        let mut context = PkeyCtx::new(&self.key)?;
+        context.verify_init()?;
+        context.set_rsa_padding(padding)?;
+        context.set_signature_md(hash)?;
+        if padding == Padding::PKCS1_PSS {
+            // TPMs differ; to a verification, OpenSSL's "maximum" means any length
+            context.set_rsa_pss_saltlen(RsaPssSaltlen::MAXIMUM_LENGTH)?;
+        }
+        context.verify(digest.as_bytes(), bytes)
+    }
+}
+
+/// The contents of a PEM file. OpenSSL's own reader asks the user for a password if the file says so.
+fn pem(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok()?.trim_ascii();
+    let text = text.strip_prefix("-----BEGIN PUBLIC KEY-----")?;
+    let text = text.strip_suffix("-----END PUBLIC KEY-----")?;
+    let digits: String = text.split_ascii_whitespace().collect();
+    base64::decode_block(&digits).ok()
+}
+
+fn every_scheme() -> Vec<Scheme> {
+    let algorithms = [
+        Algorithm::RsaSsa,
+        Algorithm::RsaPss,
+        Algorithm::EcDsa, //
+    ];
+    let with = |hash| algorithms.map(|algorithm| Scheme { algorithm, hash });
+    HASHES.into_iter().flat_map(with).collect()
+}
+
+fn nid(hash: Bank) -> Nid {
+    match hash {
+        Bank::Sha1 => Nid::SHA1,
+        Bank::Sha256 => Nid::SHA256,
+        Bank::Sha384 => Nid::SHA384,
+        Bank::Sha512 => Nid::SHA512,
+        Bank::Sm3 => Nid::SM3,
+        Bank::Sha3_256 => Nid::SHA3_256,
+        Bank::Sha3_384 => Nid::SHA3_384,
+        Bank::Sha3_512 => Nid::SHA3_512,
+    }
+}
+
+fn refused(text: impl Into<String>) -> Error {
+    Error::new(Code::Tampered, text)
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Quotes that a software TPM made, and forgeries of them.
+
+use ima_checkpoint::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    outcome::Code,
+    quote::{
+        pcrs::PcrValues,
+        AttestationKey,
+        Hex,
+        Match,
+        Quote, //
+    },
+};
+use std::collections::BTreeMap;
+
+type Fields = BTreeMap<String, Vec<u8>>;
+
+/// The sections of the fixture.
+fn fixtures() -> BTreeMap<String, Fields> {
+    let mut sections = BTreeMap::new();
+    let mut current: Option<&mut Fields> = None;
+    for line in include_str!("data/quotes").lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            let name = name.trim_end_matches(']').to_owned();
+            current = Some(sections.entry(name).or_default());
+        } else if let (Some((key, value)), Some(fields)) = (line.split_once(" = "), &mut current) {
+            let Hex(bytes) = value.parse().expect(line);
+            fields.insert(key.to_owned(), bytes);
+        }
+    }
+    sections
+}
+
+/// The sections that hold a quote.
+fn quotes() -> impl Iterator<Item = (String, Fields)> {
+    let is_quote = |(_, fields): &(_, Fields)| fields.contains_key("message");
+    fixtures().into_iter().filter(is_quote)
+}
+
+fn verify(fields: &Fields, key: &[u8]) -> Result<Quote, Code> {
+    let key = AttestationKey::parse(key).map_err(|error| error.code())?;
+    verify_with(&key, fields)
+}
+
+fn verify_with(key: &AttestationKey, fields: &Fields) -> Result<Quote, Code> {
+    let quote = Quote::verify(
+        &fields["message"],
+        &fields["signature"],
+        key,
+        Some(&fields["nonce"]),
+        true,
+    );
+    quote.map_err(|error| error.code())
+}
+
+fn changed(fields: &Fields, name: &str, value: &[u8]) -> Fields {
+    let mut fields = fields.clone();
+    fields.insert(name.to_owned(), value.to_vec());
+    fields
+}
+
+/// Every byte changed, one at a time: each in another bit.
+fn flips(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    (0..bytes.len()).map(|at| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= 1 << (at % 8);
+        bytes
+    })
+}
+
+#[test]
+fn real_quotes() {
+    assert_eq!(quotes().count(), 10);
+    for (name, fields) in quotes() {
+        for format in ["tpm2b", "pem"] {
+            let quote = verify(&fields, &fields[format]).expect(&name);
+            assert_eq!(
+                quote.scheme.to_string().as_bytes(),
+                fields["scheme"],
+                "{name}"
+            );
+            let key_name = (format == "tpm2b").then(|| Hex(fields["name"].clone()));
+            assert_eq!(quote.key_name, key_name, "{name}");
+            assert!(quote.fresh && quote.attest.safe, "{name}");
+            assert_eq!(
+                quote.caveats().len(),
+                usize::from(format == "pem"),
+                "{name}"
+            );
+        }
+        // TPMT_PUBLIC is what the size is in front of
+        assert!(verify(&fields, &fields["tpm2b"][2..]).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn pcr_values() {
+    let pcrs = &fixtures()["pcrs"];
+    for (name, fields) in quotes() {
+        let quote = verify(&fields, &fields["tpm2b"]).expect(&name);
+        let shown: Vec<String> = quote.pcrs().map(|pcr| pcr.to_string()).collect();
+        assert_eq!(
+            shown,
+            ["sha256:10", "sha1:0", "sha1:10", "sha1:23"],
+            "{name}"
+        );
+        assert!(quote.covers(Bank::Sha1, 23) && !quote.covers(Bank::Sha256, 23));
+        for format in ["text", "serialized", "values"] {
+            let values =
+                PcrValues::parse(&pcrs[format], None, &quote.attest.selection).expect(format);
+            let get = |bank, pcr| values.get(bank, pcr);
+            assert_eq!(quote.matches(get), Match::Equal, "{name}, {format}");
+
+            let lacking = |bank, pcr| {
+                values
+                    .get(bank, pcr)
+                    .filter(|_| (bank, pcr) != (Bank::Sha1, 10))
+            };
+            let Match::Missing(missing) = quote.matches(lacking) else {
+                panic!("{name}: a value is missing");
+            };
+            assert_eq!(
+                missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                ["sha1:10"]
+            );
+
+            let mut search = quote.search(get).expect("all values");
+            let value = values.get(Bank::Sha256, 10).expect("it was quoted");
+            search.set(Bank::Sha256, 10, &Bank::Sha256.zeros());
+            assert!(!search.matches(), "{name}");
+            search.set(Bank::Sha256, 11, &Bank::Sha256.zeros());
+            search.set(Bank::Sha256, 10, &value);
+            assert!(search.matches(), "{name}");
+        }
+        let swapped = |bank: Bank, _| Some(bank.zeros());
+        assert_eq!(quote.matches(swapped), Match::Differs, "{name}");
+    }
+}
+
+#[test]
+fn pcr_values_in_text() {
+    let sha1 = "0123456789abcdef0123456789abcdef01234567";
+    let parse = |text: &str, bank| {
+        PcrValues::parse(text.as_bytes(), bank, &[]).map_err(|error| error.to_string())
+    };
+    let value = Digest::from_hex(sha1);
+    let spaced: String = sha1
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| format!("{} ", String::from_utf8_lossy(pair)))
+        .collect();
+    for text in [
+        format!("PCR-10: {sha1}\n"),
+        format!("PCR-10: {spaced}\n"),
+        format!("\nsha1:\n 10 : 0x{sha1}"),
+    ] {
+        let values = parse(&text, Some(Bank::Sha1)).expect(&text);
+        assert_eq!(values.get(Bank::Sha1, 10), value);
+        assert_eq!(values.get(Bank::Sha1, 0), None);
+    }
+    let foreign = parse(
+        &format!("tpm_alg_99:\n 1: 0x00\nsha1:\n 1: 0x{sha1}\n"),
+        None,
+    );
+    assert_eq!(foreign.map(|values| values.get(Bank::Sha1, 1)), Ok(value));
+    for (text, why) in [
+        (format!("PCR-10: {sha1}"), "line 1: of which bank"),
+        (
+            format!("sha256:\n\n10: {sha1}"),
+            "line 3: a value of sha256 has 32 bytes",
+        ),
+        (format!("sha1:\n32: {sha1}"), "no PCR 32"),
+        (
+            format!("sha1:\n1: {sha1}\n1: {}", "0".repeat(40)),
+            "line 3: a second value",
+        ),
+        ("sha1:\n1: 0xgg".into(), "line 2: not a value"),
+        ("hello".into(), "line 1: neither"),
+        ("quoted: 00".into(), "line 1: neither"),
+    ] {
+        assert!(
+            parse(&text, None).is_err_and(|error| error.contains(why)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn binary_pcr_values_that_are_cut_or_changed() {
+    let pcrs = &fixtures()["pcrs"];
+    let (_, fields) = quotes().next().expect("a quote");
+    let quote = verify(&fields, &fields["tpm2b"]).expect("it is good");
+    for format in ["serialized", "values"] {
+        let parse = |bytes: &[u8]| PcrValues::parse(bytes, None, &quote.attest.selection);
+        let whole = &pcrs[format];
+        for len in 0..whole.len() {
+            // of the length of other values, or no text at all
+            let values = parse(&whole[..len]).unwrap_or_default();
+            assert_ne!(
+                quote.matches(|bank, pcr| values.get(bank, pcr)),
+                Match::Equal,
+                "{format}, {len}"
+            );
+        }
+        for flipped in flips(whole) {
+            if let Ok(values) = parse(&flipped) {
+                // or bytes that nothing is kept in
+                let equal = quote.matches(|bank, pcr| values.get(bank, pcr)) == Match::Equal;
+                assert_eq!(equal, Ok(values) == parse(whole), "{format}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_quote_that_was_changed_is_refused() {
+    for (name, fields) in quotes() {
+        for part in ["message", "signature"] {
+            let whole = &fields[part];
+            let cut = (0..whole.len()).map(|len| whole[..len].to_vec());
+            let longer = [&whole[..], &[0]].concat();
+            let all: Vec<Fields> = flips(whole)
+                .chain(cut)
+                .chain([longer])
+                .map(|bytes| changed(&fields, part, &bytes))
+                .collect();
+            for key in ["tpm2b", "pem"] {
+                let key = AttestationKey::parse(&fields[key]).expect(&name);
+                for fields in &all {
+                    assert_eq!(
+                        verify_with(&key, fields).err(),
+                        Some(Code::Tampered),
+                        "{name}, {part}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_was_changed_is_refused() {
+    for (name, fields) in quotes() {
+        for key in flips(&fields["tpm2b"]) {
+            // attributes that do not matter here change the name
+            if let Ok(quote) = verify(&fields, &key) {
+                assert_ne!(quote.key_name, Some(Hex(fields["name"].clone())), "{name}");
+            }
+        }
+        for len in 0..fields["tpm2b"].len() {
+            assert_eq!(
+                verify(&fields, &fields["tpm2b"][..len]).err(),
+                Some(Code::Internal),
+                "{name}"
+            );
+        }
+        for key in flips(&fields["pem"]) {
+            if let Ok(quote) = verify(&fields, &key) {
+                assert_eq!(quote.key_name, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn another_key_and_another_quote() {
+    let all: Vec<(String, Fields)> = quotes().collect();
+    for (name, fields) in &all {
+        for (other, others) in &all {
+            if fields["name"] != others["name"] {
+                assert_eq!(
+                    verify(fields, &others["pem"]).err(),
+                    Some(Code::Tampered),
+                    "{name}, key of {other}"
+                );
+                assert_eq!(
+                    verify(fields, &others["tpm2b"]).err(),
+                    Some(Code::Tampered),
+                    "{name}, key of {other}"
+                );
+            }
+            if name != other {
+                let seen = verify(
+                    &changed(fields, "message", &others["message"]),
+                    &fields["pem"],
+                );
+                assert_eq!(
+                    seen.err(),
+                    Some(Code::Tampered),
+                    "{name}, message of {other}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn nonces() {
+    let (_, fields) = quotes().next().expect("a quote");
+    let key = AttestationKey::parse(&fields["tpm2b"]).expect("it is good");
+    let verify = |nonce: Option<&[u8]>| {
+        Quote::verify(&fields["message"], &fields["signature"], &key, nonce, true)
+    };
+    for wrong in [
+        vec![0],
+        fields["nonce"][1..].to_vec(),
+        [&fields["nonce"][..], b"\0"].concat(),
+    ] {
+        assert_eq!(
+            verify(Some(&wrong)).err().map(|error| error.code()),
+            Some(Code::Stale)
+        );
+    }
+    for none in [None, Some(b"".as_slice())] {
+        let quote = verify(none).expect("it is good");
+        assert!(!quote.fresh && quote.caveats().contains(&"not fresh: no nonce was checked"));
+    }
+}
+
+#[test]
+fn sha1_must_be_allowed() {
+    let fields = &fixtures()["sha1"];
+    let key = AttestationKey::parse(&fields["tpm2b"]).expect("it is good");
+    let seen = Quote::verify(&fields["message"], &fields["signature"], &key, None, false);
+    assert_eq!(seen.err().map(|error| error.code()), Some(Code::Unanchored));
+    assert!(verify(fields, &fields["tpm2b"]).is_ok());
+}
+
+#[test]
+fn keys_that_could_forge() {
+    let seen = AttestationKey::parse(&fixtures()["ek"]["tpm2b"]).expect_err("it decrypts");
+    assert_eq!(seen.code(), Code::Tampered);
+    assert!(
+        seen.to_string().contains("decrypt is set, sign is clear"),
+        "{seen}"
+    );
+    for (name, bit, state) in [
+        ("fixedTPM", 1, "clear"),
+        ("fixedParent", 4, "clear"),
+        ("sensitiveDataOrigin", 5, "clear"),
+        ("restricted", 16, "clear"),
+        ("decrypt", 17, "set"),
+        ("sign", 18, "clear"),
+    ] {
+        let mut key = fixtures()["p256"]["tpm2b"].clone();
+        let attributes = u32::from_be_bytes([key[6], key[7], key[8], key[9]]) ^ 1 << bit;
+        key[6..10].copy_from_slice(&attributes.to_be_bytes());
+        let seen = AttestationKey::parse(&key).expect_err(name);
+        assert_eq!(seen.code(), Code::Tampered);
+        assert!(
+            seen.to_string().contains(&format!("{name} is {state}")),
+            "{seen}"
+        );
+    }
+}
