@@ -164,7 +164,7 @@ impl Quote {
         self.pcrs().any(|pcr| pcr == Pcr { bank, number })
     }
 
-    /// Were these the values when it was made?
+    /// Were these the values when it was made? Of a PCR that it does not cover, it says nothing.
     pub fn matches(&self, values: impl Fn(Bank, u32) -> Option<Digest>) -> Match {
         match self.search(values) {
             Ok(digest) if digest.matches() => Match::Equal,
