@@ -46,6 +46,27 @@ os_release()
 	sed -n "s/^$1=\"\?\([^\"]*\)\"\?\$/\1/p" /etc/os-release
 }
 
+# The mirror that this machine uses already.
+mirror()
+{
+	# shellcheck disable=SC2016 # apt's fields, not the shell's
+	apt-get indextargets --format '$(RELEASE) $(ORIGIN) $(REPO_URI)' \
+		'Created-By: Packages' 'Component: main' |
+		awk -v release="$(os_release VERSION_CODENAME)" '
+			$1 == release && ($2 == "Debian" || NF == 2) { print $NF; exit }' | grep . ||
+		die "apt has no Debian mirror configured: configure one"
+}
+
+# apt_source MIRROR SUITE: the line of a sources.list
+apt_source()
+{
+	local keyring
+	for keyring in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
+		[ ! -r "$keyring" ] || break
+	done
+	echo "deb [signed-by=$keyring] $1 $2 main"
+}
+
 lock_fd=
 
 # Several scripts may run at once: wait for the one that holds this lock.
