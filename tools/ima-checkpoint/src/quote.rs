@@ -108,12 +108,16 @@ impl Quote {
         let attest = Attest::parse(message)?;
         let nonce = nonce.filter(|nonce| !nonce.is_empty());
         if let Some(nonce) = nonce.filter(|nonce| *nonce != attest.extra_data.0) {
-            let (asked, answered) = (Hex(nonce.to_vec()), &attest.extra_data);
-            let text = format!("the quote answers another question: its nonce is {answered}, not {asked}. Ask for a new one");
+            let text = format!(
+                "the quote answers another question: its nonce is '{}', not '{}'. Ask for a new one",
+                attest.extra_data,
+                Hex(nonce.to_vec())
+            );
             return Err(Error::new(Code::Stale, text));
         }
         if scheme.hash == Bank::Sha1 && !allow_weak {
-            let text = "the quote signs a sha1 digest, which proves nothing any more; use a key that signs by sha256";
+            let text = "the quote signs a sha1 digest, which proves nothing any more; \
+                use a key that signs by sha256";
             return Err(Error::new(Code::Unanchored, text));
         }
         if attest.pcr_digest.as_bytes().len() != scheme.hash.size() {

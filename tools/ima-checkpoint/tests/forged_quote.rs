@@ -272,7 +272,8 @@ fn weak_keys() {
 #[test]
 fn not_a_key() {
     let private = rsa(2048).private_key_to_pem_pkcs8().expect("PEM");
-    let locked = b"-----BEGIN PUBLIC KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END PUBLIC KEY-----\n";
+    let locked = b"-----BEGIN PUBLIC KEY-----\nProc-Type: 4,ENCRYPTED\n\
+        DEK-Info: AES-128-CBC,00\n\nAAAA\n-----END PUBLIC KEY-----\n";
     let empty = b"-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----";
     for bytes in [
         b"".as_slice(),

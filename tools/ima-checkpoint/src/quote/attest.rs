@@ -24,14 +24,14 @@ use std::fmt;
 const MAGIC: u32 = 0xff54_4347;
 /// TPM_ST_ATTEST_QUOTE.
 const QUOTE: u16 = 0x8018;
-/// A hash algorithm and the largest digest: TPMU_HA in TPMT_HA, which bounds names and qualifying data.
+/// TPMT_HA, an algorithm and a digest of it, which bounds names and nonces.
 const MAX_NAME: usize = 2 + Digest::MAX;
 /// Banks of a TPM, as the TCG's software stack bounds them.
 const MAX_BANKS: usize = 16;
 /// Bytes of a bitmap of PCRs: 24 PCRs on a PC, 32 at most.
 const MAX_SELECT: usize = 4;
 
-/// The hash of a bank, known to [`Bank`] or not. Shown by the kernel's name: `sha256`, `tpm_alg_27`.
+/// The hash of a bank, known to [`Bank`] or not. Shown as the kernel does: `sha256`, `tpm_alg_27`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HashId(pub u16);
 

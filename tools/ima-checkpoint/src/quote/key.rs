@@ -134,7 +134,10 @@ impl AttestationKey {
         if strong {
             return Ok(());
         }
-        Err(refused("the key is too weak or of an unknown kind: RSA of 2048 bits or more, P-256, P-384 and P-521 are taken"))
+        Err(refused(
+            "the key is too weak or of an unknown kind: \
+             RSA of 2048 bits or more, P-256, P-384 and P-521 are taken",
+        ))
     }
 
     /// Is this the key's signature over the message? Tells the scheme that it was made with.
@@ -160,7 +163,10 @@ impl AttestationKey {
                 .unwrap_or(false)
         };
         schemes.into_iter().find(verifies).ok_or_else(|| {
-            refused("the signature is not that of this key over this message: one of the three belongs to another quote, or was changed")
+            refused(
+                "the signature is not that of this key over this message: \
+                 one of the three belongs to another quote, or was changed",
+            )
         })
     }
 
@@ -194,7 +200,7 @@ impl AttestationKey {
     }
 }
 
-/// The contents of a PEM file. OpenSSL's own reader asks the user for a password if the file says so.
+/// The contents of a PEM file. OpenSSL's own reader asks for a password if the file says so.
 fn pem(bytes: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(bytes).ok()?.trim_ascii();
     let text = text.strip_prefix("-----BEGIN PUBLIC KEY-----")?;

@@ -23,6 +23,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+const UNKNOWN: &str = "not PCR values as tpm2_pcrread or tpm2_quote writes them, or of other PCRs";
 const MAX_PCR: u32 = 31;
 
 /// Values of PCRs.
@@ -46,7 +47,7 @@ impl PcrValues {
             Ok(text) if !text.contains('\0') => Self::text(text, bank).map_err(error),
             _ => serialized(bytes)
                 .or_else(|| plain(bytes, selection))
-                .ok_or_else(|| error("not PCR values as tpm2_pcrread or tpm2_quote writes them, or of other PCRs".into())),
+                .ok_or_else(|| error(UNKNOWN.into())),
         }
     }
 
