@@ -3,8 +3,10 @@
 //! The command line. Manual pages and shell completion are made from it.
 
 use crate::{
+    bank::Bank,
     commands::{
         checkpoint,
+        inspect,
         status,
         truncate, //
     },
@@ -20,8 +22,10 @@ use crate::{
 use clap::{
     Args,
     Parser,
-    Subcommand, //
+    Subcommand,
+    ValueEnum, //
 };
+use ima_checkpoint_format::ByteOrder;
 use std::path::PathBuf;
 
 /// Archive, verify and give back the IMA measurement list of a kernel with checkpoints.
@@ -37,6 +41,7 @@ enum Command {
     Status(status::Arguments),
     Checkpoint(checkpoint::Arguments),
     Truncate(truncate::Arguments),
+    Inspect(inspect::Arguments),
 }
 
 impl Cli {
@@ -50,6 +55,7 @@ impl Cli {
             Command::Status(arguments) => status::run(&arguments),
             Command::Checkpoint(arguments) => checkpoint::run(&arguments),
             Command::Truncate(arguments) => truncate::run(&arguments),
+            Command::Inspect(arguments) => inspect::run(&arguments),
         }
     }
 }
@@ -87,4 +93,44 @@ pub struct ArchiveOption {
     /// The log of that host [default: the one that the kernel has, or the only one]
     #[arg(long, value_name = "ID")]
     pub log_id: Option<String>,
+}
+
+/// How the lists that a command reads are written.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ViewOption {
+    /// The bank whose template digests the input has [default: detected]
+    #[arg(long, value_name = "BANK", value_parser = bank)]
+    pub view: Option<Bank>,
+
+    /// The byte order of the input [default: detected]
+    #[arg(long, value_name = "ORDER")]
+    pub byte_order: Option<Order>,
+}
+
+/// A byte order on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Order {
+    /// Least significant byte first.
+    Little,
+    /// Most significant byte first.
+    Big,
+}
+
+impl From<Order> for ByteOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Little => Self::Little,
+            Order::Big => Self::Big,
+        }
+    }
+}
+
+/// A bank on the command line.
+///
+/// # Errors
+///
+/// No bank has that name.
+pub fn bank(name: &str) -> Result<Bank, String> {
+    let names = Bank::ALL.map(Bank::name).join(", ");
+    Bank::from_name(name).ok_or_else(|| format!("there are {names}"))
 }

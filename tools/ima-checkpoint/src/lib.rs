@@ -13,6 +13,7 @@ pub mod detect;
 pub mod escape;
 pub mod holders;
 pub mod input;
+pub mod inspect;
 pub mod kernel;
 pub mod outcome;
 pub mod quote;

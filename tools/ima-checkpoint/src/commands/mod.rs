@@ -3,6 +3,7 @@
 //! What the program does: a module for each command, with its options.
 
 pub mod checkpoint;
+pub mod inspect;
 pub mod status;
 pub mod truncate;
 

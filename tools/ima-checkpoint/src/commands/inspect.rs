@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `inspect`: show records.
+
+use crate::{
+    cli::ViewOption,
+    detect::detect,
+    input::Input,
+    inspect::{
+        Filter,
+        Style, //
+    },
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+    records::{
+        Fault,
+        Position,
+        Records, //
+    },
+};
+use clap::Args;
+use std::{
+    io::{
+        self,
+        BufWriter,
+        Write, //
+    },
+    path::PathBuf,
+};
+
+/// Show the records of a measurement list, as they stand: nothing is verified
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Lists or archived segments, one list together; - is standard input
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+
+    /// Print a JSON object a line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    view: ViewOption,
+
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// Runs it.
+pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let shown = show(arguments, &mut out);
+    // what is before a fault is shown
+    let flushed = out.flush();
+    match (shown, flushed) {
+        (Err(Failure::Input(error)), _) => Err(error),
+        (Err(Failure::Output(error)), _) | (Ok(()), Err(error))
+            if error.kind() != io::ErrorKind::BrokenPipe =>
+        {
+            Err(Error::io("write", "standard output", &error))
+        }
+        _ => Ok(Code::Verified),
+    }
+}
+
+enum Failure {
+    Input(Error),
+    Output(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Input(error)
+    }
+}
+
+fn show(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
+    let style = if arguments.json {
+        Style::Json
+    } else {
+        Style::Text
+    };
+    let mut at = Position::default();
+    for path in &arguments.inputs {
+        let Input { name, bytes } = Input::open(path)?;
+        let ViewOption { view, byte_order } = arguments.view;
+        let found = detect(bytes, view, byte_order.map(Into::into));
+        let (layout, source) = found.map_err(|error| Error::io("read", &name, &error))?;
+        let mut records = Records::new(source, layout.bank.size(), layout.order, at);
+        let blame = |fault: Fault| Error::from(fault).during(&name);
+        while !arguments.filter.ends_before(records.position().record) {
+            let Some(entry) = records.next().map_err(blame)? else {
+                break;
+            };
+            if arguments.filter.admits(&entry) {
+                let shown = style.show(&entry, layout.bank, out);
+                shown.map_err(Failure::Output)?;
+            }
+        }
+        at = records.position();
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Records for people.
+
+use super::{
+    bank_name,
+    fields,
+    flag_names,
+    id,
+    reason_name,
+    state_name, //
+};
+use crate::{
+    bank::Bank,
+    escape::Escaped,
+    records::Entry,
+    special::{
+        Impostor,
+        Special, //
+    },
+};
+use ima_checkpoint_format::{
+    checkpoint::Checkpoint,
+    record::Record,
+    template::Field,
+    truncate::Truncation, //
+};
+use std::{
+    fmt,
+    io::{
+        self,
+        Write, //
+    },
+    time::{
+        Duration,
+        UNIX_EPOCH, //
+    },
+};
+
+/// Bytes of a signature or buffer that are shown; the JSON has all.
+const SHOWN: usize = 32;
+
+/// Writes number, PCR, template, then the fields: the event name last, since it may hold blanks.
+pub(super) fn write(
+    entry: &Entry<'_>,
+    special: &Result<Option<Special<'_>>, Impostor>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let record = &entry.record;
+    write!(
+        out,
+        "{:>7} {:>2} {}",
+        entry.at.record,
+        record.pcr(),
+        Escaped::word(record.template_name())
+    )?;
+    if record.is_violation() {
+        out.write_all(b" VIOLATION")?;
+    }
+    write_fields(record, out)?;
+    match special {
+        Ok(None) => Ok(()),
+        Ok(Some(Special::Checkpoint(checkpoint))) => write_checkpoint(record, checkpoint, out),
+        Ok(Some(Special::Truncation(truncation))) => write_truncation(truncation, out),
+        Err(why) => writeln!(out, "        NOT WHAT ITS NAME SAYS: {why}"),
+    }
+}
+
+fn write_fields(record: &Record<'_>, out: &mut impl Write) -> io::Result<()> {
+    let is_name = |field| matches!(field, Field::Name | Field::NameNg);
+    let mut name = None;
+    for (field, data) in fields(record) {
+        match field {
+            _ if is_name(field) && name.is_none() => name = Some(data),
+            Field::Digest | Field::DigestNg | Field::DigestNgV2 => write!(out, " {}", Hash(data))?,
+            Field::DigestModsig => write!(out, " {}={}", id(field), Hash(data))?,
+            Field::Name | Field::NameNg | Field::XattrNames => {
+                write!(out, " {}={}", id(field), Escaped::word(until_nul(data)))?;
+            }
+            Field::Uid | Field::Gid | Field::Mode => {
+                write!(out, " {}={}", id(field), Number(record, field, data))?;
+            }
+            Field::Signature
+            | Field::Buffer
+            | Field::Modsig
+            | Field::EvmSignature
+            | Field::XattrLengths
+            | Field::XattrValues => {
+                if !data.is_empty() {
+                    write!(out, " {}={}", id(field), Hex(data))?;
+                }
+            }
+        }
+    }
+    match name {
+        Some(name) => writeln!(out, " {}", Escaped::new(until_nul(name))),
+        None => writeln!(out),
+    }
+}
+
+fn write_checkpoint(
+    record: &Record<'_>,
+    checkpoint: &Checkpoint<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let header = checkpoint.header();
+    let flags: Vec<_> = flag_names(header.flags).collect();
+    let digest = Bank::Sha256.hash(&[record.buffer().unwrap_or_default()]);
+    writeln!(
+        out,
+        "        checkpoint {} {:?}, which claims:\n\
+        \x20         log        {} generation {}, default PCR {}\n\
+        \x20         place      record {}, byte {}, {} violations\n\
+        \x20         made       {}, {:?} after boot\n\
+        \x20         flags      {}\n\
+        \x20         seals      {} records, {} bytes, sha256 {}\n\
+        \x20         previous   {}\n\
+        \x20         digest     {digest}",
+        header.sequence,
+        checkpoint.label().as_str(),
+        Hex(&header.log_id),
+        header.generation,
+        header.default_pcr,
+        header.record,
+        header.offset,
+        header.violations,
+        humantime::format_rfc3339_nanos(UNIX_EPOCH + Duration::from_nanos(header.wall_ns)),
+        Duration::from_nanos(header.boot_ns),
+        if flags.is_empty() {
+            "none".into()
+        } else {
+            flags.join(" ")
+        },
+        header.segment_records,
+        header.segment_bytes,
+        Hex(&header.segment_digest),
+        Hex(&header.previous),
+    )?;
+    for value in checkpoint.values() {
+        let (pcr, bank) = (value.pcr, bank_name(value.algorithm));
+        let state = state_name(value.state);
+        writeln!(
+            out,
+            "          PCR {pcr:<2} {bank:8} {} {state}",
+            Value(value.value)
+        )?;
+        if let Some(shadow) = checkpoint.shadow(value.pcr, value.algorithm) {
+            writeln!(out, "            by replay     {}", Value(shadow))?;
+        }
+    }
+    for before in checkpoint.before() {
+        let (pcr, bank) = (before.pcr, bank_name(before.algorithm));
+        let (value, state) = (Value(before.value), state_name(before.state));
+        writeln!(
+            out,
+            "          PCR {pcr:<2} {bank:8} {value} {state}, before its first record"
+        )?;
+    }
+    Ok(())
+}
+
+fn write_truncation(truncation: &Truncation, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "        truncation to checkpoint {} ({}), which claims:\n\
+        \x20         log        {}\n\
+        \x20         freed      {} records, {} bytes\n\
+        \x20         digest     {} of that checkpoint",
+        truncation.sequence,
+        reason_name(truncation.reason),
+        Hex(&truncation.log_id),
+        truncation.records,
+        truncation.bytes,
+        Hex(&truncation.digest),
+    )
+}
+
+/// The bytes before the first NUL, if only that follows; else all, so that nothing stays hidden.
+fn until_nul(data: &[u8]) -> &[u8] {
+    data.strip_suffix(b"\0").unwrap_or(data)
+}
+
+/// An algorithm, `:`, NUL, and a digest; or a bare digest.
+struct Hash<'a>(&'a [u8]);
+
+impl fmt::Display for Hash<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.iter().position(|byte| *byte == 0);
+        let split = end.and_then(|end| self.0.split_at_checked(end));
+        match split {
+            Some((name, digest)) if name.ends_with(b":") => {
+                let digest = digest.get(1..).unwrap_or_default();
+                write!(f, "{}{}", Escaped::word(name), Value(digest))
+            }
+            _ => Value(self.0).fmt(f),
+        }
+    }
+}
+
+/// All of the bytes in hexadecimal digits.
+struct Value<'a>(&'a [u8]);
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The first bytes in hexadecimal digits, and how many there are if there are more.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self
+            .0
+            .get(..SHOWN)
+            .filter(|start| start.len() < self.0.len())
+        {
+            Some(start) => write!(f, "{}...({}_bytes)", Value(start), self.0.len()),
+            None => Value(self.0).fmt(f),
+        }
+    }
+}
+
+/// A user, a group, or a mode in octal digits; digits of the bytes if it has an unusual size.
+struct Number<'a, 'r>(&'r Record<'a>, Field, &'a [u8]);
+
+impl fmt::Display for Number<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = self.0.order();
+        let number = match *self.2 {
+            [a, b] => u32::from(order.get_u16([a, b])),
+            [a, b, c, d] => order.get_u32([a, b, c, d]),
+            _ => return write!(f, "0x{}", Value(self.2)),
+        };
+        match self.1 {
+            Field::Mode => write!(f, "{number:04o}"),
+            _ => number.fmt(f),
+        }
+    }
+}
