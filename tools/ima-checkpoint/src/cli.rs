@@ -5,6 +5,7 @@
 use crate::{
     bank::Bank,
     commands::{
+        cat,
         checkpoint,
         inspect,
         status,
@@ -42,6 +43,7 @@ enum Command {
     Checkpoint(checkpoint::Arguments),
     Truncate(truncate::Arguments),
     Inspect(inspect::Arguments),
+    Cat(cat::Arguments),
 }
 
 impl Cli {
@@ -56,6 +58,7 @@ impl Cli {
             Command::Checkpoint(arguments) => checkpoint::run(&arguments),
             Command::Truncate(arguments) => truncate::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
+            Command::Cat(arguments) => cat::run(&arguments),
         }
     }
 }

@@ -19,3 +19,5 @@ pub mod outcome;
 pub mod quote;
 pub mod records;
 pub mod special;
+pub mod view;
+pub mod whole;

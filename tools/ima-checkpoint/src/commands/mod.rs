@@ -2,6 +2,7 @@
 
 //! What the program does: a module for each command, with its options.
 
+pub mod cat;
 pub mod checkpoint;
 pub mod inspect;
 pub mod status;

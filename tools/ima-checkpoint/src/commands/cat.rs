@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `cat`: the untruncated list, as the kernel's files would show it.
+
+use crate::{
+    archive::{
+        Archive,
+        Log, //
+    },
+    bank::Bank,
+    cli::{
+        ArchiveOption,
+        KernelOption, //
+    },
+    kernel::{
+        Format,
+        Kernel, //
+    },
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+    view::View,
+    whole::{
+        Part,
+        Whole, //
+    },
+};
+use clap::Args;
+use std::{
+    fs::File,
+    io::{
+        self,
+        Read,
+        Write, //
+    },
+    os::fd::AsFd,
+};
+
+/// Bytes that are read and written at once.
+const BUFFER: usize = 256 << 10;
+
+/// Write the whole measurement list, archive and kernel together, to standard output
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Bank whose template digests are shown
+    #[arg(long, default_value = "sha1", value_parser = bank)]
+    bank: Bank,
+
+    /// Lines of text instead of bytes
+    #[arg(long)]
+    ascii: bool,
+
+    /// Start with this record, counted from 0 at cold boot
+    #[arg(long, value_name = "RECORD", default_value_t = 0)]
+    from: u64,
+
+    /// Leave out what only the kernel has
+    #[arg(long)]
+    no_live: bool,
+
+    #[command(flatten)]
+    archive: ArchiveOption,
+
+    #[command(flatten)]
+    kernel: KernelOption,
+}
+
+fn bank(name: &str) -> Result<Bank, String> {
+    let known = || Bank::ALL.map(Bank::name).join(", ");
+    Bank::from_name(name).ok_or_else(|| format!("there is no such bank; known are {}", known()))
+}
+
+/// Runs it.
+pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
+    let kernel = match arguments.no_live {
+        true => None,
+        false => Some(
+            arguments
+                .kernel
+                .open()
+                .map_err(|error| error.during("--no-live shows the archive alone"))?,
+        ),
+    };
+    let (log, kernel) = choose(&arguments.archive, kernel)?;
+    let whole = Whole::assemble_from(log.as_ref(), kernel.as_ref(), arguments.from)?;
+    let format = match arguments.ascii {
+        true => Format::Ascii,
+        false => Format::Binary,
+    };
+    let view = View {
+        format,
+        bank: arguments.bank,
+    };
+    // without the buffer of lines that `io::stdout` has
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    let stdout = stdout.map_err(|error| Error::io("write", "standard output", &error))?;
+    let mut out = Output::new(File::from(stdout));
+    match copy(&whole, view, arguments.from, &mut out) {
+        Err(_) if out.closed => Ok(Code::Verified),
+        result => result.map(|()| Code::Verified),
+    }
+}
+
+/// The log in the archive that is asked for, and the kernel if it has the same one. What the
+/// kernel has needs no archive.
+pub(super) fn choose(
+    archive: &ArchiveOption,
+    kernel: Option<Kernel>,
+) -> Result<(Option<Log>, Option<Kernel>)> {
+    let log = |id: Option<&str>| Archive::open(&archive.archive)?.log(archive.host.as_deref(), id);
+    let wanted = archive.log_id.as_deref();
+    let Some(kernel) = kernel else {
+        return Ok((Some(log(wanted)?), None));
+    };
+    let live = kernel.status()?.log_id().to_owned();
+    if wanted.is_some_and(|wanted| wanted != live) {
+        return Ok((Some(log(wanted)?), None));
+    }
+    match log(Some(&live)) {
+        Ok(log) => Ok((Some(log), Some(kernel))),
+        Err(error) if error.code() == Code::Missing => match kernel.segments()?.first() {
+            Some(segment) if segment.first == 0 => Ok((None, Some(kernel))),
+            _ => Err(error.during("the kernel's list was truncated")),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn copy(whole: &Whole<'_>, view: View, from: u64, out: &mut Output<impl Write>) -> Result<()> {
+    let end = whole.parts().last().map_or(0, Part::end);
+    if from > end {
+        return Err(Error::usage(format!(
+            "--from {from}: the log has only {end} records by now"
+        )));
+    }
+    for part in whole.parts() {
+        if view == View::KEPT && part.first >= from {
+            copy_bytes(whole, part, out)?;
+        } else {
+            copy_records(whole, part, view, from, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a segment as it stands.
+fn copy_bytes(whole: &Whole<'_>, part: &Part, out: &mut Output<impl Write>) -> Result<()> {
+    let mut source = whole.bytes(part)?;
+    let mut buffer = vec![0; BUFFER];
+    let mut copied = 0;
+    loop {
+        let read = match source.read(&mut buffer) {
+            Ok(0) => return complete(part, part.offset + part.bytes, part.offset + copied, "byte"),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(part.unreadable(&error)),
+        };
+        copied += read as u64;
+        out.write(buffer.get(..read).unwrap_or_default())?;
+    }
+}
+
+/// Copies what a view shows of a segment from record `from` on.
+fn copy_records(
+    whole: &Whole<'_>,
+    part: &Part,
+    view: View,
+    from: u64,
+    out: &mut Output<impl Write>,
+) -> Result<()> {
+    let mut records = whole.records(part)?;
+    let mut shown = Vec::with_capacity(BUFFER);
+    let during = || format!("segment {}", part.seq);
+    while let Some(entry) = records
+        .next()
+        .map_err(|fault| Error::from(fault).during(during()))?
+    {
+        if entry.at.record >= from {
+            view.render(&entry.record, entry.raw, &mut shown);
+        }
+        if shown.len() >= BUFFER / 2 {
+            out.write(&shown)?;
+            shown.clear();
+        }
+    }
+    out.write(&shown)?;
+    complete(part, part.end(), records.position().record, "record")
+}
+
+/// The active segment may have more by now; none may have less.
+fn complete(part: &Part, wanted: u64, end: u64, unit: &str) -> Result<()> {
+    if end == wanted || end > wanted && !part.sealed {
+        return Ok(());
+    }
+    let seq = part.seq;
+    let text = format!(
+        "segment {seq} ends with {unit} {end}, not {wanted}: see what `ima-checkpoint fsck` says"
+    );
+    Err(Error::new(Code::Tampered, text))
+}
+
+/// Standard output, which whoever reads it may close.
+struct Output<W> {
+    to: W,
+    closed: bool,
+}
+
+impl<W: Write> Output<W> {
+    fn new(to: W) -> Self {
+        Self { to, closed: false }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.to.write_all(bytes).map_err(|error| {
+            self.closed |= error.kind() == io::ErrorKind::BrokenPipe;
+            Error::io("write", "standard output", &error)
+        })
+    }
+}

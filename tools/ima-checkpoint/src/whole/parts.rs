@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which segment comes from where, and whether they follow each other without a gap.
+
+use super::live;
+use crate::{
+    archive::{
+        Log,
+        Meta,
+        State, //
+    },
+    bank::Digest,
+    kernel::{
+        Kernel,
+        Segment, //
+    },
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+};
+use std::io;
+
+/// A segment of the whole log.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its number.
+    pub seq: u64,
+    /// Index of its first record since cold boot.
+    pub first: u64,
+    /// Bytes before it since cold boot, in the sha1 view.
+    pub offset: u64,
+    /// Records, when it was listed.
+    pub records: u64,
+    /// Their bytes in the sha1 view.
+    pub bytes: u64,
+    /// Is it complete?
+    pub sealed: bool,
+    /// SHA-256 of its checkpoint's buffer, zeros for segment 0.
+    pub checkpoint: Digest,
+    pub(super) archived: Option<Meta>,
+}
+
+impl Part {
+    /// The file of the archive that it comes from; the kernel has it if there is none.
+    pub fn archived(&self) -> Option<&Meta> {
+        self.archived.as_ref()
+    }
+
+    /// Index of the record behind it.
+    pub fn end(&self) -> u64 {
+        self.first + self.records
+    }
+
+    /// The error that its bytes could not be read.
+    pub(crate) fn unreadable(&self, error: &io::Error) -> Error {
+        let seq = self.seq;
+        let (code, source) = match (&self.archived, error.kind()) {
+            (None, _) => (Code::Internal, "the kernel".to_owned()),
+            (Some(meta), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+                (Code::Tampered, meta.file_name())
+            }
+            (Some(meta), _) => (Code::Internal, meta.file_name()),
+        };
+        let text = format!("cannot read segment {seq} from {source}: {error}");
+        Error::new(code, text)
+    }
+
+    pub(super) fn end_offset(&self) -> u64 {
+        self.offset + self.bytes
+    }
+
+    fn from_archive(meta: Meta) -> Self {
+        Self {
+            seq: meta.seq,
+            first: meta.first,
+            offset: meta.offset,
+            records: meta.records,
+            bytes: meta.bytes,
+            sealed: meta.state == State::Sealed,
+            checkpoint: meta.checkpoint,
+            archived: Some(meta),
+        }
+    }
+
+    pub(super) fn from_kernel(segment: &Segment, offset: u64) -> Self {
+        Self {
+            seq: segment.seq,
+            first: segment.first,
+            offset,
+            records: segment.records,
+            bytes: segment.bytes,
+            sealed: !segment.active,
+            checkpoint: segment.digest,
+            archived: None,
+        }
+    }
+
+    /// Can this be the same segment, seen later?
+    pub(super) fn continues(&self, earlier: &Self) -> bool {
+        let place = |part: &Self| (part.seq, part.first, part.offset, part.checkpoint);
+        let size = |part: &Self| (part.records, part.bytes);
+        place(self) == place(earlier)
+            && match earlier.sealed {
+                true => self.sealed && size(self) == size(earlier),
+                false => self.records >= earlier.records && self.bytes >= earlier.bytes,
+            }
+    }
+}
+
+/// The segments from the one with record `from` on.
+pub(super) fn list(archive: Option<&Log>, kernel: Option<&Kernel>, from: u64) -> Result<Vec<Part>> {
+    let archived = match archive {
+        Some(log) => log.segments()?,
+        None => Vec::new(),
+    };
+    let mut live_parts = Vec::new();
+    if let Some(kernel) = kernel {
+        let (log_id, segments) = live(kernel)?;
+        if let Some(log) = archive.filter(|log| log.name().log_id != log_id) {
+            let name = log.name();
+            return Err(Error::new(
+                Code::Stale,
+                format!("the archive has the log {name}, the kernel has {log_id}"),
+            ));
+        }
+        let parts = segments
+            .iter()
+            .map(|(segment, offset)| Part::from_kernel(segment, *offset));
+        live_parts.extend(parts);
+    }
+    merge(archived, live_parts, from)
+}
+
+/// Puts archive and kernel together. What is archived and sealed comes from the archive.
+fn merge(archived: Vec<Meta>, live: Vec<Part>, from: u64) -> Result<Vec<Part>> {
+    let mut parts: Vec<Part> = archived.into_iter().map(Part::from_archive).collect();
+    for part in live {
+        let Some(at) = parts.iter().rposition(|known| known.seq == part.seq) else {
+            parts.push(part);
+            continue;
+        };
+        let Some(known) = parts.get_mut(at) else {
+            continue;
+        };
+        if !part.continues(known) {
+            return Err(contradiction(known, &part));
+        }
+        if !known.sealed {
+            *known = part;
+        }
+    }
+    parts.sort_by_key(|part| part.seq);
+    let needed = parts.partition_point(|part| part.end() <= from);
+    // the last one is needed to tell that there is no such record
+    parts.drain(..needed.min(parts.len().saturating_sub(1)));
+    without_gap(&parts, from)?;
+    Ok(parts)
+}
+
+fn contradiction(archived: &Part, live: &Part) -> Error {
+    let file = archived.archived().map(Meta::file_name).unwrap_or_default();
+    let text = format!(
+        "segment {}: the archive has {} records, {} bytes from record {} in {file}, the kernel {} records, \
+         {} bytes from record {}: find out who changed the archive with `ima-checkpoint verify`",
+        live.seq, archived.records, archived.bytes, archived.first, live.records, live.bytes, live.first,
+    );
+    Error::new(Code::Tampered, text)
+}
+
+fn without_gap(parts: &[Part], from: u64) -> Result<()> {
+    let (mut next, mut offset) = (from, None);
+    let mut after = None;
+    for part in parts {
+        if part.first > next {
+            return Err(missing(next, part, after));
+        }
+        let overlaps = after.is_some() && part.first < next;
+        if overlaps || offset.is_some_and(|offset| part.offset != offset) {
+            let text = format!(
+                "segment {} starts with record {} at byte {}, but the one before ends with record {next} at \
+                 byte {}: they are not of one list",
+                part.seq,
+                part.first,
+                part.offset,
+                offset.unwrap_or_default(),
+            );
+            return Err(Error::new(Code::Tampered, text));
+        }
+        next = part.end();
+        offset = Some(part.end_offset());
+        after = Some(part.seq);
+    }
+    if parts.is_empty() {
+        return Err(Error::new(
+            Code::Missing,
+            "the archive has no segment of this log",
+        ));
+    }
+    Ok(())
+}
+
+fn missing(next: u64, part: &Part, after: Option<u64>) -> Error {
+    let segments = match (after.map_or(0, |seq| seq + 1), part.seq.saturating_sub(1)) {
+        (first, last) if first == last => format!("segment {first}"),
+        (first, last) if first < last => format!("segments {first} to {last}"),
+        (_, last) => format!("the rest of segment {last}"),
+    };
+    let last = part.first - 1;
+    Error::new(
+        Code::Missing,
+        format!(
+            "records {next} to {last} are missing: neither the archive nor the kernel has {segments}. Put the \
+             files back from a copy of the archive, or start behind the gap (`cat --from {}`)",
+            part.first
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ima_checkpoint_format::ByteOrder;
+
+    /// Segment `seq` with ten records of ten bytes each, archived.
+    fn archived(seq: u64, state: State) -> Meta {
+        let mut meta = Meta::new("h", &"0".repeat(32), seq, state, ByteOrder::Little);
+        meta.first = seq * 10;
+        meta.offset = seq * 100;
+        (meta.records, meta.bytes) = (10, 100);
+        meta
+    }
+
+    fn sealed(seqs: std::ops::Range<u64>) -> Vec<Meta> {
+        seqs.map(|seq| archived(seq, State::Sealed)).collect()
+    }
+
+    /// The same in the kernel; the last one is active and has more.
+    fn live(seqs: std::ops::Range<u64>) -> Vec<Part> {
+        let last = seqs.end - 1;
+        let part = |seq| Part {
+            sealed: seq != last,
+            records: if seq == last { 15 } else { 10 },
+            bytes: if seq == last { 150 } else { 100 },
+            archived: None,
+            ..Part::from_archive(archived(seq, State::Sealed))
+        };
+        seqs.map(part).collect()
+    }
+
+    /// Which comes from the archive.
+    fn sources(parts: Result<Vec<Part>>) -> Result<Vec<(u64, bool)>> {
+        let source = |part: &Part| (part.seq, part.archived().is_some());
+        parts.map(|parts| parts.iter().map(source).collect())
+    }
+
+    fn refused(parts: Result<Vec<Part>>) -> Option<(Code, String)> {
+        parts.err().map(|error| (error.code(), error.to_string()))
+    }
+
+    #[test]
+    fn the_archive_first_then_the_kernel() -> Result<()> {
+        let merged = merge(sealed(0..2), live(1..4), 0);
+        assert_eq!(
+            sources(merged)?,
+            [(0, true), (1, true), (2, false), (3, false)]
+        );
+        assert_eq!(sources(merge(sealed(0..2), live(2..3), 0))?.len(), 3);
+        assert_eq!(sources(merge(sealed(0..2), Vec::new(), 0))?.len(), 2);
+        assert_eq!(sources(merge(Vec::new(), live(0..2), 0))?.len(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_tail_only_where_the_kernel_has_nothing() -> Result<()> {
+        let mut metas = sealed(0..1);
+        metas.push(archived(1, State::Tail));
+        assert_eq!(
+            sources(merge(metas.clone(), live(1..2), 0))?,
+            [(0, true), (1, false)]
+        );
+        assert_eq!(
+            sources(merge(metas.clone(), Vec::new(), 0))?,
+            [(0, true), (1, true)]
+        );
+        assert_eq!(sources(merge(metas, live(2..3), 0))?.len(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn gaps() {
+        let (code, text) = refused(merge(sealed(0..2), live(4..5), 0)).expect("a gap");
+        assert_eq!(code, Code::Missing);
+        assert!(text.starts_with("records 20 to 39 are missing"), "{text}");
+        assert!(text.contains("segments 2 to 3"), "{text}");
+        let (_, text) = refused(merge(Vec::new(), live(1..2), 0)).expect("a gap");
+        assert!(
+            text.contains("records 0 to 9 ") && text.contains("segment 0."),
+            "{text}"
+        );
+        let mut cut = archived(1, State::Tail);
+        cut.records = 4;
+        let metas = vec![archived(0, State::Sealed), cut];
+        let (code, text) = refused(merge(metas, live(2..3), 0)).expect("a gap");
+        assert_eq!(code, Code::Missing);
+        assert!(
+            text.contains("14 to 19") && text.contains("the rest of segment 1"),
+            "{text}"
+        );
+        assert!(matches!(
+            refused(merge(Vec::new(), Vec::new(), 0)),
+            Some((Code::Missing, _))
+        ));
+    }
+
+    #[test]
+    fn from_behind_a_gap() -> Result<()> {
+        let mut metas = sealed(1..4);
+        metas.remove(1);
+        for (from, wanted) in [
+            (30, vec![3, 4]),
+            (39, vec![3, 4]),
+            (40, vec![4]),
+            (99, vec![4]),
+        ] {
+            let merged = sources(merge(metas.clone(), live(4..5), from))?;
+            assert_eq!(
+                merged.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+                wanted
+            );
+        }
+        for from in [0, 9, 10, 20, 29] {
+            let refused = refused(merge(metas.clone(), live(4..5), from));
+            assert!(matches!(refused, Some((Code::Missing, _))), "{from}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn contradictions() {
+        for change in [
+            |meta: &mut Meta| meta.records = 9,
+            |meta: &mut Meta| meta.bytes = 99,
+            |meta: &mut Meta| meta.first = 9,
+            |meta: &mut Meta| meta.offset = 99,
+            |meta: &mut Meta| meta.checkpoint = Digest::new(&[1; 32]),
+        ] {
+            let mut metas = sealed(0..2);
+            metas.iter_mut().skip(1).for_each(change);
+            let refused = refused(merge(metas, live(1..3), 0));
+            assert!(matches!(refused, Some((Code::Tampered, _))), "{refused:?}");
+        }
+        // sealed in the archive, still growing in the kernel
+        let refused = [
+            refused(merge(sealed(0..2), live(1..2), 0)),
+            refused(merge(sealed(0..3), live(0..2), 0)),
+        ];
+        for refused in refused {
+            assert!(matches!(refused, Some((Code::Tampered, _))), "{refused:?}");
+        }
+    }
+}
