@@ -7,6 +7,7 @@ use crate::{
     commands::{
         cat,
         checkpoint,
+        mount,
         inspect,
         status,
         truncate, //
@@ -44,6 +45,7 @@ enum Command {
     Truncate(truncate::Arguments),
     Inspect(inspect::Arguments),
     Cat(cat::Arguments),
+    Mount(mount::Arguments),
 }
 
 impl Cli {
@@ -59,6 +61,7 @@ impl Cli {
             Command::Truncate(arguments) => truncate::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
             Command::Cat(arguments) => cat::run(&arguments),
+            Command::Mount(arguments) => mount::run(&arguments),
         }
     }
 }

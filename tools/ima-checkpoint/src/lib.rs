@@ -11,6 +11,7 @@ pub mod cli;
 pub mod commands;
 pub mod detect;
 pub mod escape;
+pub mod fuse;
 pub mod holders;
 pub mod input;
 pub mod inspect;

@@ -4,6 +4,7 @@
 
 pub mod cat;
 pub mod checkpoint;
+pub mod mount;
 pub mod inspect;
 pub mod status;
 pub mod truncate;

@@ -15,7 +15,7 @@ use std::{
     collections::VecDeque,
     io::Read,
     ops::Range,
-    rc::Rc, //
+    sync::Arc, //
 };
 
 /// Bytes that are decompressed and kept together.
@@ -39,7 +39,7 @@ pub(super) struct Cache<R> {
 struct Chunk {
     seq: u64,
     number: u64,
-    bytes: Rc<[u8]>,
+    bytes: Arc<[u8]>,
 }
 
 /// A segment that was read up to chunk `next`.
@@ -91,7 +91,7 @@ impl<R: Read> Cache<R> {
         part: &Part,
         number: u64,
         open: impl Fn() -> Result<R>,
-    ) -> Result<Rc<[u8]>> {
+    ) -> Result<Arc<[u8]>> {
         let wanted = |chunk: &Chunk| (chunk.seq, chunk.number) == (part.seq, number);
         let known = self.chunks.iter().position(wanted);
         let chunk = match known.and_then(|at| self.chunks.remove(at)) {
@@ -102,7 +102,7 @@ impl<R: Read> Cache<R> {
                 bytes: self.decompress(part, number, open)?,
             },
         };
-        let bytes = Rc::clone(&chunk.bytes);
+        let bytes = Arc::clone(&chunk.bytes);
         keep(&mut self.chunks, chunk, CHUNKS);
         Ok(bytes)
     }
@@ -112,7 +112,7 @@ impl<R: Read> Cache<R> {
         part: &Part,
         number: u64,
         open: impl Fn() -> Result<R>,
-    ) -> Result<Rc<[u8]>> {
+    ) -> Result<Arc<[u8]>> {
         let before = |open: &Open<R>| open.seq == part.seq && open.next <= number;
         let nearest = (0..self.open.len())
             .filter(|at| self.open.get(*at).is_some_and(before))
