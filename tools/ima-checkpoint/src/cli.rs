@@ -7,6 +7,7 @@ use crate::{
     commands::{
         cat,
         checkpoint,
+        generate,
         mount,
         inspect,
         status,
@@ -46,6 +47,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Cat(cat::Arguments),
     Mount(mount::Arguments),
+    Generate(generate::Arguments),
 }
 
 impl Cli {
@@ -62,6 +64,7 @@ impl Cli {
             Command::Inspect(arguments) => inspect::run(&arguments),
             Command::Cat(arguments) => cat::run(&arguments),
             Command::Mount(arguments) => mount::run(&arguments),
+            Command::Generate(arguments) => generate::run(&arguments),
         }
     }
 }

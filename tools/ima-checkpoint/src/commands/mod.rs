@@ -4,6 +4,7 @@
 
 pub mod cat;
 pub mod checkpoint;
+pub mod generate;
 pub mod mount;
 pub mod inspect;
 pub mod status;

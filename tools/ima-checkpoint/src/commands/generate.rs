@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `generate`: manual pages and shell completion, from the definition of the command line.
+
+mod manual;
+
+use crate::{
+    cli::Cli,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+};
+use clap::{
+    Args,
+    CommandFactory,
+    ValueEnum, //
+};
+use clap_complete::Shell;
+use std::{
+    fs,
+    path::{
+        Path,
+        PathBuf, //
+    },
+};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Manual pages, one for each command
+    Man,
+    /// Completion for bash, zsh and fish
+    Completion,
+}
+
+/// Write the manual pages or the shell completion, for packages of this program
+#[derive(Args, Clone, Debug)]
+#[command(hide = true)]
+pub struct Arguments {
+    /// What to write
+    what: What,
+
+    /// The folder to write to, made if it is not there
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+/// Runs it.
+pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
+    let directory = &arguments.directory;
+    fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, &error))?;
+    match arguments.what {
+        What::Man => manual_pages(directory)?,
+        What::Completion => completion(directory)?,
+    }
+    Ok(Code::Verified)
+}
+
+fn manual_pages(directory: &Path) -> Result<()> {
+    for page in manual::pages(Cli::command()) {
+        let path = directory.join(&page.file);
+        fs::write(&path, page.text).map_err(|error| Error::io("write", &path, &error))?;
+    }
+    Ok(())
+}
+
+fn completion(directory: &Path) -> Result<()> {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let mut command = Cli::command();
+        let name = command.get_name().to_owned();
+        clap_complete::generate_to(shell, &mut command, name, directory)
+            .map_err(|error| Error::io("write to", directory, &error))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completion_offers_commands_and_options() {
+        let directory = tempfile::tempdir().unwrap();
+        completion(directory.path()).unwrap();
+        for file in [
+            "ima-checkpoint.bash",
+            "_ima-checkpoint",
+            "ima-checkpoint.fish",
+        ] {
+            let text = fs::read_to_string(directory.path().join(file)).unwrap();
+            assert!(
+                text.contains("truncate") && text.contains("dry-run"),
+                "{file}"
+            );
+        }
+    }
+}

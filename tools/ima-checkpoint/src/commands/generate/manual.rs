@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Manual pages: what the definition of the command line says, then what only a page has room for.
+
+use clap::Command;
+use clap_mangen::{
+    roff::{
+        bold,
+        roman,
+        Roff, //
+    },
+    Man, //
+};
+use std::io;
+
+const EXIT_STATUS: &[(&str, &str)] = &[
+    ("0", "The command did what it should. Of verify: complete from a trusted start, consistent, and anchored."),
+    ("1", "Tampered, mismatching, or forked."),
+    ("2", "The command line is wrong."),
+    ("3", "Consistent, but anchored to nothing: no PCR values and no quote were compared."),
+    ("5", "History is missing: a gap, or a start that nobody vouches for."),
+    ("6", "Busy. Try again."),
+    ("7", "The kernel has no checkpoints, or the privilege is missing."),
+    ("8", "Input, output or internal error."),
+    ("9", "Stale: of another state or another question."),
+];
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "/sys/kernel/security/ima/checkpoint/",
+        "The kernel's interface.",
+    ),
+    (
+        "/var/lib/ima-checkpoint/",
+        "The archive: HOST/LOG-ID/SEGMENT.",
+    ),
+    ("/etc/default/ima-checkpoint", "Options of the services."),
+    (
+        "/run/ima-checkpoint/",
+        "Where ima-checkpoint-mount.service shows the untruncated list.",
+    ),
+];
+
+/// Command lines, with the name of the command first, and what each is for.
+const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "status --json",
+        "The numbers of this host's log, for a program.",
+    ),
+    (
+        "checkpoint --label before-update",
+        "Seal the active segment.",
+    ),
+    (
+        "truncate 3 --dry-run",
+        "What would be freed if the list started with checkpoint 3.",
+    ),
+];
+
+/// A page.
+pub(super) struct Page {
+    /// Its file name.
+    pub(super) file: String,
+    /// The page in roff.
+    pub(super) text: Vec<u8>,
+}
+
+/// The page of the program and of each of its commands.
+pub(super) fn pages(program: Command) -> Vec<Page> {
+    let mut program = program.disable_help_subcommand(true);
+    program.build();
+    let visible = |command: &&Command| !command.is_hide_set();
+    let commands: Vec<_> = program.get_subcommands().filter(visible).collect();
+    let names: Vec<_> = commands.iter().map(|command| page_name(command)).collect();
+    let page_of = |command: &&Command| page(command, &program, &names);
+    let mut pages: Vec<_> = commands.iter().map(page_of).collect();
+    pages.push(page(&program, &program, &names));
+    pages
+}
+
+fn page_name(command: &Command) -> String {
+    command
+        .get_display_name()
+        .unwrap_or(command.get_name())
+        .to_owned()
+}
+
+fn page(command: &Command, program: &Command, names: &[String]) -> Page {
+    let mut text = Vec::new();
+    // writing to memory cannot fail
+    let _ = render(command, program, names, &mut text);
+    Page {
+        file: format!("{}.1", page_name(command)),
+        text,
+    }
+}
+
+fn render(
+    command: &Command,
+    program: &Command,
+    names: &[String],
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    let version = program.get_version().unwrap_or_default();
+    let man = Man::new(command.clone())
+        .source(format!("{} {version}", program.get_name()))
+        .manual("IMA checkpoints");
+    man.render_title(out)?;
+    man.render_name_section(out)?;
+    man.render_synopsis_section(out)?;
+    man.render_description_section(out)?;
+    man.render_options_section(out)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(out)?;
+    }
+
+    let mut roff = Roff::default();
+    list(&mut roff, "EXIT STATUS", EXIT_STATUS);
+    list(&mut roff, "FILES", FILES);
+    examples(&mut roff, command, program);
+    see_also(&mut roff, command, names);
+    roff.to_writer(out)
+}
+
+fn list(roff: &mut Roff, heading: &str, items: &[(&str, &str)]) {
+    roff.control("SH", [heading]);
+    for (term, meaning) in items {
+        roff.control("TP", [])
+            .text([bold(*term)])
+            .text([roman(*meaning)]);
+    }
+}
+
+/// Those of the command; of the program, all.
+fn examples(roff: &mut Roff, command: &Command, program: &Command) {
+    let whole = command.get_name() == program.get_name();
+    let belongs = |line: &str| whole || line.split(' ').next() == Some(command.get_name());
+    let mut found = EXAMPLES.iter().filter(|(line, _)| belongs(line)).peekable();
+    if found.peek().is_some() {
+        roff.control("SH", ["EXAMPLES"]);
+    }
+    for (line, purpose) in found {
+        roff.control("TP", []);
+        roff.text([bold(format!("{} {line}", program.get_name()))])
+            .text([roman(*purpose)]);
+    }
+}
+
+fn see_also(roff: &mut Roff, command: &Command, names: &[String]) {
+    roff.control("SH", ["SEE ALSO"]);
+    let own = page_name(command);
+    let others = names.iter().filter(|name| **name != own);
+    let others = others.map(String::as_str).chain(["evmctl"]);
+    let mut inlines = Vec::new();
+    for name in others {
+        if !inlines.is_empty() {
+            inlines.push(roman(", "));
+        }
+        inlines.extend([bold(name), roman("(1)")]);
+    }
+    roff.text(inlines);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::{
+        CommandFactory,
+        Parser, //
+    };
+
+    fn page_of(file: &str) -> String {
+        let mut pages = pages(Cli::command()).into_iter();
+        let page = pages.find(|page| page.file == file).expect(file);
+        String::from_utf8(page.text).unwrap()
+    }
+
+    #[test]
+    fn every_command_has_a_page() {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+        {
+            let page = page_of(&format!("ima-checkpoint-{}.1", command.get_name()));
+            for heading in [
+                "NAME",
+                "SYNOPSIS",
+                "OPTIONS",
+                "\"EXIT STATUS\"",
+                "\"SEE ALSO\"",
+            ] {
+                assert!(
+                    page.contains(&format!(".SH {heading}\n")),
+                    "{}: {heading}",
+                    command.get_name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_has_none() {
+        assert!(pages(Cli::command())
+            .iter()
+            .all(|page| page.file != "ima-checkpoint-generate.1"));
+    }
+
+    #[test]
+    fn examples_are_command_lines() {
+        for (line, _) in EXAMPLES {
+            let words = ["ima-checkpoint"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+}
