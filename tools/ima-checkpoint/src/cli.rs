@@ -11,7 +11,8 @@ use crate::{
         mount,
         inspect,
         status,
-        truncate, //
+        truncate,
+        verify, //
     },
     kernel::{
         Kernel,
@@ -44,6 +45,7 @@ enum Command {
     Status(status::Arguments),
     Checkpoint(checkpoint::Arguments),
     Truncate(truncate::Arguments),
+    Verify(verify::Arguments),
     Inspect(inspect::Arguments),
     Cat(cat::Arguments),
     Mount(mount::Arguments),
@@ -61,6 +63,7 @@ impl Cli {
             Command::Status(arguments) => status::run(&arguments),
             Command::Checkpoint(arguments) => checkpoint::run(&arguments),
             Command::Truncate(arguments) => truncate::run(&arguments),
+            Command::Verify(arguments) => verify::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
             Command::Cat(arguments) => cat::run(&arguments),
             Command::Mount(arguments) => mount::run(&arguments),

@@ -64,7 +64,7 @@ fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Re
 }
 
 /// Is it the magic of a frame, or of a skippable one, as an archived segment has in front?
-fn is_zstd(start: &[u8]) -> bool {
+pub(crate) fn is_zstd(start: &[u8]) -> bool {
     let magic = start.try_into().map(u32::from_le_bytes);
     magic.is_ok_and(|magic| magic == 0xfd2f_b528 || magic & !0xf == 0x184d_2a50)
 }

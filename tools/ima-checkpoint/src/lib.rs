@@ -7,10 +7,13 @@
 
 pub mod archive;
 pub mod bank;
+pub mod chain;
+pub mod claim;
 pub mod cli;
 pub mod commands;
 pub mod detect;
 pub mod escape;
+pub mod finding;
 pub mod fuse;
 pub mod holders;
 pub mod input;
@@ -19,6 +22,9 @@ pub mod kernel;
 pub mod outcome;
 pub mod quote;
 pub mod records;
+pub mod replay;
+pub mod segment;
 pub mod special;
+pub mod verify;
 pub mod view;
 pub mod whole;

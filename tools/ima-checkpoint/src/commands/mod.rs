@@ -9,6 +9,7 @@ pub mod mount;
 pub mod inspect;
 pub mod status;
 pub mod truncate;
+pub mod verify;
 
 use crate::outcome::{
     Error,

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is proven, what is only claimed, and what is wrong.
+
+use super::{
+    anchor::Anchored,
+    pieces::List,
+    Options, //
+};
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    chain::{
+        Chain,
+        Origin,
+        Run, //
+    },
+    finding::{
+        Finding,
+        Kind, //
+    },
+    outcome::{
+        worst,
+        Code, //
+    },
+    quote::Quote,
+    records::Position,
+    replay::Register,
+};
+use std::collections::BTreeSet;
+
+/// What can be said of a PCR in a bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Proven from a trusted start.
+    Verified,
+    /// Proven, but from a checkpoint that nobody vouches for.
+    Partial,
+    /// The values agree, but the bank rests on SHA-1.
+    Weak,
+    /// There is nothing to compare with.
+    Unanchored,
+    /// The PCR held something else.
+    Mismatch,
+}
+
+/// A PCR in a bank.
+#[derive(Clone, Debug)]
+pub struct PcrVerdict {
+    /// Which one.
+    pub register: Register,
+    /// What can be said of it.
+    pub standing: Standing,
+    /// What its replay started from.
+    pub origin: Origin,
+    /// The first record that is proven, and the one behind the last, by their place in the list.
+    pub proven: Option<(u64, u64)>,
+    /// What the list replays to.
+    pub replayed: Digest,
+    /// What the PCR held, if that was given.
+    pub expected: Option<Digest>,
+}
+
+/// The result.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Every exit code that holds, without repetition.
+    pub codes: Vec<Code>,
+    /// What can be said of each PCR and bank in use.
+    pub registers: Vec<PcrVerdict>,
+    /// What is wrong, or worth knowing.
+    pub findings: Vec<Finding>,
+    /// The log.
+    pub chain: Chain,
+    /// Records in the list.
+    pub end: Position,
+    /// What the quote says of itself.
+    pub quote: Option<Quote>,
+}
+
+impl Verdict {
+    pub(super) fn new(list: &List, chain: Chain, anchored: Anchored, options: &Options) -> Self {
+        let mut verdict = Self {
+            codes: Vec::new(),
+            registers: Vec::new(),
+            findings: Vec::new(),
+            chain,
+            end: list.end,
+            quote: options.anchor.quote.clone(),
+        };
+        verdict.judge_registers(&anchored, options);
+        let used: Vec<u32> = verdict.chain.used.keys().copied().collect();
+        let mut codes = BTreeSet::new();
+        for pcr in used {
+            codes.extend(verdict.judge_pcr(pcr, options).map(|code| code as u8));
+        }
+        verdict.collect_notes(list);
+        let unanchored = codes.contains(&(Code::Unanchored as u8));
+        let found = verdict.findings.iter().map(|finding| finding.kind.code());
+        let mut held: Vec<Code> = Vec::new();
+        for code in found.chain(unanchored.then_some(Code::Unanchored)) {
+            if code != Code::Verified && !held.contains(&code) {
+                held.push(code);
+            }
+        }
+        held.sort_by_key(|code| *code as u8);
+        verdict.codes = held;
+        if verdict.codes.is_empty() {
+            verdict.codes.push(Code::Verified);
+        }
+        verdict
+    }
+
+    /// The code that decides.
+    pub fn code(&self) -> Code {
+        worst(self.codes.iter().copied())
+    }
+
+    fn judge_registers(&mut self, anchored: &Anchored, options: &Options) {
+        let used = self.chain.values.keys();
+        let used = used.filter(|register| self.chain.used.contains_key(&register.pcr));
+        let registers: BTreeSet<Register> = used.chain(anchored.expected.keys()).copied().collect();
+        for register in registers {
+            let reached = anchored.reached.get(&register).copied();
+            let run = self.run_at(register, reached.unwrap_or(self.end));
+            let origin = run.map_or(Origin::Reset, |run| run.origin);
+            let first = run.and_then(|run| self.chain.segments.get(run.segment));
+            let first = first.map_or(0, |segment| segment.summary.start.record);
+            let standing = match (anchored.expected.get(&register), reached) {
+                (None, _) => Standing::Unanchored,
+                (Some(_), None) => Standing::Mismatch,
+                (Some(_), Some(_)) if is_weak(register.bank) && !options.allow_weak_bank => {
+                    Standing::Weak
+                }
+                // nothing is before it
+                (Some(_), Some(at)) if at.record == 0 && self.end.record > 0 => {
+                    Standing::Unanchored
+                }
+                (Some(_), Some(_)) => match self.vouched(register, origin) {
+                    true => Standing::Verified,
+                    false => Standing::Partial,
+                },
+            };
+            let proven = matches!(standing, Standing::Verified | Standing::Partial);
+            let value = self.chain.values.get(&register);
+            self.registers.push(PcrVerdict {
+                register,
+                standing,
+                origin,
+                proven: reached
+                    .filter(|_| proven)
+                    .map(|reached| (first, reached.record)),
+                replayed: value.copied().unwrap_or(register.bank.zeros()),
+                expected: anchored.expected.get(&register).copied().flatten(),
+            });
+            if standing == Standing::Mismatch {
+                self.mismatch(
+                    register,
+                    anchored.expected.get(&register).copied().flatten(),
+                );
+            }
+        }
+    }
+
+    /// Is it known what the PCR held at the start of the run?
+    fn vouched(&self, register: Register, origin: Origin) -> bool {
+        match origin {
+            Origin::Reset | Origin::Given | Origin::Broken => true,
+            Origin::Before => !self.is_default(register.pcr),
+            Origin::Claimed => false,
+        }
+    }
+
+    /// Is it IMA's default PCR, which only IMA uses?
+    fn is_default(&self, pcr: u32) -> bool {
+        let mut heads = self
+            .chain
+            .segments
+            .iter()
+            .filter_map(|segment| segment.head());
+        heads
+            .next()
+            .map_or(pcr == 10, |head| head.header.default_pcr == pcr)
+    }
+
+    /// The run that a place in the list belongs to.
+    fn run_at(&self, register: Register, at: Position) -> Option<Run> {
+        let runs = self.chain.runs.get(&register)?;
+        let before = |run: &&Run| {
+            let segment = self.chain.segments.get(run.segment);
+            segment.is_some_and(|segment| segment.summary.start.record < at.record)
+        };
+        runs.iter().rev().find(before).or(runs.first()).copied()
+    }
+
+    /// The codes that hold for a PCR, by its best bank.
+    fn judge_pcr(&mut self, pcr: u32, options: &Options) -> Option<Code> {
+        let of_pcr = |other: &&PcrVerdict| other.register.pcr == pcr;
+        let has = |standing| {
+            self.registers
+                .iter()
+                .filter(of_pcr)
+                .any(|one| one.standing == standing)
+        };
+        if has(Standing::Verified) {
+            return None;
+        }
+        let start = self
+            .registers
+            .iter()
+            .filter(of_pcr)
+            .find(|one| !is_weak(one.register.bank) && !self.vouched(one.register, one.origin));
+        let vouched = self.registers.iter().filter(of_pcr).any(|one| {
+            (!is_weak(one.register.bank) || options.allow_weak_bank)
+                && self.vouched(one.register, one.origin)
+        });
+        let anchored = has(Standing::Partial);
+        if anchored || (start.is_some() && !vouched) {
+            self.start(pcr, options);
+        }
+        (!anchored).then_some(Code::Unanchored)
+    }
+
+    fn start(&mut self, pcr: u32, options: &Options) {
+        let first = self.chain.segments.first();
+        let head = first.and_then(|first| first.head());
+        let text = match head {
+            Some(head) => format!(
+                "the list starts with checkpoint {}: {} records before it are not here, and nobody \
+                 vouches for what PCR {pcr} held then",
+                head.header.sequence, head.header.record
+            ),
+            None => format!("nobody vouches for what PCR {pcr} held before the list starts"),
+        };
+        let (kind, text) = if options.accept_truncated {
+            (Kind::Accepted, format!("{text} (accepted)"))
+        } else {
+            let hint = "Verify with the segments before it, give --base, or --accept-truncated";
+            (Kind::Start, format!("{text}. {hint}"))
+        };
+        self.findings.push(Finding {
+            kind,
+            source: String::new(),
+            at: None,
+            in_log: None,
+            segment: first.and_then(|first| first.seq),
+            text,
+        });
+    }
+
+    fn mismatch(&mut self, register: Register, expected: Option<Digest>) {
+        let replayed = self.chain.values.get(&register).copied();
+        let replayed = replayed.unwrap_or(register.bank.zeros());
+        let held = match expected {
+            Some(expected) => format!("held {expected}"),
+            None => "is not as quoted".to_owned(),
+        };
+        let runs = self
+            .chain
+            .runs
+            .get(&register)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let segments = self.chain.segments.iter().enumerate().rev();
+        let agreed = segments
+            .filter(|(index, _)| *index > 0)
+            .find_map(|(index, segment)| {
+                let head = segment
+                    .head()
+                    .filter(|head| head.values.contains_key(&register))?;
+                let restarted = runs.iter().any(|run| run.segment == index);
+                (!restarted).then_some((head.header.sequence, head.header.record))
+            });
+        let agreed = match agreed {
+            Some((seq, record)) => format!(
+                "Checkpoint {seq}, record {record} of the log, still agrees with the records before"
+            ),
+            None => "No checkpoint confirms any record".to_owned(),
+        };
+        self.findings.push(Finding {
+            kind: Kind::Mismatch,
+            source: String::new(),
+            at: None,
+            in_log: None,
+            segment: None,
+            text: format!(
+                "{register} {held}, but the list replays to {replayed} and to that nowhere. {agreed}"
+            ),
+        });
+    }
+
+    fn collect_notes(&mut self, list: &List) {
+        for note in std::mem::take(&mut self.chain.notes) {
+            let segment = self.chain.segments.get(note.segment);
+            let place = note.at.map(|at| list.locate(at));
+            let in_log = note.at.and_then(|at| {
+                let segment = segment?;
+                Some(segment.first? + at.record.checked_sub(segment.summary.start.record)?)
+            });
+            self.findings.push(Finding {
+                kind: note.kind,
+                source: place.map_or(String::new(), |(source, _)| source.to_owned()),
+                at: place.map(|(_, at)| at),
+                in_log,
+                segment: segment.and_then(|segment| segment.seq),
+                text: note.text,
+            });
+        }
+    }
+}
+
+/// Does the bank rest on SHA-1? IMA extends SHA-1 digests into banks whose hash it does not know.
+pub fn is_weak(bank: Bank) -> bool {
+    bank == Bank::Sha1 || !bank.mapped()
+}
