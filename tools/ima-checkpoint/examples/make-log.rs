@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes lists for benchmarks and seeds for fuzzing, always the same ones.
+//!
+//! `make-log list N` writes N records of the template ima-ng, of 150 bytes each, and says on standard
+//! error what they replay to, as options of `verify`. `make-log seeds DIR` fills DIR/TARGET.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{
+    Host,
+    Measured,
+    PCR, //
+};
+use ima_checkpoint::bank::Bank;
+use ima_checkpoint_format::{
+    record::NewRecord,
+    ByteOrder, //
+};
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{
+        self,
+        BufWriter,
+        Write, //
+    },
+    path::Path, //
+};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["list", records] => list(records.parse()?),
+        ["seeds", folder] => seeds(folder.as_ref()),
+        _ => Err("usage: make-log list RECORDS | make-log seeds DIR".into()),
+    }
+}
+
+/// It is written as it is made, so that its length is bounded by the disk only.
+fn list(records: u64) -> Outcome {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let banks = [Bank::Sha1, Bank::Sha256];
+    let mut values = banks.map(Bank::zeros);
+    for number in 0..records {
+        let digest = common::d_ng(&number.to_le_bytes());
+        let name = format!("/usr/lib/x86_64-linux-gnu/some/package/plugins/file{number:012}\0");
+        let mut data = Vec::new();
+        for field in [digest.as_slice(), name.as_bytes()] {
+            data.extend((field.len() as u32).to_le_bytes());
+            data.extend(field);
+        }
+        let digests = banks.map(|bank| bank.hash(&[&data]));
+        for ((value, bank), digest) in values.iter_mut().zip(banks).zip(&digests) {
+            *value = bank.extend(value, digest);
+        }
+        let record = NewRecord {
+            pcr: PCR,
+            digest: digests[0].as_bytes(),
+            template_name: b"ima-ng",
+            fields: [digest.as_slice(), name.as_bytes()].into_iter(),
+            order: ByteOrder::Little,
+        };
+        let mut bytes = [0; 150];
+        record.encode(&mut bytes)?;
+        out.write_all(&bytes)?;
+    }
+    out.flush()?;
+    for (bank, value) in banks.iter().zip(values) {
+        eprintln!("--pcr {bank}:{PCR}={value}");
+    }
+    Ok(())
+}
+
+/// A host with something of everything.
+fn busy(order: ByteOrder) -> Result<Host, Box<dyn Error>> {
+    let mut host = Host::new(order, &[Bank::Sha1, Bank::Sha256]);
+    host.file(b"boot_aggregate", b"PCRs");
+    host.violation(b"/var/log/wtmp");
+    host.checkpoint("first")?;
+    let (digest, name) = (common::d_ng(b"content"), common::nul(b"/bin/sh"));
+    let number = order.put_u32(1000).to_vec();
+    let templates: [(&[u8], Vec<&[u8]>); 8] = [
+        (b"ima", vec![&[7; 20], b"/bin/sh"]),
+        (b"ima-sig", vec![&digest, &name, b"\x03\x02\x04"]),
+        (b"ima-ngv2", vec![b"verity:sha256:\0\x0a", &name]),
+        (b"ima-sigv2", vec![b"ima:sha512:\0\x0a", &name, b"\x03"]),
+        (b"ima-buf", vec![&digest, b".ima\0", b"content"]),
+        (
+            b"ima-modsig",
+            vec![&digest, &name, b"\x03", b"sha1:\0\x0b", b"\x30\0"],
+        ),
+        (
+            b"evm-sig",
+            vec![
+                &digest,
+                &name,
+                b"\x05",
+                b"security.ima",
+                b"\x04\0\0\0",
+                b"\x01\x02\x03\x04",
+                &number,
+                &number,
+                b"\xed\x81",
+            ],
+        ),
+        (b"n-ng|d|imode", vec![&name, b"\x44", b"\xed\x81"]),
+    ];
+    for (template, fields) in templates {
+        host.measure(Measured {
+            pcr: PCR,
+            template: template.to_vec(),
+            fields: fields.into_iter().map(<[u8]>::to_vec).collect(),
+            violation: false,
+        });
+    }
+    host.foreign_extend(PCR, Bank::Sha256, b"somebody else");
+    host.checkpoint("")?;
+    host.truncation(0, 1)?;
+    host.measure(Measured {
+        pcr: 11,
+        template: b"ima-ng".to_vec(),
+        fields: vec![digest, name],
+        violation: false,
+    });
+    host.checkpoint("with another PCR")?;
+    Ok(host)
+}
+
+fn seeds(folder: &Path) -> Outcome {
+    let seed = |target: &str, name: &str, bytes: &[u8]| {
+        let folder = folder.join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), bytes)
+    };
+    for (order, order_name) in [(ByteOrder::Little, "little"), (ByteOrder::Big, "big")] {
+        let host = busy(order)?;
+        for bank in [Bank::Sha1, Bank::Sha256] {
+            let list = host.view(bank)?;
+            seed("list", &format!("{bank}-{order_name}"), &list)?;
+            let suffix = host.view_of(bank, host.first_of(2)..host.records.len())?;
+            seed("list", &format!("{bank}-{order_name}-truncated"), &suffix)?;
+        }
+    }
+    let host = busy(ByteOrder::Little)?;
+    for (at, made) in host.checkpoints.iter().enumerate() {
+        seed(
+            "checkpoint",
+            &format!("checkpoint-{}", at + 1),
+            &made.buffer,
+        )?;
+    }
+    let is_truncation = |record: &&Measured| record.fields.iter().any(|f| f == b".ima/truncate\0");
+    let truncation = host.records.iter().find(is_truncation);
+    let buffer = truncation.and_then(|record| record.fields.last());
+    seed("checkpoint", "truncation", buffer.ok_or("no truncation")?)?;
+    seed("archive", "segment", &archived(&host)?)?;
+    seed(
+        "archive",
+        "only-a-frame",
+        &zstd::encode_all(&*host.view(Bank::Sha1)?, 3)?,
+    )?;
+    Ok(())
+}
+
+/// Segment 0 as the file of an archive.
+fn archived(host: &Host) -> Result<Vec<u8>, Box<dyn Error>> {
+    let records = host.first_of(1);
+    let bytes = host.view_of(Bank::Sha1, 0..records)?;
+    let meta = serde_json::json!({
+        "format": "ima-checkpoint/segment/1",
+        "host": "host",
+        "log_id": "5c".repeat(16),
+        "seq": 0,
+        "state": "sealed",
+        "generation": 0,
+        "first": 0,
+        "offset": 0,
+        "records": records,
+        "bytes": bytes.len(),
+        "ascii_bytes": 0,
+        "sha256": Bank::Sha256.hash(&[&bytes]),
+        "checkpoint": Bank::Sha256.zeros(),
+        "byte_order": "little",
+        "broken": false,
+        "archived_ns": 0,
+    });
+    let meta = meta.to_string();
+    let mut file = 0x184d_2a50_u32.to_le_bytes().to_vec();
+    file.extend((meta.len() as u32).to_le_bytes());
+    file.extend(meta.as_bytes());
+    let mut encoder = zstd::bulk::Compressor::new(3)?;
+    encoder.include_checksum(true)?;
+    file.extend(encoder.compress(&bytes)?);
+    Ok(file)
+}
