@@ -67,7 +67,6 @@ struct Node {
 }
 
 /// The file system. Its directory is inode 1, the files follow.
-#[derive(Debug)]
 pub struct Files {
     whole: Seekable,
     kernel: Kernel,

@@ -103,27 +103,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     }
 }
 
-/// The log in the archive that is asked for, and the kernel if it has the same one. What the
-/// kernel has needs no archive.
-pub(super) fn choose(
+/// The log in the archive that is asked for, and the kernel if it has the same one.
+fn choose(
     archive: &ArchiveOption,
     kernel: Option<Kernel>,
 ) -> Result<(Option<Log>, Option<Kernel>)> {
-    let log = |id: Option<&str>| Archive::open(&archive.archive)?.log(archive.host.as_deref(), id);
     let wanted = archive.log_id.as_deref();
-    let Some(kernel) = kernel else {
-        return Ok((Some(log(wanted)?), None));
-    };
-    let live = kernel.status()?.log_id().to_owned();
-    if wanted.is_some_and(|wanted| wanted != live) {
-        return Ok((Some(log(wanted)?), None));
+    if let Some(kernel) = kernel {
+        let live = kernel.status()?.log_id().to_owned();
+        if wanted.is_none_or(|wanted| wanted == live) {
+            return Ok((find(archive, &live)?, Some(kernel)));
+        }
     }
-    match log(Some(&live)) {
-        Ok(log) => Ok((Some(log), Some(kernel))),
-        Err(error) if error.code() == Code::Missing => match kernel.segments()?.first() {
-            Some(segment) if segment.first == 0 => Ok((None, Some(kernel))),
-            _ => Err(error.during("the kernel's list was truncated")),
-        },
+    let log = Archive::open(&archive.archive)?.log(archive.host.as_deref(), wanted)?;
+    Ok((Some(log), None))
+}
+
+/// A log in the archive, if there is one: what the kernel has needs no archive.
+pub(super) fn find(archive: &ArchiveOption, log_id: &str) -> Result<Option<Log>> {
+    let found = Archive::open(&archive.archive)
+        .and_then(|found| found.log(archive.host.as_deref(), Some(log_id)));
+    match found {
+        Ok(log) => Ok(Some(log)),
+        Err(error) if error.code() == Code::Missing => Ok(None),
         Err(error) => Err(error),
     }
 }

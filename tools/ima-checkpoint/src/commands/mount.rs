@@ -2,7 +2,7 @@
 
 //! `mount`: the untruncated list as files, for programs that know nothing of checkpoints.
 
-use super::cat::choose;
+use super::cat::find;
 use crate::{
     cli::{
         ArchiveOption,
@@ -94,13 +94,20 @@ pub struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let folder = checked(&arguments.folder)?;
     let kernel = arguments.kernel.open()?;
-    let (log, Some(kernel)) = choose(&arguments.archive, Some(kernel))? else {
+    let live = kernel.status()?.log_id().to_owned();
+    let archive = arguments.archive.clone();
+    if archive
+        .log_id
+        .as_ref()
+        .is_some_and(|wanted| *wanted != live)
+    {
         return Err(Error::usage(
             "--log-id: only the log of the running kernel can be mounted; `ima-checkpoint cat` shows others",
         ));
-    };
+    }
+    let whole = Seekable::new(kernel.clone(), move || find(&archive, &live))?;
     let group = fs::metadata(&folder).map_or(0, |metadata| metadata.gid());
-    let files = Files::new(Seekable::new(log, kernel.clone())?, kernel, group)?;
+    let files = Files::new(whole, kernel, group)?;
 
     let (mut stopped, stop) =
         UnixStream::pair().map_err(|error| Error::io("wait for", "signals", &error))?;

@@ -211,8 +211,8 @@ fn missing(next: u64, part: &Part, after: Option<u64>) -> Error {
     Error::new(
         Code::Missing,
         format!(
-            "records {next} to {last} are missing: neither the archive nor the kernel has {segments}. Put the \
-             files back from a copy of the archive, or start behind the gap (`cat --from {}`)",
+            "records {next} to {last} are missing: neither the archive (--archive) nor the kernel has {segments}. Put \
+             the files back from a copy of the archive, or start behind the gap: `ima-checkpoint cat --from {}`",
             part.first
         ),
     )

@@ -54,8 +54,9 @@ use std::{
 const BLOCK: u64 = 64 << 10;
 
 /// The log of the running kernel from its first record on.
-#[derive(Debug)]
 pub struct Seekable {
+    /// Looks for the log in the archive, which may come into being later.
+    find: Box<dyn Fn() -> Result<Option<Log>> + Send>,
     log: Option<Log>,
     kernel: Kernel,
     order: ByteOrder,
@@ -128,14 +129,18 @@ impl Indexed {
 }
 
 impl Seekable {
-    /// The log of the kernel, with what the archive has of it.
+    /// The log of the kernel, with what the archive has of it; `find` looks for that.
     ///
     /// # Errors
     ///
     /// As [`Whole::assemble`](super::Whole::assemble).
-    pub fn new(log: Option<Log>, kernel: Kernel) -> Result<Self> {
+    pub fn new(
+        kernel: Kernel,
+        find: impl Fn() -> Result<Option<Log>> + Send + 'static,
+    ) -> Result<Self> {
         let mut new = Self {
-            log,
+            find: Box::new(find),
+            log: None,
             kernel,
             order: ByteOrder::NATIVE,
             parts: Vec::new(),
@@ -392,6 +397,9 @@ impl Seekable {
 
     /// Lists archive and kernel again. What is known of the segments stays.
     fn assemble(&mut self) -> Result<()> {
+        if self.log.is_none() {
+            self.log = (self.find)()?;
+        }
         let listed = retried(|| parts::list(self.log.as_ref(), Some(&self.kernel), 0))?;
         let mut known = std::mem::take(&mut self.parts).into_iter();
         for part in listed {
