@@ -6,6 +6,7 @@
 //! them, [anchor] compares with what the PCRs held, and [verdict] says what is proven by that.
 
 pub mod anchor;
+pub mod gather;
 pub mod pieces;
 pub mod report;
 pub mod source;
@@ -13,12 +14,12 @@ pub mod verdict;
 
 use self::{
     anchor::Anchor,
+    gather::Evidence,
     pieces::{
         List,
         Piece,
         Told, //
     },
-    source::Source,
     verdict::Verdict, //
 };
 use crate::{
@@ -75,9 +76,9 @@ pub struct Options {
 ///
 /// A source cannot be read, or a quote selects PCRs whose values are not known. All that is wrong
 /// with the list itself is in the verdict.
-pub fn verify(sources: Vec<Source>, options: &Options, progress: &ProgressBar) -> Result<Verdict> {
+pub fn verify(evidence: Evidence, options: &Options, progress: &ProgressBar) -> Result<Verdict> {
     let jobs = options.jobs.get();
-    let list = List::cut(sources, options.told, jobs)?;
+    let list = List::cut(evidence.sources, options.told, jobs)?;
     progress.set_length(list.end.offset);
     let banks = banks(&list, options);
     let examiner = Examiner {
@@ -107,7 +108,9 @@ pub fn verify(sources: Vec<Source>, options: &Options, progress: &ProgressBar) -
     }
     progress.finish_and_clear();
     let anchored = options.anchor.search(&chain, &examiner)?;
-    Ok(Verdict::new(&list, chain, anchored, options))
+    let mut verdict = Verdict::new(&list, chain, anchored, options);
+    verdict.add_forks(&evidence.forks);
+    Ok(verdict)
 }
 
 /// Examines the pieces of a list.
@@ -150,7 +153,8 @@ impl Examiner<'_> {
             digest: self.heads(number).1.is_some(),
         };
         let bytes = self.progress.wrap_read(self.list.read(piece)?);
-        segment::examine(bytes, &plan, watch)
+        let (name, _) = self.list.locate(piece.start);
+        segment::examine(bytes, &plan, watch).map_err(|error| error.during(name))
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     print_json, //
 };
 use crate::{
+    archive::Archive,
     bank::{
         Bank,
         Digest, //
@@ -18,9 +19,23 @@ use crate::{
         Error,
         Result, //
     },
-    replay::Register,
+    quote::{
+        self,
+        pcrs::PcrValues,
+        AttestationKey,
+        Quote, //
+    },
+    replay::{
+        Register,
+        Values, //
+    },
     verify::{
         anchor::Anchor,
+        gather::{
+            self,
+            Evidence,
+            TPM, //
+        },
         pieces::Told,
         report::{
             self,
@@ -59,6 +74,22 @@ pub struct Arguments {
     #[arg(value_name = "INPUT")]
     input: Vec<PathBuf>,
 
+    /// Verify a log of this archive
+    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    archive: Option<PathBuf>,
+
+    /// The host in the archive [default: the name of this host, or the only one]
+    #[arg(long, value_name = "NAME", requires = "archive")]
+    host: Option<String>,
+
+    /// The log of that host [default: the one that the kernel has, or the only one]
+    #[arg(long, value_name = "ID", requires = "archive")]
+    log_id: Option<String>,
+
+    /// Verify the list of the running kernel, behind what the archive has
+    #[arg(long, conflicts_with = "input")]
+    live: bool,
+
     /// The bank of the list's template digests [default: what fits]
     #[arg(long, value_name = "BANK", value_parser = bank)]
     view: Option<Bank>,
@@ -74,6 +105,32 @@ pub struct Arguments {
     /// What a PCR held at the end of the list, or earlier
     #[arg(long, value_name = "BANK:PCR=HEX")]
     pcr: Vec<PcrValue>,
+
+    /// The same for many PCRs, in a file as tpm2_pcrread or evmctl write it
+    #[arg(long, value_name = "[BANK,]FILE")]
+    pcrs: Vec<PcrFile>,
+
+    /// The same for all PCRs of the TPM of this host
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true,
+        default_missing_value = TPM)]
+    tpm: Option<PathBuf>,
+
+    /// A quote's message, as tpm2_quote writes it. The PCRs that the list does not use must be
+    /// given by --pcrs or --pcr
+    #[arg(long, value_name = "MESSAGE", requires = "signature", requires = "key")]
+    quote: Option<PathBuf>,
+
+    /// The quote's signature
+    #[arg(long, value_name = "FILE", requires = "quote")]
+    signature: Option<PathBuf>,
+
+    /// The public key that signed the quote: PEM, or TPM2B_PUBLIC
+    #[arg(long, value_name = "FILE", requires = "quote")]
+    key: Option<PathBuf>,
+
+    /// What the quote was asked to contain
+    #[arg(long, value_name = "HEX", requires = "quote", value_parser = nonce)]
+    nonce: Option<Digest>,
 
     /// A segment that may be broken
     #[arg(long, value_name = "SEQ")]
@@ -147,16 +204,37 @@ impl FromStr for PcrValue {
     }
 }
 
+/// `[BANK,]FILE`
+#[derive(Clone, Debug)]
+struct PcrFile {
+    bank: Option<Bank>,
+    path: PathBuf,
+}
+
+impl FromStr for PcrFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (bank, path) = match text.split_once(',') {
+            Some((name, path)) => (Some(bank(name)?), path),
+            None => (None, text),
+        };
+        let path = path.into();
+        Ok(Self { bank, path })
+    }
+}
+
+/// The TPM takes at most 64 bytes.
+fn nonce(digits: &str) -> std::result::Result<Digest, String> {
+    Digest::from_hex(digits).ok_or_else(|| "write at most 64 bytes in hexadecimal digits".into())
+}
+
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
-    if arguments.input.is_empty() {
-        return Err(Error::usage(
-            "what is to be verified? Name lists or segments",
-        ));
-    }
-    let sources = arguments.input.iter().map(|path| Source::open(path));
-    let sources = sources.collect::<Result<Vec<_>>>()?;
-    let verdict = verify(sources, &options(arguments)?, &progress(arguments.quiet))?;
+    // before the list: then the list has all that the TPM has
+    let options = options(arguments)?;
+    let evidence = evidence(arguments)?;
+    let verdict = verify(evidence, &options, &progress(arguments.quiet))?;
     if arguments.json {
         print_json(&Json::new(&verdict))?;
     } else if !arguments.quiet {
@@ -165,13 +243,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     Ok(verdict.code())
 }
 
+fn evidence(arguments: &Arguments) -> Result<Evidence> {
+    let ima = &arguments.kernel.ima;
+    if let Some(dir) = &arguments.archive {
+        let archive = Archive::open(dir)?;
+        let log = archive.log(arguments.host.as_deref(), arguments.log_id.as_deref())?;
+        let kernel = match arguments.live {
+            true => Some(arguments.kernel.open()?),
+            false => None,
+        };
+        return Evidence::archived(&log, kernel.as_ref());
+    }
+    if arguments.live {
+        return Evidence::live(ima);
+    }
+    if arguments.input.is_empty() {
+        let text = "what is to be verified? Name lists or segments, or use --archive or --live";
+        return Err(Error::usage(text));
+    }
+    let sources = arguments.input.iter().map(|path| Source::open(path));
+    Ok(Evidence {
+        sources: sources.collect::<Result<_>>()?,
+        forks: Vec::new(),
+    })
+}
+
 fn options(arguments: &Arguments) -> Result<Options> {
-    let pairs = |values: &[PcrValue]| {
+    let pairs = |values: &[PcrValue]| -> Values {
         let pairs = values.iter().map(|pair| (pair.register, pair.value));
         pairs.collect()
     };
-    let values = pairs(&arguments.pcr);
-    let one = NonZeroUsize::MIN;
     Ok(Options {
         told: Told {
             view: arguments.view,
@@ -184,17 +285,75 @@ fn options(arguments: &Arguments) -> Result<Options> {
             base: pairs(&arguments.base),
             breaks: arguments.accept_break.iter().copied().collect(),
         },
-        anchor: Anchor {
-            demanded: arguments.pcr.iter().map(|pair| pair.register).collect(),
-            values,
-            quote: None,
-        },
+        anchor: anchor(arguments)?,
         accept_truncated: arguments.accept_truncated,
         allow_weak_bank: arguments.allow_weak_bank,
-        jobs: arguments
-            .jobs
-            .unwrap_or_else(|| thread::available_parallelism().unwrap_or(one)),
+        jobs: match arguments.jobs {
+            Some(jobs) => jobs,
+            None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        },
     })
+}
+
+/// What the PCRs held. What is said twice must be the same.
+fn anchor(arguments: &Arguments) -> Result<Anchor> {
+    let quote = quote(arguments)?;
+    let mut values = Values::new();
+    let mut add = |register: Register, value: Digest| match values.insert(register, value) {
+        Some(other) if other != value => {
+            Err(Error::usage(format!("there are two values for {register}")))
+        }
+        _ => Ok(()),
+    };
+    for pair in &arguments.pcr {
+        add(pair.register, pair.value)?;
+    }
+    for PcrFile { bank, path } in &arguments.pcrs {
+        let selection = quote
+            .iter()
+            .flat_map(|quote| quote.attest.selection.clone());
+        let selection: Vec<_> = selection.collect();
+        let parsed = PcrValues::parse(&quote::read_file(path)?, *bank, &selection);
+        let parsed = parsed.map_err(|error| error.during(path.display()))?;
+        for register in registers() {
+            if let Some(value) = parsed.get(register.bank, register.pcr) {
+                add(register, value)?;
+            }
+        }
+    }
+    if let Some(folder) = &arguments.tpm {
+        for (register, value) in gather::tpm(folder)? {
+            add(register, value)?;
+        }
+    }
+    Ok(Anchor {
+        values,
+        demanded: arguments.pcr.iter().map(|pair| pair.register).collect(),
+        quote,
+    })
+}
+
+fn registers() -> impl Iterator<Item = Register> {
+    let of_bank = |bank| (0..=31).map(move |pcr| Register { pcr, bank });
+    Bank::ALL.into_iter().flat_map(of_bank)
+}
+
+fn quote(arguments: &Arguments) -> Result<Option<Quote>> {
+    let files = arguments.quote.as_ref().zip(arguments.signature.as_ref());
+    let Some(((message, signature), key)) = files.zip(arguments.key.as_ref()) else {
+        return Ok(None);
+    };
+    let parsed = AttestationKey::parse(&quote::read_file(key)?);
+    let quote = Quote::verify(
+        &quote::read_file(message)?,
+        &quote::read_file(signature)?,
+        &parsed.map_err(|error| error.during(key.display()))?,
+        arguments.nonce.as_ref().map(Digest::as_bytes),
+        arguments.allow_weak_bank,
+    );
+    quote
+        .map(Some)
+        .map_err(|error| error.during(message.display()))
 }
 
 /// A bar on standard error, if that is a terminal.

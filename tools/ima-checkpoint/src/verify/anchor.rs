@@ -173,7 +173,7 @@ impl Anchor {
             let register = Register { pcr, bank };
             match chain.used.contains_key(&pcr) {
                 true => Some(value_of(base, register)),
-                false => self.values.get(&register).copied(),
+                false => self.values.get(&register).or(base.get(&register)).copied(),
             }
         });
         search.map_err(|missing| {

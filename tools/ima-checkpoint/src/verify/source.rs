@@ -13,10 +13,12 @@ use crate::{
         Input, //
     },
     outcome::{
+        Code,
         Error,
         Result, //
     },
 };
+use rustix::io::Errno;
 use std::{
     fs::{
         self,
@@ -78,12 +80,17 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or there is no room for it.
+    /// It cannot be read, or there is no room for it. [`Code::Stale`] if it was truncated meanwhile.
     pub fn spool(name: impl Into<String>, mut bytes: impl Read) -> Result<Self> {
         let name = name.into();
         let mut file = tempfile::tempfile()
             .map_err(|error| Error::io("create a file in", std::env::temp_dir(), &error))?;
-        io::copy(&mut bytes, &mut file).map_err(|error| Error::io("read", &name, &error))?;
+        if let Err(error) = io::copy(&mut bytes, &mut file) {
+            let stale = error.raw_os_error() == Some(Errno::STALE.raw_os_error());
+            let error = Error::io("read", &name, &error);
+            let code = if stale { Code::Stale } else { error.code() };
+            return Err(Error::new(code, error.to_string()));
+        }
         Ok(Self {
             name,
             content: Content::Plain(file),

@@ -67,8 +67,8 @@ pub struct PcrVerdict {
 /// The result.
 #[derive(Debug)]
 pub struct Verdict {
-    /// Every exit code that holds, without repetition.
-    pub codes: Vec<Code>,
+    /// A PCR that the list uses was compared with nothing that counts.
+    pub unanchored: bool,
     /// What can be said of each PCR and bank in use.
     pub registers: Vec<PcrVerdict>,
     /// What is wrong, or worth knowing.
@@ -84,7 +84,7 @@ pub struct Verdict {
 impl Verdict {
     pub(super) fn new(list: &List, chain: Chain, anchored: Anchored, options: &Options) -> Self {
         let mut verdict = Self {
-            codes: Vec::new(),
+            unanchored: chain.used.is_empty(),
             registers: Vec::new(),
             findings: Vec::new(),
             chain,
@@ -93,30 +93,56 @@ impl Verdict {
         };
         verdict.judge_registers(&anchored, options);
         let used: Vec<u32> = verdict.chain.used.keys().copied().collect();
-        let mut codes = BTreeSet::new();
         for pcr in used {
-            codes.extend(verdict.judge_pcr(pcr, options).map(|code| code as u8));
+            verdict.unanchored |= !verdict.judge_pcr(pcr, options);
         }
         verdict.collect_notes(list);
-        let unanchored = codes.contains(&(Code::Unanchored as u8));
-        let found = verdict.findings.iter().map(|finding| finding.kind.code());
-        let mut held: Vec<Code> = Vec::new();
-        for code in found.chain(unanchored.then_some(Code::Unanchored)) {
-            if code != Code::Verified && !held.contains(&code) {
-                held.push(code);
+        verdict
+    }
+
+    /// Notes the forks of an archive: segment and file.
+    pub(super) fn add_forks(&mut self, forks: &[(u64, String)]) {
+        for (seq, file) in forks {
+            self.find(
+                Kind::Fork,
+                Some(*seq),
+                format!(
+                    "the archive has other bytes for segment {seq} in {file}: find out which is true"
+                ),
+            );
+        }
+    }
+
+    fn find(&mut self, kind: Kind, segment: Option<u64>, text: String) {
+        self.findings.push(Finding {
+            kind,
+            source: String::new(),
+            at: None,
+            in_log: None,
+            segment,
+            text,
+        });
+    }
+
+    /// Every exit code that holds.
+    pub fn codes(&self) -> Vec<Code> {
+        let found = self.findings.iter().map(|finding| finding.kind.code());
+        let mut codes = Vec::new();
+        for code in found.chain(self.unanchored.then_some(Code::Unanchored)) {
+            if code != Code::Verified && !codes.contains(&code) {
+                codes.push(code);
             }
         }
-        held.sort_by_key(|code| *code as u8);
-        verdict.codes = held;
-        if verdict.codes.is_empty() {
-            verdict.codes.push(Code::Verified);
+        if codes.is_empty() {
+            codes.push(Code::Verified);
         }
-        verdict
+        codes.sort_by_key(|code| *code as u8);
+        codes
     }
 
     /// The code that decides.
     pub fn code(&self) -> Code {
-        worst(self.codes.iter().copied())
+        worst(self.codes())
     }
 
     fn judge_registers(&mut self, anchored: &Anchored, options: &Options) {
@@ -196,8 +222,8 @@ impl Verdict {
         runs.iter().rev().find(before).or(runs.first()).copied()
     }
 
-    /// The codes that hold for a PCR, by its best bank.
-    fn judge_pcr(&mut self, pcr: u32, options: &Options) -> Option<Code> {
+    /// Does any bank that counts anchor the PCR? Says so if nobody vouches for its start.
+    fn judge_pcr(&mut self, pcr: u32, options: &Options) -> bool {
         let of_pcr = |other: &&PcrVerdict| other.register.pcr == pcr;
         let has = |standing| {
             self.registers
@@ -206,7 +232,7 @@ impl Verdict {
                 .any(|one| one.standing == standing)
         };
         if has(Standing::Verified) {
-            return None;
+            return true;
         }
         let start = self
             .registers
@@ -221,7 +247,7 @@ impl Verdict {
         if anchored || (start.is_some() && !vouched) {
             self.start(pcr, options);
         }
-        (!anchored).then_some(Code::Unanchored)
+        anchored
     }
 
     fn start(&mut self, pcr: u32, options: &Options) {
@@ -241,14 +267,8 @@ impl Verdict {
             let hint = "Verify with the segments before it, give --base, or --accept-truncated";
             (Kind::Start, format!("{text}. {hint}"))
         };
-        self.findings.push(Finding {
-            kind,
-            source: String::new(),
-            at: None,
-            in_log: None,
-            segment: first.and_then(|first| first.seq),
-            text,
-        });
+        let segment = first.and_then(|first| first.seq);
+        self.find(kind, segment, text);
     }
 
     fn mismatch(&mut self, register: Register, expected: Option<Digest>) {
@@ -280,16 +300,10 @@ impl Verdict {
             ),
             None => "No checkpoint confirms any record".to_owned(),
         };
-        self.findings.push(Finding {
-            kind: Kind::Mismatch,
-            source: String::new(),
-            at: None,
-            in_log: None,
-            segment: None,
-            text: format!(
-                "{register} {held}, but the list replays to {replayed} and to that nowhere. {agreed}"
-            ),
-        });
+        let text = format!(
+            "{register} {held}, but the list replays to {replayed} and to that nowhere. {agreed}"
+        );
+        self.find(Kind::Mismatch, None, text);
     }
 
     fn collect_notes(&mut self, list: &List) {

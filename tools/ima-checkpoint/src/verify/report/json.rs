@@ -122,7 +122,7 @@ impl<'a> Json<'a> {
         Self {
             schema: "ima-checkpoint/verify/1",
             code: verdict.code() as u8,
-            codes: verdict.codes.iter().map(|code| *code as u8).collect(),
+            codes: verdict.codes().into_iter().map(|code| code as u8).collect(),
             verdict: verdict.code(),
             log: Log {
                 id: chain.log_id(),
