@@ -6,8 +6,21 @@
 //! `SEQ.fork-DIGEST.zst` a segment with other bytes than the one archived before. The
 //! files describe themselves; `Documentation/archive.rst` specifies them.
 
+pub mod archiver;
+pub mod check;
 pub mod contents;
+pub mod durable;
+pub mod follow;
+mod index;
+pub mod live;
+mod lock;
 pub mod meta;
+pub mod reindex;
+pub mod removal;
+pub mod retention;
+mod store;
+mod survey;
+mod writer;
 
 pub use self::{
     contents::Contents,
@@ -40,6 +53,10 @@ use std::{
     path::{
         Path,
         PathBuf, //
+    },
+    time::{
+        SystemTime,
+        UNIX_EPOCH, //
     },
 };
 
@@ -320,4 +337,10 @@ fn is_log_id(name: &str) -> bool {
 
 fn live_log_id() -> Result<String> {
     Ok(Kernel::open(IMA)?.status()?.log_id().to_owned())
+}
+
+/// The wall clock: nanoseconds since 1970-01-01 00:00 UTC.
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

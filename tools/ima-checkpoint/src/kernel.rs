@@ -35,6 +35,10 @@ use std::{
         Seek,
         Write, //
     },
+    os::fd::{
+        AsFd,
+        BorrowedFd, //
+    },
     path::{
         Path,
         PathBuf, //
@@ -289,6 +293,12 @@ impl Watch {
             Err(Errno::INTR) => Ok(false),
             Err(error) => Err(Error::io("poll", &self.path, &error.into())),
         }
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -2,11 +2,14 @@
 
 //! What the program does: a module for each command, with its options.
 
+pub mod archive;
 pub mod cat;
 pub mod checkpoint;
+pub mod fsck;
 pub mod generate;
 pub mod mount;
 pub mod inspect;
+pub mod reindex;
 pub mod status;
 pub mod truncate;
 pub mod verify;

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing directories of the archive so that what was changed survives a crash.
+
+use super::names;
+use crate::outcome::{
+    Code,
+    Error,
+    Result, //
+};
+use rustix::fs::{
+    fadvise,
+    fchmod,
+    fchown,
+    fstatfs,
+    Advice,
+    Gid,
+    Mode, //
+};
+use std::{
+    fs::{
+        self,
+        DirBuilder,
+        File,
+        OpenOptions, //
+    },
+    io,
+    os::unix::fs::{
+        DirBuilderExt,
+        MetadataExt,
+        OpenOptionsExt, //
+    },
+    path::{
+        Path,
+        PathBuf, //
+    },
+};
+
+/// File systems that are gone after a reboot: tmpfs and ramfs, from `linux/magic.h`.
+const VOLATILE: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// Name of a file that is not complete yet. There is one at most, for there is one archiver.
+pub(super) const PARTIAL: &str = ".partial";
+
+/// Who may read the archive.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Access {
+    group: Option<u32>,
+}
+
+impl Access {
+    /// The owner, and a group if one is given: by its name in /etc/group, or its number.
+    ///
+    /// # Errors
+    ///
+    /// There is no such group.
+    pub fn new(group: Option<&str>) -> Result<Self> {
+        let Some(name) = group else {
+            return Ok(Self::default());
+        };
+        let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+        let number = groups.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+        });
+        match number.or_else(|| name.parse().ok()) {
+            Some(group) => Ok(Self { group: Some(group) }),
+            None => Err(Error::usage(format!(
+                "--group: there is no group {name} in /etc/group"
+            ))),
+        }
+    }
+
+    /// The mode of directories.
+    pub(super) fn dir(self) -> u32 {
+        self.group.map_or(0o700, |_| 0o750)
+    }
+
+    /// The mode of files.
+    pub(super) fn file(self) -> u32 {
+        self.group.map_or(0o600, |_| 0o640)
+    }
+
+    fn apply(self, file: &File, mode: u32) -> io::Result<()> {
+        if let Some(group) = self.group {
+            fchown(file, None, Some(Gid::from_raw(group)))?;
+        }
+        fchmod(file, Mode::from_raw_mode(mode))?;
+        Ok(())
+    }
+}
+
+/// A directory of the archive.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    file: File,
+    access: Access,
+}
+
+impl Folder {
+    /// Opens a directory for writing into it. It is made if it is not there, and so are those
+    /// above it.
+    pub(super) fn open(path: &Path, access: Access) -> Result<Self> {
+        let made = make(path, access)?;
+        let file = File::open(path).map_err(|error| Error::io("open", path, &error))?;
+        let folder = Self {
+            path: path.to_owned(),
+            file,
+            access,
+        };
+        if made {
+            let applied = access.apply(&folder.file, access.dir());
+            applied.map_err(|error| Error::io("set the permissions of", path, &error))?;
+            folder.sync()?;
+        }
+        folder.refuse_unsafe()?;
+        Ok(folder)
+    }
+
+    fn refuse_unsafe(&self) -> Result<()> {
+        let path = self.path.display();
+        let seen = self.file.metadata();
+        let seen = seen.map_err(|error| Error::io("look at", &self.path, &error))?;
+        let us = rustix::process::geteuid().as_raw();
+        if seen.mode() & 0o022 != 0 || ![0, us].contains(&seen.uid()) {
+            return Err(Error::usage(format!(
+                "others may write into {path}: no place for an archive. Give it to root and \
+                 `chmod go-w` it"
+            )));
+        }
+        let volume = fstatfs(&self.file);
+        let volume = volume.map_err(|error| Error::io("look at", &self.path, &error.into()))?;
+        // what is left of the sign of a 32-bit number is no part of it
+        if VOLATILE.contains(&(volume.f_type as u64 & 0xffff_ffff)) {
+            return Err(Error::usage(format!(
+                "{path} is in memory and gone after a reboot: choose a directory on a disk"
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory itself, open.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The directory of that name in it.
+    pub(super) fn folder(&self, name: &str) -> Result<Self> {
+        Self::open(&self.path.join(name), self.access)
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        names(&self.path)
+    }
+
+    /// Writes a file under a temporary name with `write`, which gives a result when the file is
+    /// flushed; only then it gets the name that `name` makes of the result. After an error the
+    /// file is gone.
+    ///
+    /// It is opened once, for reading too: a policy that measures what root reads sees the same
+    /// empty file each time.
+    pub(super) fn create<T>(
+        &self,
+        write: impl FnOnce(&mut File) -> Result<T>,
+        name: impl FnOnce(&T) -> String,
+    ) -> Result<T> {
+        self.remove_if_there(PARTIAL)?;
+        let path = self.path.join(PARTIAL);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(self.access.file())
+            .open(&path);
+        let mut file = file.map_err(|error| Error::io("create", &path, &error))?;
+        let applied = self.access.apply(&file, self.access.file());
+        let written = applied
+            .map_err(|error| Error::io("set the permissions of", &path, &error))
+            .and_then(|()| write(&mut file));
+        let renamed = written.and_then(|result| {
+            self.rename(PARTIAL, &name(&result))?;
+            Ok(result)
+        });
+        if renamed.is_err() {
+            // what failed is told; that this fails as well changes nothing
+            let _ = fs::remove_file(&path);
+        }
+        renamed
+    }
+
+    /// Opens the file of that name for appending; it is made if it is not there.
+    pub(super) fn append(&self, name: &str) -> Result<File> {
+        let path = self.path.join(name);
+        let new = !path.exists();
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(self.access.file())
+            .open(&path);
+        let file = file.map_err(|error| Error::io("open", &path, &error))?;
+        if new {
+            let applied = self.access.apply(&file, self.access.file());
+            applied.map_err(|error| Error::io("set the permissions of", &path, &error))?;
+            self.sync()?;
+        }
+        Ok(file)
+    }
+
+    /// Renames and flushes the directory.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let to = self.path.join(to);
+        let renamed = fs::rename(self.path.join(from), &to);
+        renamed.map_err(|error| Error::io("make", &to, &error))?;
+        self.sync()
+    }
+
+    /// Removes, without flushing the directory.
+    pub(super) fn remove_if_there(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the directory is on the disk.
+    pub(super) fn sync(&self) -> Result<()> {
+        sync(&self.file, &self.path)
+    }
+}
+
+/// Waits until a file is on the disk. What could not be written then is lost, and no later call
+/// would tell: the file has to be written anew.
+pub(super) fn sync(file: &File, path: &Path) -> Result<()> {
+    file.sync_all().map_err(|error| {
+        let path = path.display();
+        let text = format!("{path} did not reach the disk: {error}. Look at the kernel log");
+        Error::new(Code::Internal, text)
+    })
+}
+
+/// Asks the system to forget what it has of a flushed file, so that it is read from the disk.
+pub(super) fn forget(file: &File) {
+    // advice only: without it, the check reads what was meant to be written
+    let _ = fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// Makes a directory and those above it. Was it not there?
+fn make(path: &Path, access: Access) -> Result<bool> {
+    let made = DirBuilder::new().mode(access.dir()).create(path);
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    };
+    match made {
+        Ok(()) => {
+            let folder = File::open(parent).map_err(|error| Error::io("open", parent, &error))?;
+            sync(&folder, parent)?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !parent.exists() => {
+            Folder::open(parent, access)?;
+            make(path, access)
+        }
+        Err(error) => Err(Error::io("make the directory", path, &error)),
+    }
+}

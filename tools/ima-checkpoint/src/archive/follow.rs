@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The archiver as a service: it waits for what the kernel seals, until it is told to stop.
+
+use super::{
+    archiver::{
+        Archiver,
+        Wait, //
+    },
+    live::Live,
+};
+use crate::{
+    kernel::Watch,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+};
+use rustix::{
+    event::{
+        poll,
+        PollFd,
+        PollFlags,
+        Timespec, //
+    },
+    io::Errno,
+};
+use signal_hook::consts::{
+    SIGINT,
+    SIGTERM, //
+};
+use std::{
+    io::{
+        self,
+        Read, //
+    },
+    os::unix::net::UnixStream,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+/// How often receipts are looked for, when one would help.
+const RECEIPTS: Duration = Duration::from_secs(5);
+
+/// Waiting after a failure, doubled each time.
+const RETRY: Duration = Duration::from_secs(5);
+const LAST_RETRY: Duration = Duration::from_secs(300);
+
+/// The label of the checkpoints that are made from time to time, and of the last one.
+const LABEL: &str = "archiver";
+const LAST_LABEL: &str = "archiver stop";
+
+/// Becomes readable when SIGTERM or SIGINT came.
+struct Stop(UnixStream);
+
+impl Stop {
+    fn new() -> Result<Self> {
+        let pair = || {
+            let (read, write) = UnixStream::pair()?;
+            read.set_nonblocking(true)?;
+            signal_hook::low_level::pipe::register(SIGTERM, write.try_clone()?)?;
+            signal_hook::low_level::pipe::register(SIGINT, write)?;
+            Ok(read)
+        };
+        let read = pair().map_err(|error: io::Error| {
+            Error::new(Code::Internal, format!("cannot wait for signals: {error}"))
+        })?;
+        Ok(Self(read))
+    }
+
+    fn came(&self) -> bool {
+        (&self.0).read(&mut [0]).is_ok_and(|read| read > 0)
+    }
+}
+
+/// Archives until SIGTERM or SIGINT comes; then it seals, archives what is left and keeps the tail.
+///
+/// # Errors
+///
+/// The last pass failed: what is not in the archive is still in the kernel.
+pub fn follow<L: Live>(
+    archiver: &mut Archiver<L>,
+    mut watch: Watch,
+    every: Option<Duration>,
+) -> Result<()> {
+    let stop = Stop::new()?;
+    let mut sealed = Instant::now();
+    let mut delay = RETRY;
+    let mut failure: Option<Error> = None;
+    loop {
+        // what happens from here on wakes the poll
+        watch.segments()?;
+        let due = every.is_some_and(|every| sealed.elapsed() >= every);
+        let sealing = if due { archiver.seal(LABEL) } else { Ok(()) };
+        if due {
+            sealed = Instant::now();
+        }
+        let pass = archiver.pass();
+        let limit = match sealing.and(pass) {
+            Ok(wait) => {
+                if failure.take().is_some() {
+                    archiver.event("it works again");
+                }
+                delay = RETRY;
+                sleep(wait)
+            }
+            Err(error) => {
+                if failure.as_ref() != Some(&error) {
+                    archiver.failed(&error);
+                }
+                failure = Some(error);
+                let limit = delay;
+                delay = (delay * 2).min(LAST_RETRY);
+                Some(limit)
+            }
+        };
+        let until_due = every.map(|every| every.saturating_sub(sealed.elapsed()));
+        let limit = [limit, until_due].into_iter().flatten().min();
+        wait(&watch, &stop, limit)?;
+        if stop.came() {
+            return finish(archiver);
+        }
+    }
+}
+
+/// How long nothing can happen without an event.
+fn sleep(wait: Wait) -> Option<Duration> {
+    let receipt = wait.receipt.then_some(RECEIPTS);
+    // a little later, for the next pass must find it old enough
+    let age = wait.age.map(|age| age + Duration::from_millis(1));
+    [receipt, age].into_iter().flatten().min()
+}
+
+/// Returns when segments were sealed or freed, the time is up, or it is to stop.
+fn wait(watch: &Watch, stop: &Stop, limit: Option<Duration>) -> Result<()> {
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    let mut files = [
+        PollFd::new(watch, PollFlags::PRI),
+        PollFd::new(&stop.0, PollFlags::IN),
+    ];
+    match poll(&mut files, limit.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => {
+            let text = format!("cannot wait for the kernel: {error}");
+            Err(Error::new(Code::Internal, text))
+        }
+    }
+}
+
+fn finish<L: Live>(archiver: &mut Archiver<L>) -> Result<()> {
+    // without a checkpoint, all that is not sealed becomes the tail
+    if let Err(error) = archiver.seal(LAST_LABEL) {
+        archiver.event(format!("stopping without a checkpoint: {error}"));
+    }
+    archiver.pass()?;
+    archiver.keep_tail()
+}

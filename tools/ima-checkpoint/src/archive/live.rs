@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the archiver needs of a kernel.
+
+use super::survey::{
+    self,
+    DIGEST_SIZE, //
+};
+use crate::{
+    bank::Digest,
+    claim::Claim,
+    kernel::{
+        Created,
+        Format,
+        Kernel,
+        Segment,
+        Status, //
+    },
+    outcome::Result,
+    records::{
+        Position,
+        Records, //
+    },
+    special::special,
+};
+use ima_checkpoint_format::ByteOrder;
+use std::{
+    fs,
+    io::Read, //
+};
+
+/// A log that still grows.
+pub trait Live {
+    /// As [`Kernel::status`].
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn status(&self) -> Result<Status>;
+
+    /// As [`Kernel::segments`].
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    fn segments(&self) -> Result<Vec<Segment>>;
+
+    /// As [`Kernel::checkpoint`].
+    ///
+    /// # Errors
+    ///
+    /// It was not made.
+    fn checkpoint(&self, label: &str) -> Result<Created>;
+
+    /// The bytes of a segment in the sha1 view.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::outcome::Code::Stale`] if it was freed.
+    fn export(&self, seq: u64) -> Result<Box<dyn Read>>;
+
+    /// As [`Kernel::truncate`].
+    ///
+    /// # Errors
+    ///
+    /// Nothing was freed.
+    fn truncate(&self, seq: u64, digest: &Digest) -> Result<()>;
+}
+
+impl Live for Kernel {
+    fn status(&self) -> Result<Status> {
+        self.status()
+    }
+
+    fn segments(&self) -> Result<Vec<Segment>> {
+        self.segments()
+    }
+
+    fn checkpoint(&self, label: &str) -> Result<Created> {
+        self.checkpoint(label)
+    }
+
+    fn export(&self, seq: u64) -> Result<Box<dyn Read>> {
+        Ok(Box::new(self.export(seq, Format::Binary, "sha1")?))
+    }
+
+    fn truncate(&self, seq: u64, digest: &Digest) -> Result<()> {
+        self.truncate(seq, digest)
+    }
+}
+
+/// The byte order of this kernel's list.
+pub(super) fn byte_order() -> ByteOrder {
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let canonical = command_line
+        .split_whitespace()
+        .any(|word| word == "ima_canonical_fmt");
+    if cfg!(target_endian = "big") && !canonical {
+        ByteOrder::Big
+    } else {
+        ByteOrder::Little
+    }
+}
+
+/// The checkpoint that a segment starts with.
+pub(super) fn head(live: &impl Live, seq: u64, order: ByteOrder) -> Result<Option<Claim>> {
+    let mut records = Records::new(live.export(seq)?, DIGEST_SIZE, order, Position::default());
+    let first = records.next()?;
+    Ok(first.and_then(|entry| survey::checkpoint(&entry.record)))
+}
+
+/// Has an active segment anything but its own checkpoint and truncations?
+pub(super) fn has_news(live: &impl Live, seq: u64, order: ByteOrder) -> Result<bool> {
+    let mut records = Records::new(live.export(seq)?, DIGEST_SIZE, order, Position::default());
+    while let Some(entry) = records.next()? {
+        if !matches!(special(&entry.record), Ok(Some(_))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

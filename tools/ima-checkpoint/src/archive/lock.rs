@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One archiver a host: a lock on the host's directory.
+
+use super::durable::Folder;
+use crate::outcome::{
+    Code,
+    Error,
+    Result, //
+};
+use rustix::{
+    fs::{
+        flock,
+        FlockOperation, //
+    },
+    io::Errno,
+};
+use std::{
+    fs::{
+        self,
+        File, //
+    },
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+/// Locks the directory for as long as it is open.
+pub(super) fn lock(host: &Folder) -> Result<()> {
+    match flock(host.file(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => {
+            let path = host.path();
+            let who = holder(path).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let path = path.display();
+            Err(Error::new(
+                Code::Busy,
+                format!("another archiver{who} works on {path}: wait for it, or stop it"),
+            ))
+        }
+        Err(error) => Err(Error::io("lock", host.path(), &error.into())),
+    }
+}
+
+/// The process that holds the lock on this directory, if it is held and the system tells who.
+pub(crate) fn holder(host: &Path) -> Option<u32> {
+    let seen = File::open(host).and_then(|file| file.metadata()).ok()?;
+    let inode = format!(":{}", seen.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; device numbers are not always stat's
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            [_, "FLOCK", _, "WRITE", pid, file, ..] if file.ends_with(&inode) => pid.parse().ok(),
+            _ => None,
+        }
+    })
+}

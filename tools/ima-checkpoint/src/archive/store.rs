@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing a segment's file, and reading it back from the disk.
+
+use super::{
+    contents::{
+        self,
+        Contents,
+        SKIPPABLE, //
+    },
+    damaged,
+    durable::{
+        self,
+        Folder, //
+    },
+    meta::Meta,
+    survey::{
+        survey,
+        Plan,
+        Survey, //
+    },
+};
+use crate::{
+    claim::Claim,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+};
+use std::{
+    fs::File,
+    io::{
+        self,
+        BufWriter,
+        Read,
+        Seek,
+        SeekFrom,
+        Write, //
+    },
+    os::unix::fs::FileExt,
+    path::Path,
+};
+use zstd::stream::write::Encoder;
+
+/// Bytes of the frame with the metadata, which are known only when the segment is written.
+const HEADER: usize = 1024;
+
+/// Fast, and records have much that repeats.
+const LEVEL: i32 = 3;
+
+/// Exports a segment into the log's directory. What is known of it stands in `meta`: its place,
+/// its bytes, whether it is sealed, its digest. The rest is filled in. It has its name and is on
+/// the disk when this returns, and was read back from there and replayed up to the checkpoint
+/// `next`. Of as many bytes as `prefix` says, the SHA-256 is told.
+///
+/// # Errors
+///
+/// There is no such file. [`Code::Tampered`] if the kernel gave something else than it said.
+pub(super) fn store(
+    log: &Folder,
+    source: impl Read,
+    meta: Meta,
+    next: Option<&Claim>,
+    prefix: Option<u64>,
+) -> Result<(Meta, Survey)> {
+    let path = log.path().join(meta.file_name());
+    let write = |file: &mut File| {
+        let meta = fill(file, source, meta, &path)?;
+        durable::sync(file, &path)?;
+        durable::forget(file);
+        let survey = read_back(file, &meta, next, prefix, &path)?;
+        Ok((meta, survey))
+    };
+    log.create(write, |(meta, _)| meta.file_name())
+}
+
+/// Writes the file, and completes the metadata.
+fn fill(file: &mut File, source: impl Read, mut meta: Meta, path: &Path) -> Result<Meta> {
+    let failed = |error: io::Error| Error::io("write", path, &error);
+    file.write_all(&[0; HEADER]).map_err(failed)?;
+    let encoder = Encoder::new(BufWriter::new(&mut *file), LEVEL).and_then(|mut encoder| {
+        encoder.include_checksum(true)?;
+        encoder.set_pledged_src_size(Some(meta.bytes))?;
+        encoder.include_contentsize(true)?;
+        Ok(encoder)
+    });
+    let mut encoder = encoder.map_err(failed)?;
+    let mut left = meta.bytes;
+    let exported = survey(source.take(meta.bytes), Plan::of(&meta), |record| {
+        left -= record.len() as u64;
+        encoder.write_all(record).map_err(failed)
+    })?;
+    if left > 0 || (exported.records != meta.records) {
+        let (seq, records, bytes) = (meta.seq, exported.records, exported.bytes);
+        return Err(Error::new(
+            Code::Tampered,
+            format!(
+                "segment {seq}: the kernel says {} records and {} bytes, but gave {records} \
+                 records and {bytes} bytes",
+                meta.records, meta.bytes
+            ),
+        ));
+    }
+    let finished = encoder.finish().and_then(|mut out| out.flush());
+    finished.map_err(failed)?;
+
+    meta.ascii_bytes = exported.ascii_bytes;
+    meta.sha256 = exported.sha256;
+    if let Some(claim) = exported.head {
+        meta.generation = claim.header.generation;
+    }
+    let header = header(&meta).map_err(failed)?;
+    file.write_all_at(&header, 0).map_err(failed)?;
+    Ok(meta)
+}
+
+/// The metadata as a frame, padded with blanks.
+fn header(meta: &Meta) -> io::Result<Vec<u8>> {
+    let size = (HEADER - 8) as u32;
+    let mut frame = SKIPPABLE.to_le_bytes().to_vec();
+    frame.extend(size.to_le_bytes());
+    serde_json::to_writer(&mut frame, meta)?;
+    if frame.len() >= HEADER {
+        return Err(io::Error::other("the metadata are too long"));
+    }
+    frame.resize(HEADER - 1, b' ');
+    frame.push(b'\n');
+    Ok(frame)
+}
+
+/// Reads a file that is open from its start, and compares it with its metadata.
+fn read_back(
+    file: &mut File,
+    meta: &Meta,
+    next: Option<&Claim>,
+    prefix: Option<u64>,
+    path: &Path,
+) -> Result<Survey> {
+    let opened = file.seek(SeekFrom::Start(0)).and_then(|_| {
+        let found = contents::read_meta(file, &meta.file_name())?;
+        let contents = Contents::new(file.try_clone()?, found.bytes)?;
+        Ok((found, contents))
+    });
+    let (found, contents) = opened.map_err(|error| damaged(path, "read back", &error))?;
+    let plan = Plan {
+        prefix,
+        ..Plan::replaying(meta, next)
+    };
+    let seen = survey(contents, plan, |_| Ok(()));
+    let seen = seen.and_then(|seen| {
+        seen.agrees(meta)?;
+        Ok(seen)
+    });
+    let seen = seen.map_err(|error| error.during(path.display()))?;
+    if found == *meta {
+        Ok(seen)
+    } else {
+        let path = path.display();
+        let text = format!("{path}: what the disk gives back is not what was written");
+        Err(Error::new(Code::Internal, text))
+    }
+}
+
+/// Makes sure that a file that was there already is on the disk and holds what it says.
+pub(super) fn recheck(
+    log: &Folder,
+    meta: &Meta,
+    next: Option<&Claim>,
+    prefix: Option<u64>,
+) -> Result<Survey> {
+    let path = log.path().join(meta.file_name());
+    let mut file = super::open(&path)?;
+    durable::sync(&file, &path)?;
+    log.sync()?;
+    durable::forget(&file);
+    read_back(&mut file, meta, next, prefix, &path)
+}

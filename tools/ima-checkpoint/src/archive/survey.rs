@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading a segment once, for all that the archive wants to know of it.
+
+use super::meta::Meta;
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    claim::Claim,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+    records::{
+        Position,
+        Records, //
+    },
+    replay::{
+        Replay,
+        Values, //
+    },
+    segment::{
+        recognise,
+        Mark, //
+    },
+};
+use ima_checkpoint_format::{
+    ascii::ascii_len,
+    checkpoint::State,
+    record::Record,
+    ByteOrder, //
+};
+use sha2::{
+    Digest as _,
+    Sha256, //
+};
+use std::io::Read;
+
+/// Bytes of a template digest in the sha1 view.
+pub(super) const DIGEST_SIZE: usize = 20;
+
+/// What a segment holds.
+#[derive(Clone, Debug)]
+pub(super) struct Survey {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) ascii_bytes: u64,
+    pub(super) sha256: Digest,
+    /// The checkpoint that it starts with, if it does.
+    pub(super) head: Option<Claim>,
+    /// SHA-256 of as many bytes of it as were asked for, if records end there.
+    pub(super) prefix: Option<Digest>,
+    /// The first record whose template digest is not that of its data, if it was replayed.
+    wrong: Option<Position>,
+    /// What the PCRs hold behind it, if it was replayed.
+    values: Values,
+}
+
+/// How to read a segment.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) order: ByteOrder,
+    /// Index of the first record since cold boot, and the bytes before it.
+    pub(super) at: Position,
+    /// Bytes whose SHA-256 is wanted by itself.
+    pub(super) prefix: Option<u64>,
+    /// Replay it in these banks. They have sha1.
+    pub(super) banks: Vec<Bank>,
+    /// What PCRs start from that the checkpoint at the front has no value of.
+    pub(super) base: Values,
+}
+
+/// Reads a segment to its end, and hands each record's bytes on.
+pub(super) fn survey(
+    source: impl Read,
+    plan: Plan,
+    mut each: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<Survey> {
+    let mut records = Records::new(source, DIGEST_SIZE, plan.order, plan.at);
+    let mut hash = Sha256::new();
+    let (mut head, mut prefix, mut wrong) = (None, None, None);
+    let mut ascii_bytes = 0_u64;
+    let mut end = plan.at;
+    let replays = !plan.banks.is_empty();
+    let mut replay = Replay::new(plan.banks.iter().copied(), plan.base.clone());
+    while let Some(entry) = records.next()? {
+        if entry.at == plan.at {
+            head = checkpoint(&entry.record);
+            if let Some(claim) = &head {
+                let mut base = plan.base.clone();
+                base.extend(claim.base());
+                replay = Replay::new(plan.banks.iter().copied(), base);
+            }
+        }
+        if replays {
+            replay.extend(&entry.record);
+            if wrong.is_none() && !is_right(&entry.record, &replay) {
+                wrong = Some(entry.at);
+            }
+        }
+        ascii_bytes = ascii_bytes.saturating_add(ascii_len(&entry.record, DIGEST_SIZE));
+        hash.update(entry.raw);
+        each(entry.raw)?;
+        end = records.position();
+        if plan.prefix == Some(end.offset - plan.at.offset) {
+            prefix = Some(Digest::new(&hash.clone().finalize()));
+        }
+    }
+    Ok(Survey {
+        records: end.record - plan.at.record,
+        bytes: end.offset - plan.at.offset,
+        ascii_bytes,
+        sha256: Digest::new(&hash.finalize()),
+        head,
+        prefix,
+        wrong,
+        values: replay.values(),
+    })
+}
+
+/// The checkpoint that this record is.
+pub(super) fn checkpoint(record: &Record<'_>) -> Option<Claim> {
+    match recognise(record) {
+        Ok(Some(Mark::Checkpoint(claim))) => Some(*claim),
+        _ => None,
+    }
+}
+
+fn is_right(record: &Record<'_>, replay: &Replay) -> bool {
+    let digest = replay.extended(Bank::Sha1).map(Digest::as_bytes);
+    record.is_violation() || digest == Some(record.digest())
+}
+
+impl Plan {
+    /// To read what a file of the archive holds.
+    pub(super) fn of(meta: &Meta) -> Self {
+        Self {
+            order: meta.byte_order(),
+            at: Position {
+                record: meta.first,
+                offset: meta.offset,
+            },
+            prefix: None,
+            banks: Vec::new(),
+            base: Values::new(),
+        }
+    }
+
+    /// To replay it as well, up to the checkpoint behind it, if there is one.
+    pub(super) fn replaying(meta: &Meta, next: Option<&Claim>) -> Self {
+        let mut plan = Self::of(meta);
+        plan.banks = vec![Bank::Sha1];
+        if let Some(next) = next {
+            plan.banks
+                .extend(next.values.keys().map(|register| register.bank));
+            plan.banks.sort_unstable();
+            plan.banks.dedup();
+            let before = next.before.iter();
+            plan.base = before.map(|(at, (_, value))| (*at, *value)).collect();
+        }
+        plan
+    }
+}
+
+fn wrong(text: impl Into<String>) -> Result<()> {
+    Err(Error::new(Code::Tampered, text))
+}
+
+impl Survey {
+    /// Is it what the metadata say?
+    pub(super) fn agrees(&self, meta: &Meta) -> Result<()> {
+        let said = (meta.records, meta.bytes, meta.ascii_bytes, meta.sha256);
+        let seen = (self.records, self.bytes, self.ascii_bytes, self.sha256);
+        if said != seen {
+            return wrong(format!(
+                "its metadata say {} records, {} bytes, SHA-256 {}; it has {} records, {} bytes, \
+                 SHA-256 {}",
+                meta.records, meta.bytes, meta.sha256, self.records, self.bytes, self.sha256
+            ));
+        }
+        let Some(claim) = &self.head else {
+            return match meta.seq {
+                0 => Ok(()),
+                seq => wrong(format!("it does not start with checkpoint {seq}")),
+            };
+        };
+        let header = &claim.header;
+        let is = (
+            header.sequence,
+            header.record,
+            header.offset,
+            claim.log_id().to_string(),
+        );
+        if is != (meta.seq, meta.first, meta.offset, meta.log_id.clone()) {
+            let (seq, record, offset, log_id) = is;
+            return wrong(format!(
+                "it starts with checkpoint {seq} of log {log_id}, record {record}, byte {offset}, \
+                 and its metadata say otherwise"
+            ));
+        }
+        if claim.digest.as_slice() != meta.checkpoint.as_bytes() {
+            return wrong("the digest of its checkpoint is not that in its metadata");
+        }
+        Ok(())
+    }
+
+    /// Is every template digest right, and does it replay to what the next checkpoint says?
+    pub(super) fn holds(&self, next: Option<&Claim>) -> Result<()> {
+        if let Some(at) = self.wrong {
+            return wrong(format!("{at}: the template digest is not that of the data"));
+        }
+        for (register, (state, value)) in next.iter().flat_map(|next| &next.values) {
+            let replayed = next
+                .and_then(|next| next.shadows.get(register))
+                .unwrap_or(value);
+            let compared = *state != State::Unshadowed;
+            if compared && self.values.get(register) != Some(replayed) {
+                return wrong(format!(
+                    "{register} does not replay to what the next checkpoint says"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Is this the segment that the next checkpoint says it seals?
+pub(super) fn sealed_by(meta: &Meta, next: &Claim) -> Result<()> {
+    let header = &next.header;
+    let seq = header.sequence;
+    let claimed = (
+        header.segment_records,
+        header.segment_bytes,
+        Digest::new(&header.segment_digest),
+    );
+    if claimed != (meta.records, meta.bytes, meta.sha256) {
+        return wrong(format!(
+            "it has {} records, {} bytes, SHA-256 {}, but checkpoint {seq} says {} records, {} \
+             bytes, SHA-256 {}",
+            meta.records, meta.bytes, meta.sha256, claimed.0, claimed.1, claimed.2
+        ));
+    }
+    if Digest::new(&header.previous) != meta.checkpoint {
+        return wrong(format!(
+            "checkpoint {seq} follows another checkpoint than the one it has"
+        ));
+    }
+    let end = (
+        meta.seq.wrapping_add(1),
+        meta.first + meta.records,
+        meta.offset + meta.bytes,
+    );
+    if end != (seq, header.record, header.offset) || next.log_id().to_string() != meta.log_id {
+        return wrong(format!("checkpoint {seq} is not the one that follows it"));
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `archive`: take over what is sealed, and free it in the kernel.
+
+use super::print;
+use crate::{
+    archive::{
+        archiver::{
+            Archiver,
+            Notice,
+            Options, //
+        },
+        durable::Access,
+        follow::follow,
+        here,
+        removal::Remove,
+        retention::Keep, //
+    },
+    cli::KernelOption,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
+};
+use clap::Args;
+use std::{
+    path::PathBuf,
+    time::Duration, //
+};
+
+/// Archive every sealed segment that the archive lacks, then free it in the kernel as told
+///
+/// Without any --keep option nothing is freed. A segment is freed only when it is on the disk, was
+/// read back from there and verified.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The archive
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    archive: PathBuf,
+
+    /// The name of this host in the archive [default: its own]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// Wait for more. On SIGTERM: seal, archive what is left, keep the unsealed tail, and end
+    #[arg(long)]
+    follow: bool,
+
+    /// Seal what is new that often, such as `15min` or `1h`
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "follow")]
+    checkpoint_every: Option<Duration>,
+
+    /// Keep the newest N sealed segments in the kernel
+    #[arg(long, value_name = "N")]
+    keep_segments: Option<u64>,
+
+    /// Keep the newest sealed segments in the kernel that have together at most SIZE, such as 4M
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    keep_bytes: Option<u64>,
+
+    /// Keep segments in the kernel that were sealed less than DURATION ago, such as `1day`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    keep_age: Option<Duration>,
+
+    /// Free and remove only segments whose SHA-256 is the name of a file in DIR
+    #[arg(long, value_name = "DIR")]
+    require_ack: Option<PathBuf>,
+
+    /// Let this group read the archive
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+
+    /// Remove segments from the archive that were archived longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    remove_age: Option<Duration>,
+
+    /// Remove the oldest segments from the archive while it has more than SIZE of this host
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    remove_bytes: Option<u64>,
+
+    #[command(flatten)]
+    kernel: KernelOption,
+}
+
+/// Runs it.
+pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
+    let kernel = arguments.kernel.open()?;
+    let host = arguments.host.clone().or_else(here).ok_or_else(|| {
+        Error::usage("the name of this host cannot be a directory: choose one by --host")
+    })?;
+    let keep = Keep {
+        segments: arguments.keep_segments,
+        bytes: arguments.keep_bytes,
+        age: arguments.keep_age,
+        unacknowledged: arguments.require_ack.clone(),
+    };
+    let frees = keep.frees();
+    let options = Options {
+        dir: arguments.archive.clone(),
+        host,
+        access: Access::new(arguments.group.as_deref())?,
+        keep,
+        remove: Remove {
+            age: arguments.remove_age,
+            bytes: arguments.remove_bytes,
+        },
+    };
+    let watch = kernel.watch()?;
+    let mut archiver = Archiver::new(kernel, options, Box::new(say))?;
+    if !frees {
+        print("nothing is freed in the kernel: no --keep-segments, --keep-bytes or --keep-age\n")?;
+    }
+    if arguments.follow {
+        follow(&mut archiver, watch, arguments.checkpoint_every)?;
+    } else {
+        archiver.pass()?;
+        let unsealed = archiver.unsealed()?;
+        print(&format!(
+            "{unsealed} records are not sealed; `ima-checkpoint checkpoint` seals them\n"
+        ))?;
+    }
+    Ok(archiver.code())
+}
+
+/// A line for each event: the journal reads it.
+fn say(notice: &Notice) {
+    match notice {
+        // that nobody listens is no reason to stop archiving
+        Notice::Event(text) => drop(print(&format!("{text}\n"))),
+        Notice::Warning(_, text) => eprintln!("ima-checkpoint: {text}"),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    seconds
+        .or_else(|_| humantime::parse_duration(text))
+        .map_err(|error| format!("{error}; examples are 90s, 15min, 1day"))
+}
+
+/// Bytes, with an optional K, M, G or T for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = text.strip_prefix(digits).unwrap_or_default();
+    let shift = match unit.trim_end_matches("iB").trim_end_matches('B') {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("a number of bytes, perhaps with K, M, G or T".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("0"), Ok(0));
+        assert_eq!(size("4M"), Ok(4 << 20));
+        assert_eq!(size("3KiB"), Ok(3 << 10));
+        assert_eq!(size("7B"), Ok(7));
+        for wrong in ["", "M", "1.5G", "-1", "1X", "99999999T", "+"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("15min"), Ok(Duration::from_secs(900)));
+        assert!(duration("soon").is_err());
+    }
+}

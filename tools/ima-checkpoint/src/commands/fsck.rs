@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fsck`: check an archive by itself.
+
+use super::print;
+use crate::{
+    archive::{
+        check::{
+            Check,
+            Remark, //
+        },
+        Archive,
+        LogName, //
+    },
+    outcome::{
+        worst,
+        Code,
+        Error,
+        Result, //
+    },
+};
+use clap::Args;
+use indicatif::{
+    BinaryBytes,
+    HumanCount, //
+};
+use std::path::PathBuf;
+
+/// Read an archive back and check names, metadata, checksums, digests, order and permissions
+///
+/// It changes nothing. Whether the segments are those that the TPM vouches for, `verify` tells.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The archive
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    archive: PathBuf,
+
+    /// Only this host
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// Only this log
+    #[arg(long, value_name = "ID")]
+    log_id: Option<String>,
+}
+
+/// Runs it.
+pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
+    let archive = Archive::open(&arguments.archive)?;
+    let logs = choose(
+        &archive,
+        arguments.host.as_deref(),
+        arguments.log_id.as_deref(),
+    )?;
+    let mut codes = Vec::new();
+    let mut say = |remark: Remark| {
+        codes.push(remark.code);
+        match remark.code {
+            Code::Verified => drop(print(&format!("note: {}\n", remark.text))),
+            _ => eprintln!("ima-checkpoint: {}", remark.text),
+        }
+    };
+    let mut check = Check::new(&mut say);
+    check.archive(&archive)?;
+    for name in &logs {
+        check.log(&archive.log(Some(&name.host), Some(&name.log_id))?)?;
+    }
+    let total = check.total();
+    let code = worst(codes);
+    print(&format!(
+        "{} logs, {} segments, {} records, {}: {}\n",
+        total.logs,
+        HumanCount(total.segments),
+        HumanCount(total.records),
+        BinaryBytes(total.bytes),
+        if code == Code::Verified {
+            "good"
+        } else {
+            "FAULTS"
+        },
+    ))?;
+    Ok(code)
+}
+
+/// The logs that are asked for.
+pub(super) fn choose(
+    archive: &Archive,
+    host: Option<&str>,
+    log_id: Option<&str>,
+) -> Result<Vec<LogName>> {
+    let mut logs = archive.logs()?;
+    logs.retain(|log| host.is_none_or(|host| host == log.host));
+    logs.retain(|log| log_id.is_none_or(|log_id| log_id == log.log_id));
+    if logs.is_empty() {
+        let dir = archive.dir().display();
+        return Err(Error::new(
+            Code::Missing,
+            format!("there is no such log in {dir}"),
+        ));
+    }
+    Ok(logs)
+}

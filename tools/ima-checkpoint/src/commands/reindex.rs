@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `reindex`: write the index of logs anew.
+
+use super::{
+    fsck::choose,
+    print, //
+};
+use crate::{
+    archive::{
+        reindex::reindex,
+        Archive, //
+    },
+    outcome::{
+        worst,
+        Code,
+        Result, //
+    },
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Make the indexes of an archive from its files
+///
+/// Files that an index names and that are not there are given up: run `fsck` before.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The archive
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    archive: PathBuf,
+
+    /// Only this host
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// Only this log
+    #[arg(long, value_name = "ID")]
+    log_id: Option<String>,
+}
+
+/// Runs it.
+pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
+    let archive = Archive::open(&arguments.archive)?;
+    let mut codes = Vec::new();
+    for name in choose(
+        &archive,
+        arguments.host.as_deref(),
+        arguments.log_id.as_deref(),
+    )? {
+        let (files, faults) = reindex(&archive, &name)?;
+        print(&format!("{name}: {files} files\n"))?;
+        for fault in faults {
+            eprintln!("ima-checkpoint: {fault}");
+            codes.push(fault.code());
+        }
+    }
+    Ok(worst(codes))
+}
