@@ -56,6 +56,8 @@ pub struct PcrVerdict {
     pub standing: Standing,
     /// What its replay started from.
     pub origin: Origin,
+    /// Is it known what it held before the list starts?
+    pub vouched_start: bool,
     /// The first record that is proven, and the one behind the last, by their place in the list.
     pub proven: Option<(u64, u64)>,
     /// What the list replays to.
@@ -151,9 +153,14 @@ impl Verdict {
         let registers: BTreeSet<Register> = used.chain(anchored.expected.keys()).copied().collect();
         for register in registers {
             let reached = anchored.reached.get(&register).copied();
-            let run = self.run_at(register, reached.unwrap_or(self.end));
-            let origin = run.map_or(Origin::Reset, |run| run.origin);
-            let first = run.and_then(|run| self.chain.segments.get(run.segment));
+            let runs = self.runs_before(register, reached.unwrap_or(self.end));
+            let origin = runs.last().map_or(Origin::Reset, |run| run.origin);
+            let vouched = runs.iter().all(|run| self.vouched(register, run.origin));
+            let first = runs.last().map_or(0, |run| run.segment);
+            let missing = runs
+                .first()
+                .is_some_and(|run| !self.vouched(register, run.origin));
+            let first = self.chain.segments.get(first);
             let first = first.map_or(0, |segment| segment.summary.start.record);
             let standing = match (anchored.expected.get(&register), reached) {
                 (None, _) => Standing::Unanchored,
@@ -165,10 +172,8 @@ impl Verdict {
                 (Some(_), Some(at)) if at.record == 0 && self.end.record > 0 => {
                     Standing::Unanchored
                 }
-                (Some(_), Some(_)) => match self.vouched(register, origin) {
-                    true => Standing::Verified,
-                    false => Standing::Partial,
-                },
+                (Some(_), Some(_)) if vouched => Standing::Verified,
+                (Some(_), Some(_)) => Standing::Partial,
             };
             let proven = matches!(standing, Standing::Verified | Standing::Partial);
             let value = self.chain.values.get(&register);
@@ -176,6 +181,7 @@ impl Verdict {
                 register,
                 standing,
                 origin,
+                vouched_start: !missing,
                 proven: reached
                     .filter(|_| proven)
                     .map(|reached| (first, reached.record)),
@@ -212,39 +218,35 @@ impl Verdict {
             .map_or(pcr == 10, |head| head.header.default_pcr == pcr)
     }
 
-    /// The run that a place in the list belongs to.
-    fn run_at(&self, register: Register, at: Position) -> Option<Run> {
-        let runs = self.chain.runs.get(&register)?;
-        let before = |run: &&Run| {
+    /// The runs that start before a place in the list, or at it.
+    fn runs_before(&self, register: Register, at: Position) -> &[Run] {
+        let runs = self.chain.runs.get(&register).map(Vec::as_slice);
+        let runs = runs.unwrap_or_default();
+        let before = |run: &Run| {
             let segment = self.chain.segments.get(run.segment);
             segment.is_some_and(|segment| segment.summary.start.record < at.record)
         };
-        runs.iter().rev().find(before).or(runs.first()).copied()
+        let count = runs.partition_point(before).max(1);
+        runs.get(..count).unwrap_or_default()
     }
 
     /// Does any bank that counts anchor the PCR? Says so if nobody vouches for its start.
     fn judge_pcr(&mut self, pcr: u32, options: &Options) -> bool {
-        let of_pcr = |other: &&PcrVerdict| other.register.pcr == pcr;
-        let has = |standing| {
-            self.registers
-                .iter()
-                .filter(of_pcr)
-                .any(|one| one.standing == standing)
-        };
+        let counts = |one: &&PcrVerdict| options.allow_weak_bank || !is_weak(one.register.bank);
+        let all = self.registers.iter().filter(|one| one.register.pcr == pcr);
+        let mut banks: Vec<_> = all.clone().filter(counts).collect();
+        if banks.is_empty() {
+            banks = all.collect();
+        }
+        let has = |standing| banks.iter().any(|one| one.standing == standing);
         if has(Standing::Verified) {
             return true;
         }
-        let start = self
-            .registers
-            .iter()
-            .filter(of_pcr)
-            .find(|one| !is_weak(one.register.bank) && !self.vouched(one.register, one.origin));
-        let vouched = self.registers.iter().filter(of_pcr).any(|one| {
-            (!is_weak(one.register.bank) || options.allow_weak_bank)
-                && self.vouched(one.register, one.origin)
-        });
         let anchored = has(Standing::Partial);
-        if anchored || (start.is_some() && !vouched) {
+        let vouched = banks
+            .iter()
+            .any(|one| one.vouched_start && (!anchored || one.standing == Standing::Partial));
+        if !vouched {
             self.start(pcr, options);
         }
         anchored

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod judge;
+
 use ima_checkpoint::bank::{
     Bank,
     Digest, //
@@ -119,7 +121,7 @@ impl Host {
         self.tpm.insert((pcr, bank), value);
     }
 
-    fn append(&mut self, template: &[u8], fields: Vec<Vec<u8>>, violation: bool) {
+    pub(crate) fn append(&mut self, template: &[u8], fields: Vec<Vec<u8>>, violation: bool) {
         self.measure(Measured {
             pcr: PCR,
             template: template.to_vec(),
@@ -130,6 +132,15 @@ impl Host {
 
     /// Appends a checkpoint.
     pub(crate) fn checkpoint(&mut self, label: &str) -> Result<(), Error> {
+        self.forged_checkpoint(label, |_| ())
+    }
+
+    /// Appends a checkpoint whose buffer was changed before it was measured.
+    pub(crate) fn forged_checkpoint(
+        &mut self,
+        label: &str,
+        forge: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Error> {
         let start = self.checkpoints.last().map_or(0, |made| made.record);
         let sealed = self.view_of(Bank::Sha1, start..self.records.len())?;
         let previous = self.checkpoints.last();
@@ -157,7 +168,8 @@ impl Host {
         for key in keys {
             self.push_values(key, &mut builder)?;
         }
-        let buffer = builder.finish().to_vec();
+        let mut buffer = builder.finish().to_vec();
+        forge(&mut buffer);
         self.before.clear();
         let record = self.records.len();
         self.special(checkpoint::EVENT_NAME, &buffer);
@@ -193,6 +205,16 @@ impl Host {
     /// Appends the record of a truncation to a checkpoint that was made. `start` is the segment
     /// that the list starts with so far.
     pub(crate) fn truncation(&mut self, start: usize, to: usize) -> Result<(), Error> {
+        self.forged_truncation(start, to, |_| ())
+    }
+
+    /// Appends the record of a truncation that was changed before it was measured.
+    pub(crate) fn forged_truncation(
+        &mut self,
+        start: usize,
+        to: usize,
+        forge: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Error> {
         let first = self.first_of(start);
         let end = self.first_of(to);
         let freed = self.view_of(Bank::Sha1, first..end)?;
@@ -207,12 +229,14 @@ impl Host {
             bytes: freed.len() as u64,
         };
         let mut out = [0; Truncation::SIZE];
-        let buffer = truncation.encode(&mut out)?.to_vec();
+        let mut buffer = truncation.encode(&mut out)?.to_vec();
+        forge(&mut buffer);
         self.special(truncate::EVENT_NAME, &buffer);
         Ok(())
     }
 
-    fn special(&mut self, name: &[u8], buffer: &[u8]) {
+    /// Appends a record as those that segments add, whatever the buffer says.
+    pub(crate) fn special(&mut self, name: &[u8], buffer: &[u8]) {
         let fields = vec![d_ng(buffer), nul(name), buffer.to_vec()];
         self.append(b"ima-buf", fields, false);
     }
