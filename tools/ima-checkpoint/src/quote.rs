@@ -76,20 +76,30 @@ impl fmt::Display for Pcr {
     }
 }
 
-/// How PCR values compare with a quote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Match {
-    /// They are what was quoted.
-    Equal,
-    /// One of them at least is not what was quoted.
-    Differs,
-    /// Nothing can be said: the values of these PCRs are unknown.
-    Missing(Vec<Pcr>),
+/// In a line, for a report.
+impl fmt::Display for Quote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Attest {
+            reset_count,
+            restart_count,
+            clock,
+            ..
+        } = &self.attest;
+        write!(f, "signed by {}", self.scheme)?;
+        if let Some(name) = &self.key_name {
+            write!(f, " with the key {name}")?;
+        }
+        let seconds = clock / 1000;
+        write!(
+            f,
+            ", reset {reset_count}, restart {restart_count}, {seconds} s of the TPM's clock"
+        )
+    }
 }
 
 impl Quote {
     /// Verifies a quote's message and signature. The message proves nothing of the PCRs before
-    /// [`Self::matches`] or [`Self::search`] did. An empty nonce counts as none.
+    /// [`Self::search`] found them. An empty nonce counts as none.
     ///
     /// # Errors
     ///
@@ -160,21 +170,6 @@ impl Quote {
                 number: *number,
             })
         })
-    }
-
-    /// Was this PCR quoted in this bank?
-    pub fn covers(&self, bank: Bank, number: u32) -> bool {
-        let bank = HashId(bank.tpm_id());
-        self.pcrs().any(|pcr| pcr == Pcr { bank, number })
-    }
-
-    /// Were these the values when it was made? Of a PCR that it does not cover, it says nothing.
-    pub fn matches(&self, values: impl Fn(Bank, u32) -> Option<Digest>) -> Match {
-        match self.search(values) {
-            Ok(digest) if digest.matches() => Match::Equal,
-            Ok(_) => Match::Differs,
-            Err(missing) => Match::Missing(missing),
-        }
     }
 
     /// Prepares a search for the moment at which the quote was made. It starts from `values`,

@@ -212,6 +212,7 @@ fn write_quote(out: &mut String, verdict: &Verdict) -> fmt::Result {
     let Some(quote) = &verdict.quote else {
         return Ok(());
     };
+    writeln!(out, "  The quote: {quote}")?;
     for caveat in quote.caveats() {
         writeln!(out, "  The quote: {caveat}")?;
     }
