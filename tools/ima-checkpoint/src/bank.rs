@@ -163,6 +163,7 @@ impl Digest {
     pub const MAX: usize = 64;
 
     /// Takes the first 64 bytes at most.
+    #[inline]
     pub fn new(from: &[u8]) -> Self {
         let mut bytes = [0; Self::MAX];
         let len = from.len().min(Self::MAX);
@@ -193,6 +194,7 @@ impl Digest {
     }
 
     /// The bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }

@@ -8,6 +8,10 @@ use crate::outcome::{
 };
 use ima_checkpoint_format::{
     record::Record,
+    template::{
+        LEGACY_DIGEST_SIZE,
+        LEGACY_NAME, //
+    },
     ByteOrder,
     Error as FormatError, //
 };
@@ -126,24 +130,48 @@ impl<R: Read> Records<R> {
         reason = "the record borrows from the buffer"
     )]
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, Fault> {
-        let length = loop {
-            let bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
-            match Record::parse(bytes, self.digest_size, self.order) {
-                Ok((_, length)) => break length,
-                Err(FormatError::Truncated) if !self.ended => self.fill()?,
-                Err(FormatError::Truncated) if bytes.is_empty() => return Ok(None),
-                Err(FormatError::Truncated) => return Err(Fault::Cut(self.at)),
-                Err(error) => return Err(Fault::Malformed(self.at, error)),
-            }
+        // a first look spares parsing twice, as the borrow of what is returned would demand
+        while !self.ended && self.lacks_bytes() {
+            self.fill()?;
+        }
+        let at = self.at;
+        let bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let (record, length) = match Record::parse(bytes, self.digest_size, self.order) {
+            Ok(parsed) => parsed,
+            Err(FormatError::Truncated) if bytes.is_empty() => return Ok(None),
+            Err(FormatError::Truncated) => return Err(Fault::Cut(at)),
+            Err(error) => return Err(Fault::Malformed(at, error)),
         };
-        let (start, at) = (self.start, self.at);
+        let raw = bytes.get(..length).unwrap_or_default();
         self.start += length;
         self.at.record += 1;
         self.at.offset += length as u64;
-        let raw = self.buffer.get(start..self.start).unwrap_or_default();
-        let parsed = Record::parse(raw, self.digest_size, self.order);
-        let (record, _) = parsed.map_err(|error| Fault::Malformed(at, error))?;
         Ok(Some(Entry { at, record, raw }))
+    }
+
+    /// May the next record go on behind what is there?
+    fn lacks_bytes(&self) -> bool {
+        let bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let number = |at: usize| {
+            let field = bytes.get(at..)?.first_chunk()?;
+            usize::try_from(self.order.get_u32(*field)).ok()
+        };
+        let length = || {
+            let name = 4_usize.checked_add(self.digest_size)?;
+            let data = name.checked_add(4)?.checked_add(number(name)?)?;
+            let is_legacy = bytes.get(name + 4..data) == Some(LEGACY_NAME);
+            let skipped = if is_legacy { LEGACY_DIGEST_SIZE } else { 0 };
+            let data = data.checked_add(skipped)?;
+            data.checked_add(4)?.checked_add(number(data)?)
+        };
+        let lacks = length().is_none_or(|length| length > bytes.len());
+        lacks && self.parses_so_far(bytes)
+    }
+
+    /// Is what is there the start of a record? Only then it is worth reading more.
+    fn parses_so_far(&self, bytes: &[u8]) -> bool {
+        let parsed = Record::parse(bytes, self.digest_size, self.order);
+        matches!(parsed, Err(FormatError::Truncated))
     }
 
     /// Reads more, behind what is there.
