@@ -19,6 +19,7 @@ pub mod reindex;
 pub mod removal;
 pub mod retention;
 mod store;
+pub mod summary;
 mod survey;
 mod writer;
 

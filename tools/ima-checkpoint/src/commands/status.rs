@@ -7,6 +7,12 @@ use super::{
     print_json, //
 };
 use crate::{
+    archive::{
+        here,
+        summary::Summary,
+        Archive,
+        LogName, //
+    },
     cli::KernelOption,
     kernel::{
         Segment,
@@ -19,7 +25,10 @@ use crate::{
 };
 use clap::Args;
 use serde::Serialize;
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    path::PathBuf, //
+};
 
 /// Show log, segments and memory of the running kernel
 #[derive(Args, Clone, Debug)]
@@ -28,23 +37,37 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
+    /// The archive [default: /var/lib/ima-checkpoint, if it is there]
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+
+    /// The name of this host in the archive [default: its own]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
     #[command(flatten)]
     kernel: KernelOption,
 }
+
+/// Where the archive usually is.
+const ARCHIVE: &str = "/var/lib/ima-checkpoint";
 
 #[derive(Serialize)]
 struct Report {
     schema: &'static str,
     status: Status,
     segments: Vec<Segment>,
+    archive: Option<Summary>,
 }
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let kernel = arguments.kernel.open()?;
+    let status = kernel.status()?;
     let report = Report {
         schema: "ima-checkpoint/status/1",
-        status: kernel.status()?,
+        archive: archive(arguments, status.log_id())?,
+        status,
         segments: kernel.segments()?,
     };
     if arguments.json {
@@ -53,6 +76,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         print(&table(&report))?;
     }
     Ok(Code::Verified)
+}
+
+/// What the archive has of this log. That the usual one is not there, or may not be read, is no
+/// error.
+fn archive(arguments: &Arguments, log_id: &str) -> Result<Option<Summary>> {
+    let name = LogName {
+        host: arguments.host.clone().or_else(here).unwrap_or_default(),
+        log_id: log_id.to_owned(),
+    };
+    match &arguments.archive {
+        Some(dir) => Summary::of(&Archive::open(dir)?, name).map(Some),
+        None => Ok(Archive::open(ARCHIVE)
+            .and_then(|archive| Summary::of(&archive, name))
+            .ok()),
+    }
 }
 
 /// What `status` says of a PCR is shown in lines of its own.
@@ -118,6 +156,49 @@ fn table(report: &Report) -> String {
         let _ = writeln!(
             out,
             "{seq:>8} {state:8}{first:>12}{records:>12}{bytes:>14}  {digest}"
+        );
+    }
+    if let Some(archive) = &report.archive {
+        let _ = write!(out, "\n{}", paragraph(archive));
+    }
+    out
+}
+
+/// What the archive has, in words.
+fn paragraph(archive: &Summary) -> String {
+    let mut out = format!(
+        "archive {}/{}: {}\n",
+        archive.archive.display(),
+        archive.host,
+        match archive.archiver {
+            Some(pid) => format!("process {pid} archives"),
+            None => "nobody archives now".to_owned(),
+        }
+    );
+    let newest = archive
+        .newest
+        .map_or("none".to_owned(), |newest| newest.to_string());
+    let _ = writeln!(
+        out,
+        "sealed segments   {}, {} records, {}; the newest is {newest}\n\
+         unsealed tail     {} records",
+        archive.segments,
+        archive.records,
+        size(archive.bytes),
+        archive.tail_records
+    );
+    if archive.removed_before > 0 {
+        let _ = writeln!(
+            out,
+            "removed           all before segment {}",
+            archive.removed_before
+        );
+    }
+    if archive.gaps + archive.forks > 0 {
+        let (gaps, forks) = (archive.gaps, archive.forks);
+        let _ = writeln!(
+            out,
+            "FAULTS            {gaps} gaps, {forks} forks: run `ima-checkpoint fsck`"
         );
     }
     out

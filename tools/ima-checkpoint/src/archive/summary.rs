@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of a log in the archive, in numbers.
+
+use super::{
+    index::Index,
+    lock::holder,
+    Archive,
+    LogName,
+    State, //
+};
+use crate::outcome::Result;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What the archive has of a log. Nothing of it is verified.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The archive.
+    pub archive: PathBuf,
+    /// The host in it.
+    pub host: String,
+    /// Number of sealed segments.
+    pub segments: u64,
+    /// The newest of them.
+    pub newest: Option<u64>,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of these in the sha1 view.
+    pub bytes: u64,
+    /// Records of an unsealed tail.
+    pub tail_records: u64,
+    /// Segments with other bytes than the one archived before.
+    pub forks: u64,
+    /// Runs of segments that were freed in the kernel before they were archived.
+    pub gaps: u64,
+    /// Segments before this one were removed from the archive.
+    pub removed_before: u64,
+    /// The process that archives now.
+    pub archiver: Option<u32>,
+}
+
+impl Summary {
+    /// What the archive has of this log; nothing is no error.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn of(archive: &Archive, name: LogName) -> Result<Self> {
+        let mut summary = Self {
+            archive: archive.dir().to_owned(),
+            archiver: holder(&archive.dir().join(&name.host)),
+            host: name.host.clone(),
+            segments: 0,
+            newest: None,
+            records: 0,
+            bytes: 0,
+            tail_records: 0,
+            forks: 0,
+            gaps: 0,
+            removed_before: 0,
+        };
+        if !archive.logs()?.contains(&name) {
+            return Ok(summary);
+        }
+        let log = archive.log(Some(&name.host), Some(&name.log_id))?;
+        let index = Index::read(log.dir())?;
+        summary.gaps = index.gaps.len() as u64;
+        summary.removed_before = index.removed;
+        summary.forks = log.forks()?.len() as u64;
+        for meta in log.segments()? {
+            match meta.state {
+                State::Tail => summary.tail_records = meta.records,
+                State::Sealed => {
+                    summary.segments += 1;
+                    summary.newest = Some(meta.seq);
+                    summary.records = summary.records.saturating_add(meta.records);
+                    summary.bytes = summary.bytes.saturating_add(meta.bytes);
+                }
+            }
+        }
+        Ok(summary)
+    }
+}
