@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # KERNEL_SRC=/path: use that kernel tree instead of Debian's source package.
 
-export KERNEL_SRC
+export KERNEL_SRC DESTDIR PREFIX
 
 help: ## print this (default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -30,6 +30,16 @@ kernel-debug: ## build it with lockdep and KASAN; GUEST_KERNEL=debug makes the t
 run: ## boot the guest with SCRIPT=file (ARGS=options of scripts/run-guest)
 	@scripts/run-guest $(ARGS) $(or $(SCRIPT),$(error say which: make run SCRIPT=file))
 
+tool: ## build the tool and print where it is
+	@scripts/build-tool
+
+install: ## install the tool (DESTDIR=, PREFIX=/usr/local)
+	@scripts/install
+
+deb: ## build a Debian package of the tool and print where it is
+	@scripts/install-deps
+	@scripts/build-deb
+
 prepare: ## put the extension into the kernel tree KERNEL_SRC=/path
 	@scripts/kernel-tree prepare $(or $(KERNEL_SRC),$(error say which tree: make $@ KERNEL_SRC=/path))
 
@@ -45,4 +55,4 @@ refresh-patches: ## write its commits back to patches/
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check lint kernel kernel-off kernel-debug run prepare unprepare edit-tree refresh-patches clean
+.PHONY: help demo check lint kernel kernel-off kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean

@@ -343,5 +343,7 @@ fn live_log_id() -> Result<String> {
 /// The wall clock: nanoseconds since 1970-01-01 00:00 UTC.
 fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
 }

@@ -3,8 +3,11 @@
 # The guest's half of the demonstration. $1 is empty, or "second" after the kexec.
 
 ima=/sys/kernel/security/ima
-checkpoint=$ima/checkpoint
 share=/mnt/share
+disk=/tmp/disk
+views=/tmp/views
+archive=$disk/archive
+key=0x81010011
 
 title()
 {
@@ -17,11 +20,22 @@ fail()
 	exit 1
 }
 
-# securityfs and the host's share are left out, or looking at the list would add to it
+# show COMMAND...: as it would be typed; with what it says
+show()
+{
+	echo "  # $*"
+	"$@" >/tmp/said 2>&1 || fail "$(cat /tmp/said)"
+	sed 's/^./    &/' /tmp/said
+}
+
+# securityfs, the disk with the archive and the host's share are left out, or looking at the list
+# would add to it
 load_policy()
 {
 	cat - /etc/ima/policy.test >/tmp/policy <<-END
 		dont_measure fsmagic=0x73636673
+		dont_measure fsmagic=0xef53
+		dont_measure fsmagic=0x65735546
 		dont_measure fsmagic=0x01021997
 	END
 	cat /tmp/policy >$ima/policy || fail "the policy was refused"
@@ -39,120 +53,84 @@ measure()
 	cat "/tmp/$1"/* >/dev/null
 }
 
-# value KEY [SEQ]: a value of status, or of a segment
-value()
+# replay BANK: what evmctl says to the list on standard input
+replay()
 {
-	if [ $# -eq 1 ]; then
-		sed -n "s/^$1=//p" "$checkpoint/status"
-	else
-		sed -n "/^seq=$2 /s/.* $1=\\([^ ]*\\).*/\\1/p" "$checkpoint/segments"
-	fi
+	for pcr in $(seq 0 23); do
+		printf 'PCR-%02d: %s\n' "$pcr" "$(cat "/sys/class/tpm/tpm0/pcr-$1/$pcr")"
+	done >/tmp/pcrs
+	cat >/tmp/whole
+	evmctl ima_measurement --verify-bank="$1" --pcrs "$1,/tmp/pcrs" /tmp/whole >/tmp/evmctl 2>&1
+	grep Matched /tmp/evmctl || fail "evmctl anchored nothing: $(cat /tmp/evmctl)"
 }
 
-# figures NAME: a row of the table whose head is figures_head
-figures_head()
+# the disk that the archive is on, and a key in the TPM that only signs quotes
+prepare()
 {
-	printf '  %-22s %10s %14s %22s\n' '' 'records' 'list' 'kernel memory for it'
-}
-
-figures()
-{
-	printf '  %-22s %10s %10s KiB %18s KiB\n' "$1" "$(value records_live)" \
-		$(($(value bytes_live) / 1024)) $((($(value memory_chunks) + $(value memory_known)) / 1024))
-}
-
-segments()
-{
-	printf '  %-8s %-8s %8s %8s %10s  %s\n' segment state first records bytes 'digest of its checkpoint'
-	while read -r seq state first records bytes digest _; do
-		printf '  %-8s %-8s %8s %8s %10s  %.24s\n' "${seq#*=}" "${state#*=}" "${first#*=}" \
-			"${records#*=}" "${bytes#*=}" "${digest#*=}"
-	done <"$checkpoint/segments"
-}
-
-# save NAME: the live list, and the PCRs that it must replay to
-save()
-{
-	cat "$ima/binary_runtime_measurements" >"$share/$1.list" || fail "the list cannot be read"
-	for bank in sha1 sha256; do
-		for pcr in $(seq 0 23); do
-			printf 'PCR-%02d: %s\n' "$pcr" "$(cat "/sys/class/tpm/tpm0/pcr-$bank/$pcr")"
-		done >"$share/$1.$bank"
-	done
-}
-
-seal()
-{
-	{
-		echo "$1" >&3 && read -r answer <&3
-	} 3<>"$checkpoint/create" || fail "no checkpoint could be made"
-	echo "  $answer"
-}
-
-export_segments()
-{
-	for seq in "$@"; do
+	mkdir -p $disk $views
+	mount -t ext4 /dev/vda $disk || fail "no disk"
+	[ -e "$share/key.pem" ] ||
 		{
-			echo "$seq" >&3 && cat <&3 >"$share/segment-$seq"
-		} 3<>"$checkpoint/export" || fail "segment $seq could not be exported"
-	done
+			tpm2_createek -G rsa -c /tmp/ek && tpm2_flushcontext -t &&
+				tpm2_createak -C /tmp/ek -c /tmp/ak -G ecc -g sha256 -s ecdsa &&
+				tpm2_evictcontrol -c /tmp/ak $key && tpm2_readpublic -c $key -f pem -o $share/key.pem
+		} >/dev/null || fail "the TPM made no key"
 }
 
 first_kernel()
 {
-	[ -d "$checkpoint" ] || fail "this kernel has no $checkpoint"
-	load_policy
-
 	title "1. Files are measured: each is a record in kernel memory, extended into PCR 10 of the TPM"
 	measure one 3000
 	cat /usr/bin/* /usr/sbin/* /lib/x86_64-linux-gnu/* >/dev/null 2>&1
-	figures_head
-	figures "now"
+	show ima-checkpoint status
 
-	title "2. A checkpoint puts the value of the PCR into the list and seals what came before"
-	seal "nightly 1"
+	title "2. A checkpoint puts the value of the PCR into the list, and seals what came before"
+	show ima-checkpoint checkpoint --label "monday"
 	measure two 3000
-	seal "nightly 2"
+	show ima-checkpoint checkpoint --label "tuesday"
 	measure three 100
-	segments
 
-	title "3. evmctl, which knows nothing of this, replays the list with checkpoints in it"
-	save whole
-	for bank in sha1 sha256; do
-		evmctl ima_measurement --verify-bank=$bank --pcrs "$bank,$share/whole.$bank" \
-			"$share/whole.list" >/tmp/evmctl 2>&1 || fail "evmctl: $(cat /tmp/evmctl)"
-		grep -q Matched /tmp/evmctl || fail "evmctl anchored nothing: $(cat /tmp/evmctl)"
-		echo "  $bank: $(grep Matched /tmp/evmctl)"
-	done
+	title "3. What is sealed goes to the archive; all of it but the last segment is freed"
+	show ima-checkpoint archive --archive $archive --keep-segments 1
+	show ima-checkpoint status
 
-	title "4. The sealed segments are exported, then freed"
-	figures_head
-	figures "before"
-	export_segments 0 1
-	echo "2 $(value digest 2)" >"$checkpoint/truncate" || fail "truncation was refused"
-	figures "after truncating to 2"
-	segments
-	save first
-
-	title "5. kexec: another kernel starts, the TPM goes on"
+	title "4. kexec: another kernel starts, the TPM goes on"
 	kexec -s -l /boot/bzImage --initrd=/boot/initrd \
 		--command-line="$(cat /proc/cmdline) resume=second" || fail "kexec could not load the kernel"
+	sync
 	kexec -e
 	fail "kexec did not start the kernel"
 }
 
 second_kernel()
 {
-	title "6. The second kernel has the list: new measurements follow the old ones"
-	[ "$(value generation)" -eq 1 ] || fail "the list was not carried over"
-	load_policy
 	measure four 100
-	figures_head
-	figures "second kernel"
-	segments
-	save second
+	show ima-checkpoint checkpoint --label "wednesday"
+	show ima-checkpoint archive --archive $archive --keep-segments 1
+
+	title "5. Programs that know nothing of this get the whole list back: evmctl, and one that reads a file"
+	for bank in sha1 sha256; do
+		echo "  # ima-checkpoint cat --archive $archive | evmctl ima_measurement, $bank"
+		ima-checkpoint cat --archive $archive | replay $bank | sed 's/^/    /'
+	done
+	ima-checkpoint mount $views --archive $archive &
+	for _ in $(seq 100); do
+		[ ! -e $views/ascii_runtime_measurements ] || break
+		sleep 0.05
+	done
+	show wc -l $ima/ascii_runtime_measurements $views/ascii_runtime_measurements
+	umount $views
+	wait
+
+	title "6. Someone who wants proof sent a nonce: the TPM signs it together with PCR 10"
+	show tpm2_quote -c $key -l sha1:10+sha256:10 -q "$(cat $share/nonce)" -m $share/quote -s $share/signature
+	cp -r $archive $share/archive
+	umount $disk
 }
 
+[ -d $ima/checkpoint ] || fail "this kernel has no $ima/checkpoint"
+prepare
+load_policy
 if [ "$1" = second ]; then
 	second_kernel
 else

@@ -15,6 +15,7 @@ use crate::{
         Result, //
     },
     records::{
+        Fault,
         Position,
         Records, //
     },
@@ -37,7 +38,10 @@ use sha2::{
     Digest as _,
     Sha256, //
 };
-use std::io::Read;
+use std::io::{
+    self,
+    Read, //
+};
 
 /// Bytes of a template digest in the sha1 view.
 pub(super) const DIGEST_SIZE: usize = 20;
@@ -86,7 +90,7 @@ pub(super) fn survey(
     let mut end = plan.at;
     let replays = !plan.banks.is_empty();
     let mut replay = Replay::new(plan.banks.iter().copied(), plan.base.clone());
-    while let Some(entry) = records.next()? {
+    while let Some(entry) = records.next().map_err(unreadable)? {
         if entry.at == plan.at {
             head = checkpoint(&entry.record);
             if let Some(claim) = &head {
@@ -119,6 +123,21 @@ pub(super) fn survey(
         wrong,
         values: replay.values(),
     })
+}
+
+/// A file that does not follow its format was tampered with; another just cannot be read.
+fn unreadable(fault: Fault) -> Error {
+    match fault {
+        Fault::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Error::new(Code::Tampered, error.to_string())
+        }
+        fault => fault.into(),
+    }
 }
 
 /// The checkpoint that this record is.

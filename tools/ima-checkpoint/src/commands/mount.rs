@@ -9,6 +9,7 @@ use crate::{
         KernelOption, //
     },
     fuse::Files,
+    notify,
     outcome::{
         Code,
         Error,
@@ -123,6 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         let _ = (&stop).write(&[UNMOUNTED]);
         result
     });
+    notify::ready();
     let mut woken = [0];
     stopped
         .read_exact(&mut woken)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# The package on a Debian with systemd: installed, started, stopped by a kexec, upgraded, stopped by
+# a reboot; then, after a cold boot, removed and purged.
+set -eu
+. /mnt/share/lib.sh
+
+ARCHIVE=/var/lib/ima-checkpoint
+
+# until SECONDS COMMAND...: wait until it succeeds
+until_so()
+{
+	for _ in $(seq $(($1 * 10))); do
+		! (shift; "$@") >/dev/null 2>&1 || return 0
+		sleep 0.1
+	done
+	echo "not after $1 seconds: $*" >&2
+	return 1
+}
+
+archived()
+{
+	ls "$ARCHIVE"/guest/*/"$1"*
+}
+
+freed()
+{
+	[ "$(value records_freed "$CHECKPOINT/status")" -gt 0 ]
+}
+
+# state MOMENT: of the units, as systemd sees them
+state()
+{
+	for unit in ima-checkpoint ima-checkpoint-mount; do
+		echo "$1 $unit $(systemctl is-enabled $unit 2>/dev/null || :) $(systemctl is-active $unit || :)"
+	done >>"$SHARE/states"
+}
+
+# keep MOMENT: the whole list at this moment, and what the PCR held
+keep()
+{
+	ima-checkpoint cat >"$SHARE/list.$1"
+	cat /sys/class/tpm/tpm0/pcr-sha256/10 >"$SHARE/pcr.$1"
+	value log_id "$CHECKPOINT/status" >"$SHARE/log-id.$1"
+}
+
+go_on()
+{
+	journalctl -b -u 'ima-checkpoint*' -o cat --no-pager >"$SHARE/journal.$1"
+	sync
+	systemctl --no-block "$2"
+}
+
+case ${1:-} in
+'')
+	measure_owner
+	measure first second third
+	dpkg -i "$SHARE/first.deb"
+	state installed
+	until_so 20 systemctl -q is-active ima-checkpoint
+	ima-checkpoint checkpoint --label installed
+	until_so 20 archived 0000000000
+	systemd-analyze security ima-checkpoint.service --no-pager >"$SHARE/security"
+	systemd-analyze security ima-checkpoint-mount.service --no-pager >"$SHARE/security-mount"
+	measure fourth fifth
+	keep kexec
+	load_kernel kexeced
+	go_on kexec kexec
+	;;
+kexeced)
+	measure_owner
+	state kexeced
+	measure sixth
+	echo 'ARCHIVE_OPTIONS="--checkpoint-every 24h --keep-segments 1"' >/etc/default/ima-checkpoint
+	echo 'MOUNT_OPTIONS=' >>/etc/default/ima-checkpoint
+	dpkg -i "$SHARE/second.deb"
+	state upgraded
+	until_so 20 systemctl -q is-active ima-checkpoint
+	cat /etc/default/ima-checkpoint >"$SHARE/default"
+	measure seventh
+	ima-checkpoint checkpoint --label upgraded
+	until_so 20 freed
+	systemctl start ima-checkpoint-mount
+	state mounted
+	cat /run/ima-checkpoint/binary_runtime_measurements >"$SHARE/mounted"
+	ima-checkpoint cat >"$SHARE/whole"
+	kill -KILL "$(systemctl show -P MainPID ima-checkpoint-mount)"
+	until_so 40 test -e /run/ima-checkpoint/violations
+	state killed
+	measure eighth
+	keep reboot
+	go_on reboot reboot
+	;;
+booted)
+	state booted
+	cp -a "$ARCHIVE" "$SHARE/archive"
+	journalctl -b -1 -o cat --no-pager >"$SHARE/journal.shutdown"
+	dpkg -r ima-checkpoint
+	state removed
+	dpkg -P ima-checkpoint >"$SHARE/purge"
+	ls -d "$ARCHIVE" >>"$SHARE/purge"
+	dpkg -i "$SHARE/second.deb"
+	systemctl stop ima-checkpoint
+	rm -r "$ARCHIVE"
+	mkdir "$ARCHIVE"
+	dpkg -P ima-checkpoint
+	for left in "$ARCHIVE" /etc/default/ima-checkpoint /usr/bin/ima-checkpoint \
+		/lib/systemd/system/ima-checkpoint* /etc/systemd/system/*/ima-checkpoint*; do
+		[ ! -e "$left" ] || echo "$left"
+	done >"$SHARE/left"
+	;;
+esac
