@@ -49,11 +49,10 @@ impl Keep {
         if !self.frees() {
             return None;
         }
-        let mut newer = 0;
         let mut newer_bytes = 0_u64;
         let mut may_go = sealed.len();
         for (at, segment) in sealed.iter().enumerate().rev() {
-            newer += 1;
+            let newer = sealed.len().saturating_sub(at) as u64;
             newer_bytes = newer_bytes.saturating_add(segment.bytes);
             // a time in the future is no age
             let age = Duration::from_nanos(now_ns.saturating_sub(segment.sealed_ns));

@@ -25,6 +25,7 @@ use fuser::{
 use rustix::{
     fs::{
         statfs,
+        FsWord,
         Mode,
         OFlags, //
     },
@@ -65,7 +66,7 @@ use std::{
 };
 
 /// What statfs(2) says of a FUSE file system.
-const FUSE_MAGIC: i64 = 0x6573_5546;
+const FUSE_MAGIC: FsWord = 0x6573_5546;
 
 /// What wakes the program when the file system was unmounted by somebody else; a signal gives
 /// another byte.
@@ -156,7 +157,7 @@ fn checked(folder: &Path) -> Result<PathBuf> {
         _ => Error::io("mount on", folder, &error),
     })?;
     let found = statfs(&folder).map_err(|error| Error::io("mount on", &folder, &error.into()))?;
-    if i64::from(found.f_type) == FUSE_MAGIC {
+    if found.f_type == FUSE_MAGIC {
         return Err(Error::usage(format!(
             "something is mounted on {shown} already: `umount {shown}` ends it"
         )));

@@ -103,8 +103,10 @@ struct FieldData<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Claims<'a> {
-    CheckpointClaims(CheckpointClaims<'a>),
-    TruncationClaims(TruncationClaims<'a>),
+    #[serde(rename = "checkpoint_claims")]
+    Checkpoint(Box<CheckpointClaims<'a>>),
+    #[serde(rename = "truncation_claims")]
+    Truncation(TruncationClaims<'a>),
     Impostor(String),
 }
 
@@ -180,11 +182,11 @@ pub(super) fn write(
         fields: fields.collect(),
         special: match special {
             Ok(None) => None,
-            Ok(Some(Special::Checkpoint(checkpoint))) => Some(Claims::CheckpointClaims(
+            Ok(Some(Special::Checkpoint(checkpoint))) => Some(Claims::Checkpoint(Box::new(
                 checkpoint_claims(record, checkpoint),
-            )),
+            ))),
             Ok(Some(Special::Truncation(truncation))) => {
-                Some(Claims::TruncationClaims(truncation_claims(truncation)))
+                Some(Claims::Truncation(truncation_claims(truncation)))
             }
             Err(why) => Some(Claims::Impostor(why.to_string())),
         },

@@ -168,7 +168,7 @@ impl List {
     /// The source of a record, and where it is there.
     pub fn locate(&self, at: Position) -> (&str, Position) {
         let before = |placed: &&Placed| placed.start.record <= at.record;
-        let holding = self.sources.iter().filter(before).next_back();
+        let holding = self.sources.iter().rfind(before);
         holding.map_or(("", at), |placed| {
             let inner = Position {
                 record: at.record - placed.start.record,
