@@ -493,7 +493,8 @@ fn event_names_that_are_not_theirs() -> Result {
     let name = nul(b".ima/checkpoint");
     let buffer = good.checkpoints[0].buffer.clone();
     let fields = [d_ng(&buffer), name.clone(), buffer.clone()];
-    let attacks: [(&str, &[u8], Vec<Vec<u8>>); 5] = [
+    type Forged<'a> = (&'a str, &'a [u8], Vec<Vec<u8>>);
+    let attacks: [Forged<'_>; 5] = [
         ("a file", b"ima-ng", vec![d_ng(b"x"), name.clone()]),
         ("a signature", b"ima-sig", fields.to_vec()),
         (
