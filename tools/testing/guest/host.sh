@@ -3,6 +3,7 @@
 # The package on a Debian with systemd: installed, started, stopped by a kexec, upgraded, stopped by
 # a reboot; then, after a cold boot, removed and purged.
 set -eu
+# shellcheck source=/dev/null
 . /mnt/share/lib.sh
 
 ARCHIVE=/var/lib/ima-checkpoint
