@@ -141,9 +141,13 @@ fn seeds(folder: &Path) -> Outcome {
         let host = busy(order)?;
         for bank in [Bank::Sha1, Bank::Sha256] {
             let list = host.view(bank)?;
-            seed("list", &format!("{bank}-{order_name}"), &list)?;
+            for target in ["list", "verify"] {
+                seed(target, &format!("{bank}-{order_name}"), &list)?;
+            }
             let suffix = host.view_of(bank, host.first_of(2)..host.records.len())?;
-            seed("list", &format!("{bank}-{order_name}-truncated"), &suffix)?;
+            for target in ["list", "verify"] {
+                seed(target, &format!("{bank}-{order_name}-truncated"), &suffix)?;
+            }
         }
     }
     let host = busy(ByteOrder::Little)?;
@@ -158,6 +162,10 @@ fn seeds(folder: &Path) -> Outcome {
     let truncation = host.records.iter().find(is_truncation);
     let buffer = truncation.and_then(|record| record.fields.last());
     seed("checkpoint", "truncation", buffer.ok_or("no truncation")?)?;
+    for (number, (which, bytes)) in quotes()?.iter().enumerate() {
+        let bytes = [&[*which], bytes.as_slice()].concat();
+        seed("quote", &number.to_string(), &bytes)?;
+    }
     seed("archive", "segment", &archived(&host)?)?;
     seed(
         "archive",
@@ -165,6 +173,29 @@ fn seeds(folder: &Path) -> Outcome {
         &zstd::encode_all(&*host.view(Bank::Sha1)?, 3)?,
     )?;
     Ok(())
+}
+
+/// What tpm2-tools wrote, and the number that has the target `quote` read it so.
+fn quotes() -> Result<Vec<(u8, Vec<u8>)>, Box<dyn Error>> {
+    let mut quotes = Vec::new();
+    for line in include_str!("../tests/data/quotes").lines() {
+        let Some((name, digits)) = line.split_once(" = ") else {
+            continue;
+        };
+        let which = match name {
+            "message" => 0,
+            "signature" => 1,
+            "tpm2b" | "pem" => 2,
+            "text" | "serialized" | "values" => 3,
+            _ => continue,
+        };
+        let digits = digits.as_bytes().chunks(2).map(std::str::from_utf8);
+        let bytes: Result<_, Box<dyn Error>> = digits
+            .map(|pair| Ok(u8::from_str_radix(pair?, 16)?))
+            .collect();
+        quotes.push((which, bytes?));
+    }
+    Ok(quotes)
 }
 
 /// Segment 0 as the file of an archive.
