@@ -45,9 +45,18 @@ keep()
 	value log_id "$CHECKPOINT/status" >"$SHARE/log-id.$1"
 }
 
+# journal: what an administrator would look at
+journal()
+{
+	journalctl -b -u 'ima-checkpoint*' --no-pager
+}
+
+trap '[ $? -eq 0 ] || journal >&2' EXIT
+
+# go_on MOMENT ACTION
 go_on()
 {
-	journalctl -b -u 'ima-checkpoint*' -o cat --no-pager >"$SHARE/journal.$1"
+	journal >"$SHARE/journal.$1"
 	sync
 	systemctl --no-block "$2"
 }
@@ -94,6 +103,7 @@ kexeced)
 	;;
 booted)
 	state booted
+	systemctl start ima-checkpoint-mount
 	cp -a "$ARCHIVE" "$SHARE/archive"
 	journalctl -b -1 -o cat --no-pager >"$SHARE/journal.shutdown"
 	dpkg -r ima-checkpoint
