@@ -79,6 +79,21 @@ fn completion(directory: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// The bash script goes through states. A version of clap_complete had others in its table than
+    /// it goes to, for a program with a hyphen in its name.
+    #[test]
+    fn bash_completion_knows_its_own_states() {
+        let directory = tempfile::tempdir().unwrap();
+        completion(directory.path()).unwrap();
+        let text = fs::read_to_string(directory.path().join("ima-checkpoint.bash")).unwrap();
+        let states = text.split("cmd=\"").skip(1);
+        let states: Vec<_> = states.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(states.len() > 10);
+        for state in states.iter().filter(|state| !state.is_empty()) {
+            assert!(text.contains(&format!(" {state})\n")), "{state}");
+        }
+    }
+
     #[test]
     fn completion_offers_commands_and_options() {
         let directory = tempfile::tempdir().unwrap();

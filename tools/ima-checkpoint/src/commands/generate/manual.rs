@@ -55,6 +55,39 @@ const EXAMPLES: &[(&str, &str)] = &[
         "truncate 3 --dry-run",
         "What would be freed if the list started with checkpoint 3.",
     ),
+    (
+        "archive --keep-segments 2",
+        "Archive what is sealed, then free all of it in the kernel but the newest two segments.",
+    ),
+    (
+        "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts",
+        "What a service runs: the kernel frees what somebody off the host has acknowledged.",
+    ),
+    ("fsck --archive copy", "Is this copy of an archive whole?"),
+    (
+        "verify --live --tpm",
+        "The list of the running kernel, against the TPM of this host.",
+    ),
+    (
+        "verify --archive copy --quote quote --signature signature --key ak.pem --nonce 5f3a",
+        "An archive from another host, against a quote of its TPM.",
+    ),
+    (
+        "verify --pcrs pcrs binary_runtime_measurements",
+        "A list of any kernel, against what tpm2_pcrread printed.",
+    ),
+    (
+        "inspect --json archive/host/*/0000000003.zst",
+        "The records of an archived segment, for a program.",
+    ),
+    (
+        "cat --bank sha256 --ascii",
+        "The whole list as text, with SHA-256 template digests.",
+    ),
+    (
+        "mount --allow-other /run/ima-checkpoint",
+        "The whole list as files, for an attestation agent.",
+    ),
 ];
 
 /// A page.
@@ -103,11 +136,13 @@ fn render(
 ) -> io::Result<()> {
     let version = program.get_version().unwrap_or_default();
     let man = Man::new(command.clone())
+        // roff takes the next word for the date if there is none at all
+        .date("\"\"")
         .source(format!("{} {version}", program.get_name()))
         .manual("IMA checkpoints");
     man.render_title(out)?;
     man.render_name_section(out)?;
-    man.render_synopsis_section(out)?;
+    synopsis(command, out)?;
     man.render_description_section(out)?;
     man.render_options_section(out)?;
     if command.has_subcommands() {
@@ -119,6 +154,15 @@ fn render(
     list(&mut roff, "FILES", FILES);
     examples(&mut roff, command, program);
     see_also(&mut roff, command, names);
+    roff.to_writer(out)
+}
+
+/// As in the help. That of clap_mangen names every option, and no value.
+fn synopsis(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
+    let usage = command.clone().render_usage().to_string();
+    let line = usage.trim_start_matches("Usage: ").to_owned();
+    let mut roff = Roff::default();
+    roff.control("SH", ["SYNOPSIS"]).text([roman(line)]);
     roff.to_writer(out)
 }
 
