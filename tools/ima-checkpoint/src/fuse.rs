@@ -11,6 +11,10 @@ use crate::{
         Format,
         Kernel, //
     },
+    notify::{
+        complain,
+        Level, //
+    },
     outcome::{
         Error,
         Result, //
@@ -154,7 +158,7 @@ impl Files {
         read(self).inspect(|_| self.said.clear()).map_err(|error| {
             let text = error.to_string();
             if text != self.said {
-                eprintln!("ima-checkpoint: reading fails with EIO: {text}");
+                complain(Level::Warning, format!("reading fails with EIO: {text}"));
                 self.said = text;
             }
             Errno::IO

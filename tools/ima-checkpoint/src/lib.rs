@@ -19,7 +19,7 @@ pub mod holders;
 pub mod input;
 pub mod inspect;
 pub mod kernel;
-mod notify;
+pub mod notify;
 pub mod outcome;
 pub mod quote;
 pub mod records;

@@ -3,14 +3,20 @@
 //! The program `ima-checkpoint`.
 
 use clap::Parser;
-use ima_checkpoint::cli::Cli;
+use ima_checkpoint::{
+    cli::Cli,
+    notify::{
+        complain,
+        Level, //
+    },
+};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("ima-checkpoint: {error}");
+            complain(Level::Error, &error);
             error.code().into()
         }
     }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tells systemd that a service is ready (the protocol of sd_notify(3)).
+//! What systemd is told of a service: that it is ready (the protocol of sd_notify(3)), and how grave
+//! a line in the journal is (sd-daemon(3)).
 
+use rustix::fs::fstat;
 use std::{
-    env, io,
+    env,
+    fmt::Display,
+    io,
     os::{
         linux::net::SocketAddrExt,
         unix::{
@@ -15,6 +19,30 @@ use std::{
         },
     },
 };
+
+/// How grave a line is.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// The program ends because of it.
+    Error = 3,
+    /// Somebody has to look at it.
+    Warning = 4,
+}
+
+/// Writes a line to standard error. The journal knows by itself who wrote it.
+pub fn complain(level: Level, text: impl Display) {
+    if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) {
+        eprintln!("<{}>{text}", level as u8);
+    } else {
+        eprintln!("ima-checkpoint: {text}");
+    }
+}
+
+/// The journal gives device and inode of its end. A program that the service starts may have
+/// another standard error.
+fn is_stderr(stream: &str) -> bool {
+    fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
 
 /// Says so, if this is a service that systemd waits for. A service that cannot say it is stopped by
 /// systemd after its start timeout; nothing better could be done here.
@@ -58,6 +86,13 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let listener = UnixDatagram::bind_addr(&address).unwrap();
         arrives(format!("@{name}").as_bytes(), &listener);
+    }
+
+    #[test]
+    fn the_journal_is_known_by_its_numbers() {
+        let stat = fstat(io::stderr()).unwrap();
+        assert!(is_stderr(&format!("{}:{}", stat.st_dev, stat.st_ino)));
+        assert!(!is_stderr(&format!("{}:{}", stat.st_dev, stat.st_ino + 1)));
     }
 
     #[test]

@@ -17,6 +17,10 @@ use crate::{
         retention::Keep, //
     },
     cli::KernelOption,
+    notify::{
+        complain,
+        Level, //
+    },
     outcome::{
         Code,
         Error,
@@ -128,7 +132,7 @@ fn say(notice: &Notice) {
     match notice {
         // that nobody listens is no reason to stop archiving
         Notice::Event(text) => drop(print(&format!("{text}\n"))),
-        Notice::Warning(_, text) => eprintln!("ima-checkpoint: {text}"),
+        Notice::Warning(_, text) => complain(Level::Warning, text),
     }
 }
 
