@@ -26,7 +26,7 @@ use std::{
 /// Largest record, in bytes. IMA's own are a few hundred, certificates and policies some thousand.
 pub const MAX_RECORD: usize = 16 << 20;
 
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 128 << 10;
 
 /// A place in a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

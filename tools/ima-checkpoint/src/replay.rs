@@ -4,7 +4,10 @@
 
 mod hash;
 
-use self::hash::Message;
+use self::hash::{
+    Hash,
+    Room, //
+};
 use crate::bank::{
     Bank,
     Digest, //
@@ -44,29 +47,30 @@ pub struct Replay {
     pcrs: Vec<Pcr>,
     /// Those that were not used yet start from here.
     base: Values,
-    /// Template digests of the last record, one for each of `banks`.
-    digests: Vec<Digest>,
-    message: Message,
+    /// Template digests of the last record.
+    // INVARIANT: one for each of `banks`, as long as that one's are.
+    digests: Vec<Hash>,
+    room: Room,
 }
 
 #[derive(Clone, Debug)]
 struct Pcr {
     index: u32,
     records: u64,
-    values: Vec<Digest>,
+    values: Vec<Hash>,
 }
 
 impl Replay {
     /// Starts from `base`; what is not in there starts from zeros.
     pub fn new(banks: impl IntoIterator<Item = Bank>, base: Values) -> Self {
         let banks: Vec<Bank> = banks.into_iter().collect();
-        let digests = banks.iter().map(|bank| bank.zeros()).collect();
+        let digests = banks.iter().map(|bank| Hash::new(*bank, &bank.zeros()));
         Self {
+            digests: digests.collect(),
             banks,
             pcrs: Vec::new(),
             base,
-            digests,
-            message: Message::default(),
+            room: Room::default(),
         }
     }
 
@@ -74,31 +78,28 @@ impl Replay {
     pub fn extend(&mut self, record: &Record<'_>) {
         if record.is_violation() {
             for (digest, bank) in self.digests.iter_mut().zip(&self.banks) {
-                *digest = violation(*bank);
+                *digest = Hash::new(*bank, &violation(*bank));
             }
         } else {
-            self.message.put(record);
+            let message = self.room.message(record);
             for (digest, bank) in self.digests.iter_mut().zip(&self.banks) {
-                self.message.digest(*bank, digest);
+                message.digest(*bank, digest);
             }
         }
-        let Some(pcr) = self.pcr(record.pcr()) else {
-            return;
-        };
-        let (banks, digests) = (&self.banks, &self.digests);
-        let Some(pcr) = self.pcrs.get_mut(pcr) else {
+        let pcr = self.pcr(record.pcr());
+        let Some(pcr) = pcr.and_then(|pcr| self.pcrs.get_mut(pcr)) else {
             return;
         };
         pcr.records += 1;
-        for ((value, bank), digest) in pcr.values.iter_mut().zip(banks).zip(digests) {
-            hash::extend(*bank, value, digest);
+        for ((value, bank), digest) in pcr.values.iter_mut().zip(&self.banks).zip(&self.digests) {
+            value.extend(*bank, digest);
         }
     }
 
     /// The digest that the last record extended in this bank.
-    pub fn extended(&self, bank: Bank) -> Option<&Digest> {
+    pub fn extended(&self, bank: Bank) -> Option<Digest> {
         let at = self.banks.iter().position(|other| *other == bank)?;
-        self.digests.get(at)
+        self.digests.get(at).map(Hash::digest)
     }
 
     /// Where the PCR is in `pcrs`.
@@ -114,7 +115,8 @@ impl Replay {
                 pcr: index,
                 bank: *bank,
             };
-            self.base.get(&register).copied().unwrap_or(bank.zeros())
+            let value = self.base.get(&register).copied();
+            Hash::new(*bank, &value.unwrap_or(bank.zeros()))
         };
         let values = self.banks.iter().map(start).collect();
         self.pcrs.push(Pcr {
@@ -130,10 +132,10 @@ impl Replay {
         let pcr = self.pcrs.iter().find(|pcr| pcr.index == register.pcr);
         let bank = self.banks.iter().position(|bank| *bank == register.bank);
         let value = pcr.zip(bank).and_then(|(pcr, at)| pcr.values.get(at));
-        let base = || self.base.get(&register);
+        let base = || self.base.get(&register).copied();
         value
+            .map(Hash::digest)
             .or_else(base)
-            .copied()
             .unwrap_or(register.bank.zeros())
     }
 
@@ -146,7 +148,7 @@ impl Replay {
                     pcr: pcr.index,
                     bank: *bank,
                 };
-                values.insert(register, *value);
+                values.insert(register, value.digest());
             }
         }
         values
@@ -163,7 +165,7 @@ impl Replay {
 /// SHA-1 digest, and zeros behind them.
 fn violation(bank: Bank) -> Digest {
     let ones = if bank.mapped() { bank } else { Bank::Sha1 };
-    hash::padded(bank, &[0xff; Digest::MAX][..ones.size()])
+    hash::with_zeros(bank, &[0xff; Digest::MAX][..ones.size()])
 }
 
 #[cfg(test)]
@@ -207,7 +209,7 @@ mod tests {
             let register = Register { pcr: 10, bank };
             assert_eq!(replay.value(register), twice(bank, &digest(bank)), "{bank}");
             assert_eq!(replay.values()[&register], replay.value(register));
-            assert_eq!(replay.extended(bank), Some(&digest(bank)));
+            assert_eq!(replay.extended(bank), Some(digest(bank)));
         }
         assert!(replay.used().into_iter().eq([(10, 2)]));
     }
@@ -225,7 +227,7 @@ mod tests {
             let replay = replayed(b"ima-ng", &[1; 20], &[b"", &name], Values::new())?;
             check(&replay, |bank| match bank.mapped() {
                 true => bank.hash(&[&input]),
-                false => hash::padded(bank, Bank::Sha1.hash(&[&input]).as_bytes()),
+                false => hash::with_zeros(bank, Bank::Sha1.hash(&[&input]).as_bytes()),
             });
         }
         Ok(())
@@ -239,7 +241,7 @@ mod tests {
         input[20..27].copy_from_slice(b"/bin/sh");
         check(&replay, |bank| match bank.mapped() {
             true => bank.hash(&[&input]),
-            false => hash::padded(bank, Bank::Sha1.hash(&[&input]).as_bytes()),
+            false => hash::with_zeros(bank, Bank::Sha1.hash(&[&input]).as_bytes()),
         });
         Ok(())
     }

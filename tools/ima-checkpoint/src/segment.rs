@@ -266,7 +266,7 @@ fn check_record(
     }
     if record.is_violation() {
         summary.violations += 1;
-    } else if replay.extended(bank).map(Digest::as_bytes) != Some(record.digest()) {
+    } else if replay.extended(bank).as_ref().map(Digest::as_bytes) != Some(record.digest()) {
         let text = format!("the {bank} template digest is not that of the data");
         summary.find(at, Kind::TemplateDigest, text);
     }

@@ -2,8 +2,8 @@
 
 //! Hashing for the replay: short messages of known shape, without allocation.
 //!
-//! A message is padded once for SHA-1 and SHA-256, whose padding is the same, and an extend is one
-//! or two blocks of fixed layout.
+//! SHA-1 and SHA-256 pad alike, so that a message is padded once for both, and an extend is one or two
+//! blocks of fixed layout.
 
 use crate::bank::{
     Bank,
@@ -38,129 +38,159 @@ const SHA256: [u32; 8] = [
     0x5be0_cd19,
 ];
 
-/// The bytes whose hash is a template digest, padded as SHA-1 and SHA-256 want it.
+/// What is behind a message of one block.
+const PADDING: [u8; BLOCK] = {
+    let mut block = [0; BLOCK];
+    block[0] = 0x80;
+    block[BLOCK - 2] = 0x02;
+    block
+};
+
+/// Room for the message of one record, used again for the next.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Message {
+pub(super) struct Room {
+    bytes: Vec<u8>,
     blocks: Vec<Block>,
-    len: usize,
 }
 
-impl Message {
-    /// Takes those of a record.
-    pub(super) fn put(&mut self, record: &Record<'_>) {
-        self.blocks.clear();
-        self.len = 0;
-        if record.template().is_legacy() {
-            record.digest_input(|piece| self.append(piece));
+impl Room {
+    /// The bytes whose hash is the template digest of a record.
+    pub(super) fn message<'a>(&'a mut self, record: &Record<'a>) -> Message<'a> {
+        let bytes = if record.template().is_legacy() {
+            self.bytes.clear();
+            record.digest_input(|piece| self.bytes.extend_from_slice(piece));
+            &self.bytes
         } else {
-            self.append(record.data());
-        }
-        self.pad();
-    }
-
-    fn append(&mut self, mut piece: &[u8]) {
-        let used = self.len % BLOCK;
-        self.len += piece.len();
-        if used > 0 {
-            let (head, rest) = piece.split_at(piece.len().min(BLOCK - used));
-            if let Some(block) = self.blocks.last_mut() {
-                block[used..used + head.len()].copy_from_slice(head);
-            }
-            piece = rest;
-        }
-        for chunk in piece.chunks(BLOCK) {
-            let mut block = Block::default();
-            block[..chunk.len()].copy_from_slice(chunk);
-            self.blocks.push(block);
-        }
-    }
-
-    /// A one, zeros, and the length in bits (FIPS 180-4, 5.1.1).
-    fn pad(&mut self) {
-        let bits = (self.len as u64) << 3;
-        let used = self.len % BLOCK;
-        if used == 0 {
-            self.blocks.push(Block::default());
-        }
-        if let Some(block) = self.blocks.last_mut() {
-            block[used] = 0x80;
-        }
-        if used >= BLOCK - 8 {
-            self.blocks.push(Block::default());
-        }
-        if let Some(block) = self.blocks.last_mut() {
-            block[BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
-        }
-    }
-
-    /// The template digest in a bank: of a hash that IMA does not know, the SHA-1 digest with zeros
-    /// behind it.
-    pub(super) fn digest(&self, bank: Bank, out: &mut Digest) {
-        *out = match bank {
-            Bank::Sha256 => Digest::new(&sha256(&self.blocks)),
-            Bank::Sha384 | Bank::Sha512 | Bank::Sm3 => self.slow(bank),
-            _ => padded(bank, &sha1(&self.blocks)),
+            record.data()
         };
-    }
-
-    fn slow(&self, bank: Bank) -> Digest {
-        let mut pieces = Vec::with_capacity(self.blocks.len());
-        let mut left = self.len;
-        for block in &self.blocks {
-            let (piece, _) = block.split_at(left.min(BLOCK));
-            left -= piece.len();
-            pieces.push(piece);
+        let whole = bytes.chunks_exact(BLOCK);
+        let rest = whole.remainder();
+        self.blocks.clear();
+        self.blocks
+            .extend(whole.map(|block| *Block::from_slice(block)));
+        // a one, zeros, and the length in bits (FIPS 180-4, 5.1.1)
+        let mut end = Block::default();
+        end[..rest.len()].copy_from_slice(rest);
+        end[rest.len()] = 0x80;
+        if rest.len() >= BLOCK - 8 {
+            self.blocks.push(end);
+            end = Block::default();
         }
-        bank.hash(&pieces)
+        end[BLOCK - 8..].copy_from_slice(&((bytes.len() as u64) << 3).to_be_bytes());
+        self.blocks.push(end);
+        Message {
+            bytes,
+            blocks: &self.blocks,
+        }
+    }
+}
+
+/// What a template digest is the hash of, as it is and padded.
+pub(super) struct Message<'a> {
+    bytes: &'a [u8],
+    blocks: &'a [Block],
+}
+
+impl Message<'_> {
+    /// Sets `out`, which is of this bank, to the template digest: of a hash that IMA does not know,
+    /// the SHA-1 digest with zeros behind it.
+    pub(super) fn digest(&self, bank: Bank, out: &mut Hash) {
+        match (bank, out) {
+            (Bank::Sha1, Hash::Sha1(words)) => sha1(self.blocks, words),
+            (Bank::Sha256, Hash::Sha256(words)) => sha256(self.blocks, words),
+            (Bank::Sha384 | Bank::Sha512 | Bank::Sm3, out) => {
+                *out = Hash::Other(bank.hash(&[self.bytes]));
+            }
+            (_, out) => {
+                let mut words = SHA1;
+                sha1(self.blocks, &mut words);
+                *out = Hash::Other(with_zeros(bank, &bytes::<20>(&words)));
+            }
+        }
     }
 }
 
 /// A digest with zeros behind it, as long as the bank wants it.
-pub(super) fn padded(bank: Bank, digest: &[u8]) -> Digest {
+pub(super) fn with_zeros(bank: Bank, digest: &[u8]) -> Digest {
     let mut bytes = [0; Digest::MAX];
     bytes[..digest.len()].copy_from_slice(digest);
     Digest::new(&bytes[..bank.size()])
 }
 
-fn sha1(blocks: &[Block]) -> [u8; 20] {
-    let mut state = SHA1;
-    sha1::compress(&mut state, blocks);
-    let mut out = [0; 20];
-    for (bytes, word) in out.chunks_exact_mut(4).zip(state) {
+fn sha1(blocks: &[Block], out: &mut [u32; 5]) {
+    *out = SHA1;
+    sha1::compress(out, blocks);
+}
+
+fn sha256(blocks: &[Block], out: &mut [u32; 8]) {
+    *out = SHA256;
+    sha2::compress256(out, blocks);
+}
+
+fn bytes<const N: usize>(words: &[u32]) -> [u8; N] {
+    let mut out = [0; N];
+    for (bytes, word) in out.chunks_exact_mut(4).zip(words) {
         bytes.copy_from_slice(&word.to_be_bytes());
     }
     out
 }
 
-fn sha256(blocks: &[Block]) -> [u8; 32] {
-    let mut state = SHA256;
-    sha2::compress256(&mut state, blocks);
-    let mut out = [0; 32];
-    for (bytes, word) in out.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
+fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
+    let mut out = [0; N];
+    for (word, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_be_bytes(bytes.try_into().ok()?);
     }
-    out
+    (bytes.len() == 4 * N).then_some(out)
 }
 
-/// Extends a PCR.
-pub(super) fn extend(bank: Bank, value: &mut Digest, digest: &Digest) {
-    *value = match bank {
-        Bank::Sha1 => {
-            let mut block = Block::default();
-            block[..20].copy_from_slice(&value.as_bytes()[..20]);
-            block[20..40].copy_from_slice(&digest.as_bytes()[..20]);
-            block[40] = 0x80;
-            block[BLOCK - 8..].copy_from_slice(&320_u64.to_be_bytes());
-            Digest::new(&sha1(&[block]))
+/// What a PCR holds or is extended with. Those that are computed most often stay the words that they
+/// are computed with.
+#[derive(Clone, Debug)]
+pub(super) enum Hash {
+    Sha1([u32; 5]),
+    Sha256([u32; 8]),
+    Other(Digest),
+}
+
+impl Hash {
+    pub(super) fn new(bank: Bank, digest: &Digest) -> Self {
+        let sha1 = || words(digest.as_bytes()).map(Self::Sha1);
+        let sha256 = || words(digest.as_bytes()).map(Self::Sha256);
+        let fast = match bank {
+            Bank::Sha1 => sha1(),
+            Bank::Sha256 => sha256(),
+            _ => None,
+        };
+        fast.unwrap_or(Self::Other(*digest))
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        match self {
+            Self::Sha1(words) => Digest::new(&bytes::<20>(words)),
+            Self::Sha256(words) => Digest::new(&bytes::<32>(words)),
+            Self::Other(digest) => *digest,
         }
-        Bank::Sha256 => {
-            let mut blocks = [Block::default(); 2];
-            blocks[0][..32].copy_from_slice(&value.as_bytes()[..32]);
-            blocks[0][32..].copy_from_slice(&digest.as_bytes()[..32]);
-            blocks[1][0] = 0x80;
-            blocks[1][BLOCK - 8..].copy_from_slice(&512_u64.to_be_bytes());
-            Digest::new(&sha256(&blocks))
+    }
+
+    /// Extends a PCR of this bank.
+    pub(super) fn extend(&mut self, bank: Bank, digest: &Self) {
+        match (&mut *self, digest) {
+            (Self::Sha1(value), Self::Sha1(digest)) => {
+                let [a, b, c, d, e] = *value;
+                let [f, g, h, i, j] = *digest;
+                let message = [a, b, c, d, e, f, g, h, i, j, 1 << 31, 0, 0, 0, 0, 320];
+                sha1(&[bytes(&message).into()], value);
+            }
+            (Self::Sha256(value), Self::Sha256(digest)) => {
+                let mut message = [0; 16];
+                message[..8].copy_from_slice(value);
+                message[8..].copy_from_slice(digest);
+                sha256(&[bytes(&message).into(), PADDING.into()], value);
+            }
+            (value, digest) => {
+                let value = bank.extend(&value.digest(), &digest.digest());
+                *self = Self::new(bank, &value);
+            }
         }
-        _ => bank.extend(value, digest),
-    };
+    }
 }
