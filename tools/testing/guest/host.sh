@@ -81,12 +81,13 @@ kexeced)
 	measure_owner
 	state kexeced
 	measure sixth
-	echo 'ARCHIVE_OPTIONS="--checkpoint-every 24h --keep-segments 1"' >/etc/default/ima-checkpoint
+	echo 'ARCHIVE_OPTIONS="--checkpoint-every 24h --keep-segments 1 --group adm"' >/etc/default/ima-checkpoint
 	echo 'MOUNT_OPTIONS=' >>/etc/default/ima-checkpoint
 	dpkg -i "$SHARE/second.deb"
 	state upgraded
 	until_so 20 systemctl -q is-active ima-checkpoint
 	cat /etc/default/ima-checkpoint >"$SHARE/default"
+	stat -c '%U %G %a' "$ARCHIVE" "$ARCHIVE/guest" "$ARCHIVE"/guest/*/0000000000.zst >"$SHARE/access"
 	measure seventh
 	ima-checkpoint checkpoint --label upgraded
 	until_so 20 freed
