@@ -2,8 +2,8 @@
 
 //! The whole log as a file system with the names of IMA's own files.
 //!
-//! As in securityfs, files say that they have no bytes, and are read until there is nothing
-//! more. Nothing that grows is cached: each read at the end of the list asks the kernel.
+//! Nothing that grows is cached: each read at the end of the list asks the kernel, and so does
+//! each stat. Files tell their true size, other than in securityfs, since sendfile(2) reads up to it.
 
 use crate::{
     bank::Bank,
@@ -46,8 +46,8 @@ use std::{
     },
 };
 
-/// Names and attributes never change.
-const FOR_EVER: Duration = Duration::from_secs(86_400);
+/// How long the kernel may believe a name and its size.
+const NEVER: Duration = Duration::ZERO;
 
 /// Mode of a list file, as in securityfs.
 const FILE_MODE: u16 = 0o440;
@@ -104,10 +104,11 @@ impl Files {
         self.nodes.get(usize::try_from(index).ok()?)
     }
 
-    fn attributes(&self, inode: u64) -> Option<FileAttr> {
-        let (kind, perm, size) = match self.node(inode).map(|node| &node.content) {
+    fn attributes(&mut self, inode: u64) -> Option<FileAttr> {
+        let content = self.node(inode).map(|node| node.content.clone());
+        let (kind, perm, size) = match content {
             Some(Content::Link(target)) => (FileType::Symlink, 0o777, target.len() as u64),
-            Some(_) => (FileType::RegularFile, FILE_MODE, 0),
+            Some(content) => (FileType::RegularFile, FILE_MODE, self.size(&content)),
             None if inode == FUSE_ROOT_ID => (FileType::Directory, OPEN_MODE, 0),
             None => return None,
         };
@@ -131,21 +132,25 @@ impl Files {
         })
     }
 
+    /// Bytes of a file. If that cannot be told it is one: reading it then says why, and nobody
+    /// takes the file for an empty one.
+    fn size(&mut self, content: &Content) -> u64 {
+        let size = match content {
+            Content::List(view) => self.said(|files| files.whole.size(*view)),
+            _ => self.number(content).map(|text| text.len() as u64),
+        };
+        size.unwrap_or(1)
+    }
+
     fn contents(&mut self, inode: u64, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
         let content = self.node(inode).map(|node| node.content.clone());
         let all = match content {
             Some(Content::List(view)) => {
                 return self.said(|files| files.whole.read(view, offset, size))
             }
-            Some(Content::Count) => {
-                self.said(|files| Ok(format!("{}\n", files.whole.records()?).into_bytes()))
-            }
-            Some(Content::Violations) => self.said(|files| {
-                let path = files.kernel.ima().join("violations");
-                fs::read(&path).map_err(|error| Error::io("read", &path, &error))
-            }),
-            Some(Content::Link(_)) | None => Err(Errno::INVAL),
-        }?;
+            Some(content) => self.number(&content)?,
+            None => return Err(Errno::INVAL),
+        };
         let rest = usize::try_from(offset)
             .ok()
             .and_then(|offset| all.get(offset..));
@@ -153,8 +158,22 @@ impl Files {
         Ok(rest.get(..size).unwrap_or(rest).to_vec())
     }
 
+    /// What a file with a number shows.
+    fn number(&mut self, content: &Content) -> Result<Vec<u8>, Errno> {
+        match content {
+            Content::Count => {
+                self.said(|files| Ok(format!("{}\n", files.whole.records()?).into_bytes()))
+            }
+            Content::Violations => self.said(|files| {
+                let path = files.kernel.ima().join("violations");
+                fs::read(&path).map_err(|error| Error::io("read", &path, &error))
+            }),
+            Content::List(_) | Content::Link(_) => Err(Errno::INVAL),
+        }
+    }
+
     /// Says why something failed, once, and gives EIO.
-    fn said(&mut self, read: impl Fn(&mut Self) -> Result<Vec<u8>>) -> Result<Vec<u8>, Errno> {
+    fn said<T>(&mut self, read: impl Fn(&mut Self) -> Result<T>) -> Result<T, Errno> {
         read(self).inspect(|_| self.said.clear()).map_err(|error| {
             let text = error.to_string();
             if text != self.said {
@@ -212,14 +231,14 @@ impl Filesystem for Files {
             .position(|node| node.name.as_str() == name);
         let known = known.filter(|_| parent == FUSE_ROOT_ID);
         match known.and_then(|index| self.attributes(FUSE_ROOT_ID + 1 + index as u64)) {
-            Some(attributes) => reply.entry(&FOR_EVER, &attributes, 0),
+            Some(attributes) => reply.entry(&NEVER, &attributes, 0),
             None => reply.error(Errno::NOENT.raw_os_error()),
         }
     }
 
     fn getattr(&mut self, _: &Request<'_>, inode: u64, _: Option<u64>, reply: ReplyAttr) {
         match self.attributes(inode) {
-            Some(attributes) => reply.attr(&FOR_EVER, &attributes),
+            Some(attributes) => reply.attr(&NEVER, &attributes),
             None => reply.error(Errno::NOENT.raw_os_error()),
         }
     }

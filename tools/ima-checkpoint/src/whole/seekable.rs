@@ -162,6 +162,20 @@ impl Seekable {
         Ok(self.parts.last().map_or(0, |last| last.part.end()))
     }
 
+    /// Bytes of a view by now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Seekable::read`].
+    pub fn size(&mut self, view: View) -> Result<u64> {
+        self.retry(|whole| {
+            whole.refresh()?;
+            (0..whole.parts.len()).try_fold(0_u64, |size, index| {
+                Ok(size.saturating_add(whole.length(index, view)?))
+            })
+        })
+    }
+
     /// Bytes of a view from `offset` on: `size`, or as many as there are by now.
     ///
     /// # Errors
@@ -169,17 +183,17 @@ impl Seekable {
     /// [`Code::Missing`] if they are in neither archive nor kernel, or what kept them from being
     /// read.
     pub fn read(&mut self, view: View, offset: u64, size: usize) -> Result<Vec<u8>> {
-        let first = self.try_read(view, offset, size);
-        let result = match first {
-            // freed, or moved in the archive
-            Err(_) => {
-                self.exported = None;
-                self.cache = Cache::new();
-                self.assemble()
-                    .and_then(|()| self.try_read(view, offset, size))
-            }
-            read => read,
-        };
+        self.retry(|whole| whole.try_read(view, offset, size))
+    }
+
+    /// Reads again what failed, as it may have been freed, or moved in the archive.
+    fn retry<T>(&mut self, mut read: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        let result = read(self).or_else(|_| {
+            self.exported = None;
+            self.cache = Cache::new();
+            self.assemble()?;
+            read(self)
+        });
         self.exported = None;
         result
     }
