@@ -44,6 +44,12 @@ pub enum Kind {
     Truncation,
     /// The PCR held something else than the list replays to.
     Mismatch,
+    /// The quote is not genuine.
+    Quote,
+    /// The quote answers another question.
+    StaleQuote,
+    /// The quote signs a SHA-1 digest.
+    WeakQuote,
     /// Segments are missing.
     Gap,
     /// What came before the first record is not known.
@@ -69,6 +75,8 @@ impl Kind {
     pub fn code(self) -> Code {
         match self {
             Self::Gap | Self::Start | Self::LogLost => Code::Missing,
+            Self::StaleQuote => Code::Stale,
+            Self::WeakQuote => Code::Unanchored,
             Self::Incomplete
             | Self::NoTpm
             | Self::Violations

@@ -1,6 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Attacks on a log, and the verdict that each must get.
+//!
+//! | attack | exit code | test |
+//! |---|---|---|
+//! | a byte flipped | 1 | `any_byte_flipped` |
+//! | a record dropped, doubled, swapped | 1; 5 for a checkpoint | `any_record_dropped_doubled_or_swapped` |
+//! | a template or PCR relabelled | 1 | `relabelled` |
+//! | two logs spliced | 1 | `two_logs_spliced` |
+//! | a base forged | 1 | `bases` |
+//! | a list that starts with a checkpoint | 5 | `bases` |
+//! | a checkpoint's claims forged | 1 | `claims`, `a_clock_or_a_generation_that_goes_back` |
+//! | a truncation forged | 1 | `truncations` |
+//! | rewound to an older checkpoint | 1 | `rewound` |
+//! | an old quote | 9 | `exit_codes.rs` |
+//! | a quote changed, or of another key | 1 | `quote.rs`, `exit_codes.rs` |
+//! | a quote that lacks a bank or a PCR | 3 | `values_of_too_few_pcrs_or_banks` |
+//! | a violation hidden | 1 | `a_violation_hidden` |
+//! | cut in a record, a length of 4 GiB | 1 | `cut_and_malformed` |
+//! | a decompression bomb | 1 | `a_decompression_bomb` |
+//! | the event name of a checkpoint on another record | 1 | `event_names_that_are_not_theirs` |
+//! | segments missing | 5 | `segments_missing_moved_or_doubled` |
+//! | segments moved or doubled | 1 | `segments_missing_moved_or_doubled` |
+//! | something else extends the PCR | 1 | `a_foreign_extend` |
 
 mod common;
 

@@ -297,7 +297,16 @@ fn options(arguments: &Arguments) -> Result<Options> {
 
 /// What the PCRs held. What is said twice must be the same.
 fn anchor(arguments: &Arguments) -> Result<Anchor> {
-    let quote = quote(arguments)?;
+    let quote = match quote(arguments) {
+        // what is wrong with the list is said all the same
+        Err(refused) if is_about_quote(refused.code()) => {
+            return Ok(Anchor {
+                refused: Some(refused),
+                ..Anchor::default()
+            });
+        }
+        quote => quote?,
+    };
     let mut values = Values::new();
     let mut add = |register: Register, value: Digest| match values.insert(register, value) {
         Some(other) if other != value => {
@@ -330,7 +339,13 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
         values,
         demanded: arguments.pcr.iter().map(|pair| pair.register).collect(),
         quote,
+        refused: None,
     })
+}
+
+/// Was the quote read, and found to prove nothing?
+fn is_about_quote(code: Code) -> bool {
+    matches!(code, Code::Tampered | Code::Stale | Code::Unanchored)
 }
 
 fn registers() -> impl Iterator<Item = Register> {

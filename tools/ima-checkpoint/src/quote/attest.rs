@@ -74,6 +74,7 @@ pub struct Attest {
     /// The nonce of whoever asked.
     pub extra_data: Hex,
     /// Milliseconds that the TPM was powered.
+    #[serde(serialize_with = "text")]
     pub clock: u64,
     /// Resets of the TPM: boots of the machine.
     pub reset_count: u32,
@@ -82,11 +83,17 @@ pub struct Attest {
     /// Has the TPM never told a later clock?
     pub safe: bool,
     /// The firmware, as its maker counts.
+    #[serde(serialize_with = "text")]
     pub firmware_version: u64,
     /// What was quoted, in the order of [`Self::pcr_digest`].
     pub selection: Vec<Selected>,
     /// The hash of all selected values, in the hash of the signature.
     pub pcr_digest: Digest,
+}
+
+/// A number that may exceed 2^53.
+fn text<S: serde::Serializer>(number: &u64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
 }
 
 impl Attest {

@@ -38,6 +38,8 @@ pub struct Anchor {
     pub demanded: BTreeSet<Register>,
     /// A quote whose signature was verified.
     pub quote: Option<Quote>,
+    /// Why a quote that was given proves nothing. Then nothing else is here.
+    pub refused: Option<Error>,
 }
 
 /// Where the list reaches what the PCRs held.

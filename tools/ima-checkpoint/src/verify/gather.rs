@@ -47,11 +47,12 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The segments of an archive, and those that the kernel has behind them.
+    /// The segments of an archive, and those that the kernel has behind them. A gap between them is
+    /// for the chain to find.
     ///
     /// # Errors
     ///
-    /// It cannot be read. [`Code::Missing`] if what the kernel has does not follow.
+    /// It cannot be read. [`Code::Stale`] if the kernel has another log.
     pub fn archived(log: &Log, kernel: Option<&Kernel>) -> Result<Self> {
         let fork = |meta| (log.path(meta), meta.seq);
         let forks = log.forks()?;
@@ -66,7 +67,16 @@ impl Evidence {
             new.sources = segments.map(|meta| Source::archived(log, meta)).collect();
             return Ok(new);
         };
-        let whole = Whole::assemble(Some(log), Some(kernel))?;
+        let whole = match Whole::assemble(Some(log), Some(kernel)) {
+            Err(error) if error.code() == Code::Missing => {
+                let first = kernel.segments()?.first().map_or(0, |segment| segment.seq);
+                let before = log.segments()?.into_iter().filter(|meta| meta.seq < first);
+                new.sources = before.map(|meta| Source::archived(log, meta)).collect();
+                new.sources.extend(Self::live(kernel.ima())?.sources);
+                return Ok(new);
+            }
+            whole => whole?,
+        };
         for part in whole.parts() {
             new.sources.push(match part.archived() {
                 Some(meta) => Source::archived(log, meta.clone()),

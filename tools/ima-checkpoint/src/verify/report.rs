@@ -14,7 +14,10 @@ use super::verdict::{
 };
 use crate::{
     chain::Origin,
-    finding::Finding,
+    finding::{
+        Finding,
+        Kind, //
+    },
     outcome::Code, //
 };
 use std::{
@@ -74,12 +77,16 @@ fn headline(verdict: &Verdict) -> String {
         plural(records),
         plural(segments as u64)
     );
+    let mut kinds = verdict.findings.iter().map(|finding| finding.kind);
+    let refused = kinds.any(|kind| kind == Kind::Quote);
     let why = match verdict.code() {
         Code::Verified => "complete from a trusted start",
         Code::Missing => "what is here agrees, but it is not all",
         Code::Unanchored => {
             "no trusted value says what the PCRs held: give --pcr, --pcrs, --tpm or --quote"
         }
+        Code::Stale => "the quote answers another question",
+        _ if refused => "the quote is not genuine",
         _ => "this log is not what the kernel measured, or not all of it",
     };
     let weak = verdict

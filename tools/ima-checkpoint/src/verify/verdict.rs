@@ -23,7 +23,8 @@ use crate::{
     },
     outcome::{
         worst,
-        Code, //
+        Code,
+        Error, //
     },
     quote::Quote,
     records::Position,
@@ -93,6 +94,9 @@ impl Verdict {
             end: list.end,
             quote: options.anchor.quote.clone(),
         };
+        if let Some(error) = &options.anchor.refused {
+            verdict.refuse_quote(error);
+        }
         verdict.judge_registers(&anchored, options);
         let used: Vec<u32> = verdict.chain.used.keys().copied().collect();
         for pcr in used {
@@ -113,6 +117,15 @@ impl Verdict {
                 ),
             );
         }
+    }
+
+    fn refuse_quote(&mut self, error: &Error) {
+        let kind = match error.code() {
+            Code::Stale => Kind::StaleQuote,
+            Code::Unanchored => Kind::WeakQuote,
+            _ => Kind::Quote,
+        };
+        self.find(kind, None, error.to_string());
     }
 
     fn find(&mut self, kind: Kind, segment: Option<u64>, text: String) {

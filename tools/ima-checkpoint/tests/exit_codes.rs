@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The exit codes of `verify`, and which one decides when several hold.
+
+mod common;
+
+use common::{
+    d_ng,
+    judge::{
+        host,
+        pcrs, //
+    },
+    nul,
+};
+use ima_checkpoint::{
+    bank::Bank,
+    outcome::{
+        worst,
+        Code, //
+    },
+};
+use serde_json::Value;
+use std::{
+    error::Error,
+    fs,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        Output, //
+    },
+};
+use tempfile::TempDir;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const QUOTES: &str = include_str!("data/quotes");
+
+#[test]
+fn precedence() {
+    let all = [
+        Code::Usage,
+        Code::Kernel,
+        Code::Internal,
+        Code::Busy,
+        Code::Tampered,
+        Code::Stale,
+        Code::Missing,
+        Code::Policy,
+        Code::Unanchored,
+        Code::Verified,
+    ];
+    let numbers = all.map(|code| code as u8);
+    assert_eq!(numbers, [2, 7, 8, 6, 1, 9, 5, 4, 3, 0]);
+    for (at, graver) in all.iter().enumerate() {
+        for code in &all[at..] {
+            assert_eq!(worst([*code, *graver]), *graver);
+            assert_eq!(worst([*graver, *code]), *graver);
+        }
+    }
+}
+
+/// Files to verify.
+struct Files {
+    folder: TempDir,
+    /// What the PCRs hold, as options.
+    pcrs: Vec<String>,
+}
+
+impl Files {
+    fn new() -> Result<Self> {
+        let mut host = host()?;
+        let new = Self {
+            folder: tempfile::tempdir()?,
+            pcrs: pcrs(&host)
+                .iter()
+                .map(|(register, value)| {
+                    format!("--pcr={}:{}={value}", register.bank, register.pcr)
+                })
+                .collect(),
+        };
+        let whole = 0..host.records.len();
+        let (first, second, third) = (host.first_of(1), host.first_of(2), whole.end);
+        let good = host.view_of(Bank::Sha256, whole)?;
+        let mut bad = good.clone();
+        bad[60] ^= 1;
+        new.write("good", &good)?;
+        new.write("bad", &bad)?;
+        new.write("0", &host.view_of(Bank::Sha256, 0..first)?)?;
+        new.write("1", &host.view_of(Bank::Sha256, first..second)?)?;
+        new.write("2", &host.view_of(Bank::Sha256, second..third)?)?;
+        host.append(b"ima-ng", vec![d_ng(b"z"), nul(b"/bin/z")], false);
+        new.write("longer", &host.view(Bank::Sha256)?)?;
+        for (field, name) in [("message", "msg"), ("signature", "sig"), ("tpm2b", "key")] {
+            new.write(name, &fixture(field).ok_or("no such fixture")?)?;
+        }
+        let mut forged = fixture("signature").ok_or("no signature")?;
+        let last = forged.len() - 1;
+        forged[last] ^= 1;
+        new.write("forged", &forged)?;
+        Ok(new)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        fs::write(self.path(name), bytes)
+    }
+
+    fn run(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        Command::new(env!("CARGO_BIN_EXE_ima-checkpoint"))
+            .arg("verify")
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .output()
+    }
+
+    /// The exit code and all that hold, as JSON says.
+    fn codes(&self, arguments: &[&str]) -> Result<(i32, Vec<u64>)> {
+        let output = self.run(&[&["--json"], arguments].concat())?;
+        let document: Value = serde_json::from_slice(&output.stdout)?;
+        assert_eq!(document["schema"], "ima-checkpoint/verify/1");
+        let code = output.status.code().unwrap_or(-1);
+        assert_eq!(document["code"], code);
+        let codes = document["codes"].as_array().ok_or("no codes")?;
+        Ok((code, codes.iter().filter_map(Value::as_u64).collect()))
+    }
+}
+
+/// A field of the quote by `rsassa`, from hexadecimal digits.
+fn fixture(field: &str) -> Option<Vec<u8>> {
+    let (_, section) = QUOTES.split_once("[rsassa]\n")?;
+    let mut lines = section.lines();
+    let digits = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(" = "))?;
+    let byte = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
+const STALE: [&str; 8] = [
+    "--quote",
+    "msg",
+    "--signature",
+    "sig",
+    "--key",
+    "key",
+    "--nonce",
+    "00",
+];
+const FORGED: [&str; 6] = ["--quote", "msg", "--signature", "forged", "--key", "key"];
+
+#[test]
+fn all_that_hold() -> Result {
+    let files = Files::new()?;
+    let pcrs: Vec<&str> = files.pcrs.iter().map(String::as_str).collect();
+    let no_pcrs: &[&str] = &[];
+    for (what, list, anchor, codes) in [
+        ("good", ["good"].as_slice(), pcrs.as_slice(), [0].as_slice()),
+        ("in segments", &["0", "1", "2"], &pcrs, &[0]),
+        ("records behind", &["longer"], &pcrs, &[0]),
+        ("nothing to compare with", &["good"], no_pcrs, &[3]),
+        ("a gap", &["0", "2"], &pcrs, &[5]),
+        ("no start", &["1", "2"], &pcrs, &[5]),
+        ("a gap, unanchored", &["0", "2"], no_pcrs, &[5, 3]),
+        ("tampered", &["bad"], no_pcrs, &[1, 3]),
+        ("an old quote", &["good"], &STALE, &[9, 3]),
+        ("a gap, an old quote", &["0", "2"], &STALE, &[9, 5, 3]),
+        ("tampered, an old quote", &["bad"], &STALE, &[1, 9, 3]),
+        ("a forged quote", &["good"], &FORGED, &[1, 3]),
+        ("a gap, a forged quote", &["0", "2"], &FORGED, &[1, 5, 3]),
+    ] {
+        let (code, mut all) = files.codes(&[list, anchor].concat())?;
+        assert_eq!(code, codes[0], "{what}: {all:?}");
+        let mut wanted = codes.to_vec();
+        wanted.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(
+            all,
+            wanted.iter().map(|one| *one as u64).collect::<Vec<_>>(),
+            "{what}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_verified() -> Result {
+    let files = Files::new()?;
+    let nowhere = Path::new("nowhere").display().to_string();
+    for (arguments, code, says) in [
+        ([].as_slice(), 2, "--archive or --live"),
+        (
+            &["good", "--pcr", "sha256:10=00"],
+            2,
+            "64 hexadecimal digits",
+        ),
+        (&["good", "--quote", "msg"], 2, "--signature"),
+        (&["--live", "--ima", &nowhere], 7, "nowhere"),
+        (&["good", "--tpm=nowhere"], 7, "nowhere"),
+        (&["missing"], 8, "missing"),
+        (
+            &["missing", "--pcr", "sha256:10=00"],
+            2,
+            "64 hexadecimal digits",
+        ),
+    ] {
+        let output = files.run(arguments)?;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_fault_is_named_with_its_place() -> Result {
+    let files = Files::new()?;
+    let output = files.run(&["bad"])?;
+    let said = String::from_utf8(output.stdout)?;
+    assert!(said.starts_with("NOT VERIFIED"), "{said}");
+    assert!(said.contains("bad: record 0 at byte 0"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn quiet_says_nothing() -> Result {
+    let files = Files::new()?;
+    let output = files.run(&["--quiet", "bad"])?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    Ok(())
+}
