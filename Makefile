@@ -12,6 +12,14 @@ demo: ## from nothing to a running guest: checkpoint, export, truncate, verify, 
 check: ## every test; ends with "N passed, N failed, N skipped"
 	@scripts/check
 
+fuzz: ## fuzz the tool's parsers (TARGET=all SECONDS=600 each)
+	@scripts/install-deps
+	@scripts/fuzz $(or $(TARGET),all) $(SECONDS)
+
+bench-verify: ## measure the tool: replay against evmctl, memory, archive and cat against the disk
+	@scripts/install-deps
+	@scripts/bench-verify
+
 lint: ## rustfmt, clippy, checkpatch, shellcheck, SPDX
 	@scripts/lint
 
@@ -55,4 +63,4 @@ refresh-patches: ## write its commits back to patches/
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check lint kernel kernel-off kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean
+.PHONY: help demo check fuzz bench-verify lint kernel kernel-off kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean
