@@ -83,14 +83,17 @@ kexeced)
 	measure sixth
 	echo 'ARCHIVE_OPTIONS="--checkpoint-every 24h --keep-segments 1 --group adm"' >/etc/default/ima-checkpoint
 	echo 'MOUNT_OPTIONS=' >>/etc/default/ima-checkpoint
+	chgrp -R adm "$ARCHIVE"
+	chmod -R g+rX "$ARCHIVE"
 	dpkg -i "$SHARE/second.deb"
 	state upgraded
 	until_so 20 systemctl -q is-active ima-checkpoint
 	cat /etc/default/ima-checkpoint >"$SHARE/default"
-	stat -c '%U %G %a' "$ARCHIVE" "$ARCHIVE/guest" "$ARCHIVE"/guest/*/0000000000.zst >"$SHARE/access"
 	measure seventh
 	ima-checkpoint checkpoint --label upgraded
 	until_so 20 freed
+	stat -c '%U %G %a' "$ARCHIVE" "$ARCHIVE"/guest/*/0000000004.zst >"$SHARE/access"
+	setpriv --reuid=nobody --regid=adm --clear-groups cat "$ARCHIVE"/guest/*/000000000*.zst >/dev/null
 	systemctl start ima-checkpoint-mount
 	state mounted
 	cat /run/ima-checkpoint/binary_runtime_measurements >"$SHARE/mounted"
