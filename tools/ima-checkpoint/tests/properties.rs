@@ -207,7 +207,7 @@ fn options(host: &Host, view: Bank) -> Options {
         anchor: Anchor {
             demanded: values.keys().copied().collect(),
             values,
-            quote: None,
+            ..Anchor::default()
         },
         accept_truncated: false,
         allow_weak_bank: false,
