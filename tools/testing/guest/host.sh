@@ -83,11 +83,11 @@ kexeced)
 	measure sixth
 	echo 'ARCHIVE_OPTIONS="--checkpoint-every 24h --keep-segments 1 --group adm"' >/etc/default/ima-checkpoint
 	echo 'MOUNT_OPTIONS=' >>/etc/default/ima-checkpoint
-	chgrp -R adm "$ARCHIVE"
-	chmod -R g+rX "$ARCHIVE"
 	dpkg -i "$SHARE/second.deb"
 	state upgraded
 	until_so 20 systemctl -q is-active ima-checkpoint
+	chgrp -R adm "$ARCHIVE"
+	chmod -R g+rX "$ARCHIVE"
 	cat /etc/default/ima-checkpoint >"$SHARE/default"
 	measure seventh
 	ima-checkpoint checkpoint --label upgraded
