@@ -109,7 +109,8 @@ booted)
 	state booted
 	systemctl start ima-checkpoint-mount
 	cp -a "$ARCHIVE" "$SHARE/archive"
-	journalctl -b -1 -o cat --no-pager >"$SHARE/journal.shutdown"
+	journalctl -b -1 -u ima-checkpoint -o cat --no-pager >"$SHARE/journal.shutdown"
+	journalctl -b -1 -u ima-checkpoint -p warning -q --no-pager >"$SHARE/journal.warnings"
 	dpkg -r ima-checkpoint
 	state removed
 	dpkg -P ima-checkpoint >"$SHARE/purge"
