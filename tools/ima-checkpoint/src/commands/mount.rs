@@ -45,6 +45,7 @@ use std::{
     ffi::CString,
     fs,
     io::{
+        self,
         Read,
         Write, //
     },
@@ -149,14 +150,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 /// The folder, if it can be mounted on.
 fn checked(folder: &Path) -> Result<PathBuf> {
     let shown = folder.display();
-    let folder = folder.canonicalize().map_err(|error| match error.raw_os_error() {
+    let failed = |error: io::Error| match error.raw_os_error() {
         Some(code) if code == Errno::NOTCONN.raw_os_error() => Error::new(
             Code::Internal,
-            format!("{shown} is left over from a mount whose program died: run `umount {shown}` first"),
+            format!(
+                "{shown} is left over from a mount whose program died: run `umount {shown}` first"
+            ),
         ),
         _ => Error::io("mount on", folder, &error),
-    })?;
-    let found = statfs(&folder).map_err(|error| Error::io("mount on", &folder, &error.into()))?;
+    };
+    let folder = folder.canonicalize().map_err(failed)?;
+    let found = statfs(&folder).map_err(|error| failed(error.into()))?;
     if found.f_type == FUSE_MAGIC {
         return Err(Error::usage(format!(
             "something is mounted on {shown} already: `umount {shown}` ends it"
@@ -167,7 +171,7 @@ fn checked(folder: &Path) -> Result<PathBuf> {
         Ok(false) => Err(Error::usage(format!(
             "{shown} is not empty: name an empty folder"
         ))),
-        Err(error) => Err(Error::io("mount on", &folder, &error)),
+        Err(error) => Err(failed(error)),
     }
 }
 
