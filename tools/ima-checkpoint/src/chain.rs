@@ -220,6 +220,13 @@ impl Chain {
         }
         self.violations += segment.summary.violations;
         self.values.extend(segment.summary.values.clone());
+        if index == 0 && segment.summary.head.is_none() {
+            let values = std::mem::take(&mut self.values).into_iter();
+            let known = values.filter(|(register, _)| {
+                self.trust.base.contains_key(register) || !self.is_rest(&segment, register.pcr)
+            });
+            self.values = known.collect();
+        }
         for (at, kind, text) in std::mem::take(&mut segment.summary.findings) {
             let at = Some(at);
             self.notes.push(Note {
@@ -264,11 +271,22 @@ impl Chain {
         }
     }
 
+    /// Did the PCR hold something before a first segment, so that its replay must not start from
+    /// zeros?
+    fn is_rest(&self, segment: &Segment, pcr: u32) -> bool {
+        segment.partial || self.trust.base.keys().any(|given| given.pcr == pcr)
+    }
+
     /// What a truncation record says, as far as the list shows what it is about.
     fn check_truncation(&mut self, segment: &Segment, at: Position, truncation: &Truncation) {
         let seq = truncation.sequence;
         let heads = self.segments.iter().chain([segment]);
         let heads: Vec<&Claim> = heads.filter_map(Segment::head).collect();
+        if heads.is_empty() && !self.trust.base.is_empty() {
+            // it is about what is not here
+            self.freed = Some(seq);
+            return;
+        }
         let from = match self.freed {
             None => self
                 .segments

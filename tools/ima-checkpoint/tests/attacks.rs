@@ -258,6 +258,34 @@ fn bases() -> Result {
     Ok(())
 }
 
+/// Whoever verified up to a record needs only those behind it, and the values in one bank.
+#[test]
+fn only_what_is_new() -> Result {
+    let host = host()?;
+    for from in 1..host.records.len() {
+        let mut before = Host::new(host.order, &host.banks);
+        before.foreign_extend(11, Bank::Sha256, b"before IMA");
+        for record in &host.records[..from] {
+            before.measure(record.clone());
+        }
+        let mut options = against(pcrs(&host));
+        for pcr in [10, 11] {
+            let value = before.pcr(pcr, Bank::Sha256);
+            options.trust.base.insert(Register { pcr, ..SHA256 }, value);
+        }
+        let list = host.view_of(Bank::Sha1, from..host.records.len())?;
+        let verdict = judge(&[&list], &options)?;
+        let found = &verdict.findings;
+        assert_eq!(codes(&verdict), [0], "from {from}: {found:#?}");
+        assert_eq!(standing(&verdict, SHA256), Some(Standing::Verified));
+
+        let wrong = Bank::Sha256.hash(&[b"wrong"]);
+        options.trust.base.insert(SHA256, wrong);
+        assert_eq!(judge(&[&list], &options)?.code() as u8, 1, "from {from}");
+    }
+    Ok(())
+}
+
 /// What the default PCR holds after all records, the slow way.
 fn replayed(host: &Host) -> Digest {
     let mut again = Host::new(host.order, &host.banks);

@@ -83,10 +83,13 @@ impl Chain {
             let origin = match given {
                 Some(_) => Origin::Given,
                 None if segment.partial => Origin::Claimed,
+                None if first && self.is_rest(segment, register.pcr) => Origin::Claimed,
                 None if held.is_zero() => Origin::Reset,
                 None => Origin::Before,
             };
-            if let Some(given) = given.filter(|given| before.is_some() && **given != held) {
+            if let Some(given) =
+                given.filter(|given| before.is_some() && !segment.partial && **given != held)
+            {
                 let text = format!(
                     "the next checkpoint says that {register} held {held} before, but the base \
                      that was given is {given}"
@@ -107,6 +110,9 @@ impl Chain {
                 Verdict::Broken => {
                     broken.entry(register.pcr).or_default().push(register.bank);
                     self.run(*register, Origin::Broken);
+                }
+                Verdict::New if self.is_unknown(*register) => {
+                    self.run(*register, Origin::Claimed);
                 }
                 Verdict::New | Verdict::Wrong if self.is_new_bank(head, *register) => {
                     self.run(*register, Origin::Claimed);
@@ -131,6 +137,12 @@ impl Chain {
         }
         self.check_left_out(head, at);
         self.check_before(head, at);
+    }
+
+    /// Is it replayed from values that nobody gave?
+    fn is_unknown(&self, register: Register) -> bool {
+        let first = self.segments.first();
+        first.is_some_and(|first| first.head().is_none() && self.is_rest(first, register.pcr))
     }
 
     /// A bank that an earlier kernel did not have, or that no TPM has, starts anywhere.

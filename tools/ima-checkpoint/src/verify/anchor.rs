@@ -74,7 +74,8 @@ impl Anchor {
 
     fn search_values(&self, chain: &Chain, examiner: &Examiner<'_>) -> Result<Anchored> {
         let compared = self.values.iter().filter(|(register, _)| {
-            chain.used.contains_key(&register.pcr) || self.demanded.contains(register)
+            chain.values.contains_key(register) && chain.used.contains_key(&register.pcr)
+                || self.demanded.contains(register)
         });
         let mut left: Values = compared
             .map(|(register, value)| (*register, *value))
@@ -130,6 +131,12 @@ impl Anchor {
             })
             .filter(|register| chain.used.contains_key(&register.pcr))
             .collect();
+        let mut unknown = quoted.iter();
+        if let Some(unknown) = unknown.find(|register| !chain.values.contains_key(register)) {
+            return Err(Error::usage(format!(
+                "the quote is also over {unknown}: say by --base what that held before the list, too"
+            )));
+        }
         let mut anchored = Anchored {
             expected: quoted.iter().map(|register| (*register, None)).collect(),
             reached: BTreeMap::new(),
