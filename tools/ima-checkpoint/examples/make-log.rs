@@ -175,8 +175,11 @@ fn seeds(folder: &Path) -> Outcome {
     Ok(())
 }
 
-/// What tpm2-tools wrote, and the number that has the target `quote` read it so.
-fn quotes() -> Result<Vec<(u8, Vec<u8>)>, Box<dyn Error>> {
+/// Numbers that tell the target `quote` how to read what is beside them.
+type Numbered = Vec<(u8, Vec<u8>)>;
+
+/// What tpm2-tools wrote.
+fn quotes() -> Result<Numbered, Box<dyn Error>> {
     let mut quotes = Vec::new();
     for line in include_str!("../tests/data/quotes").lines() {
         let Some((name, digits)) = line.split_once(" = ") else {
