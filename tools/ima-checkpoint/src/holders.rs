@@ -40,7 +40,8 @@ fn is_list(fd: &Path, kernel: &Kernel) -> bool {
     };
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     // a file system mounted by `mount` has the same names elsewhere
-    target.parent() == Some(kernel.ima())
+    let ima = kernel.ima().canonicalize().unwrap_or_default();
+    target.parent() == Some(&ima)
         && (name.starts_with("binary_runtime_measurements")
             || name.starts_with("ascii_runtime_measurements"))
 }

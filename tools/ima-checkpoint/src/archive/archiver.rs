@@ -51,7 +51,10 @@ use indicatif::{
     HumanCount, //
 };
 use std::{
-    collections::BTreeMap,
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
     path::PathBuf,
     time::Duration, //
 };
@@ -100,6 +103,8 @@ pub struct Archiver<L> {
     claims: BTreeMap<u64, Claim>,
     say: Box<dyn FnMut(&Notice)>,
     codes: Vec<Code>,
+    /// Warnings are not repeated.
+    warned: BTreeSet<String>,
 }
 
 impl<L: Live> Archiver<L> {
@@ -139,6 +144,7 @@ impl<L: Live> Archiver<L> {
             claims: BTreeMap::new(),
             say,
             codes: Vec::new(),
+            warned: BTreeSet::new(),
         })
     }
 
@@ -158,7 +164,10 @@ impl<L: Live> Archiver<L> {
 
     pub(super) fn warn(&mut self, code: Code, text: impl Into<String>) {
         self.codes.push(code);
-        (self.say)(&Notice::Warning(code, text.into()));
+        let text = text.into();
+        if self.warned.insert(text.clone()) {
+            (self.say)(&Notice::Warning(code, text));
+        }
     }
 
     /// Says what failed and will be tried again.
@@ -175,9 +184,10 @@ impl<L: Live> Archiver<L> {
     /// The segment at which it failed is not in the archive, and nothing was freed since.
     pub fn pass(&mut self) -> Result<Wait> {
         let mut writer = self.open()?;
-        let done = self.pass_over(&mut writer);
+        // after a failure, what the directory holds is looked up anew
+        let wait = self.pass_over(&mut writer)?;
         self.writer = Some(writer);
-        done
+        Ok(wait)
     }
 
     fn open(&mut self) -> Result<Writer> {
@@ -192,6 +202,13 @@ impl<L: Live> Archiver<L> {
                 fault.code(),
                 format!("{fault}; `ima-checkpoint fsck` tells more"),
             );
+        }
+        for (seq, _) in writer.forks.iter().filter(|(_, forks)| !forks.is_empty()) {
+            let text = format!(
+                "FORK: there is a fork of segment {seq} in the archive, and the kernel frees \
+                 nothing from it on. `ima-checkpoint fsck` names the file"
+            );
+            self.warn(Code::Tampered, text);
         }
         Ok(writer)
     }
@@ -466,9 +483,7 @@ impl<L: Live> Archiver<L> {
     /// It is not in the archive; the kernel still has it.
     pub fn keep_tail(&mut self) -> Result<()> {
         let mut writer = self.open()?;
-        let kept = self.keep_tail_in(&mut writer);
-        self.writer = Some(writer);
-        kept
+        self.keep_tail_in(&mut writer)
     }
 
     fn keep_tail_in(&mut self, writer: &mut Writer) -> Result<()> {

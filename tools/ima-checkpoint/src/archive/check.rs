@@ -308,24 +308,23 @@ impl<'a> Check<'a> {
         self.total.segments += 1;
         self.total.records = self.total.records.saturating_add(meta.records);
         self.total.bytes = self.total.bytes.saturating_add(meta.bytes);
-        let checked = next
-            .map_or(Ok(None), |next| head(log, next))
-            .and_then(|next| {
-                let seen = survey(
-                    log.open(meta)?,
-                    Plan::replaying(meta, next.as_ref()),
-                    |_| Ok(()),
-                )?;
-                seen.agrees(meta)?;
-                if let Some(next) = &next {
-                    let sealed = sealed_by(meta, next);
-                    sealed.map_err(|error| match meta.state {
-                        State::Sealed => error,
-                        State::Tail => Error::new(Code::Missing, "only its beginning is there"),
-                    })?;
-                }
-                seen.holds(next.as_ref())
-            });
+        let contents = match log.open(meta) {
+            Ok(contents) => contents,
+            Err(error) => return self.fault(&error),
+        };
+        let next = next.and_then(|next| head(log, next));
+        let plan = Plan::replaying(meta, next.as_ref());
+        let checked = survey(contents, plan, |_| Ok(())).and_then(|seen| {
+            seen.agrees(meta)?;
+            if let Some(next) = &next {
+                let sealed = sealed_by(meta, next);
+                sealed.map_err(|error| match meta.state {
+                    State::Sealed => error,
+                    State::Tail => Error::new(Code::Missing, "only its beginning is there"),
+                })?;
+            }
+            seen.holds(next.as_ref())
+        });
         if let Err(error) = checked {
             let path = log.path(meta);
             self.remark(
@@ -337,11 +336,15 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The checkpoint that a segment starts with.
-fn head(log: &Log, meta: &Meta) -> Result<Option<Claim>> {
-    let order = meta.byte_order();
-    let mut records = Records::new(log.open(meta)?, DIGEST_SIZE, order, Position::default());
-    // what is wrong with that segment is said there
-    let first = records.next().ok().flatten();
-    Ok(first.and_then(|entry| checkpoint(&entry.record)))
+/// The checkpoint that a segment starts with. What is wrong with that segment is said there.
+fn head(log: &Log, meta: &Meta) -> Option<Claim> {
+    let contents = log.open(meta).ok()?;
+    let mut records = Records::new(
+        contents,
+        DIGEST_SIZE,
+        meta.byte_order(),
+        Position::default(),
+    );
+    let first = records.next().ok().flatten()?;
+    checkpoint(&first.record)
 }

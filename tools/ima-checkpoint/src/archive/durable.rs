@@ -252,25 +252,24 @@ pub(super) fn forget(file: &File) {
     let _ = fadvise(file, 0, None, Advice::DontNeed);
 }
 
-/// Makes a directory and those above it. Was it not there?
+/// Makes a directory and those above it. Was it not there? It is in its parent on the disk in any
+/// case: a run that was interrupted may have made it.
 fn make(path: &Path, access: Access) -> Result<bool> {
-    let made = DirBuilder::new().mode(access.dir()).create(path);
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => Path::new("/"),
     };
-    match made {
-        Ok(()) => {
-            let folder = File::open(parent).map_err(|error| Error::io("open", parent, &error))?;
-            sync(&folder, parent)?;
-            Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+    let made = match DirBuilder::new().mode(access.dir()).create(path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !parent.exists() => {
             Folder::open(parent, access)?;
-            make(path, access)
+            return make(path, access);
         }
-        Err(error) => Err(Error::io("make the directory", path, &error)),
-    }
+        Err(error) => return Err(Error::io("make the directory", path, &error)),
+    };
+    let folder = File::open(parent).map_err(|error| Error::io("open", parent, &error))?;
+    sync(&folder, parent)?;
+    Ok(made)
 }

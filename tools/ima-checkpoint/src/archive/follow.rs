@@ -95,7 +95,7 @@ pub fn follow<L: Live>(
         watch.segments()?;
         let due = every.is_some_and(|every| sealed.elapsed() >= every);
         let sealing = if due { archiver.seal(LABEL) } else { Ok(()) };
-        if due {
+        if due && sealing.is_ok() {
             sealed = Instant::now();
         }
         let pass = archiver.pass();
@@ -105,7 +105,8 @@ pub fn follow<L: Live>(
                     archiver.event("it works again");
                 }
                 delay = RETRY;
-                sleep(wait)
+                let until_due = every.map(|every| every.saturating_sub(sealed.elapsed()));
+                [sleep(wait), until_due].into_iter().flatten().min()
             }
             Err(error) => {
                 if failure.as_ref() != Some(&error) {
@@ -117,8 +118,6 @@ pub fn follow<L: Live>(
                 Some(limit)
             }
         };
-        let until_due = every.map(|every| every.saturating_sub(sealed.elapsed()));
-        let limit = [limit, until_due].into_iter().flatten().min();
         wait(&watch, &stop, limit)?;
         if stop.came() {
             return finish(archiver);

@@ -200,7 +200,7 @@ impl Writer {
         });
         let safe = if read.is_ok() { Safe::Yes } else { Safe::No };
         self.note(&meta, safe);
-        let survey = read.map_err(|error| error.during(format!("segment {seq}")))?;
+        let survey = read?;
         match tail {
             Some(tail) => self.settle(&tail, survey.prefix),
             None => Ok(None),
