@@ -19,6 +19,7 @@
 //! | a violation hidden | 1 | `a_violation_hidden` |
 //! | cut in a record, a length of 4 GiB | 1 | `cut_and_malformed` |
 //! | a decompression bomb | 1 | `a_decompression_bomb` |
+//! | a byte of a compressed file flipped | 1 | `a_damaged_file` |
 //! | the event name of a checkpoint on another record | 1 | `event_names_that_are_not_theirs` |
 //! | segments missing | 5 | `segments_missing_moved_or_doubled` |
 //! | segments moved or doubled | 1 | `segments_missing_moved_or_doubled` |
@@ -534,6 +535,51 @@ fn a_decompression_bomb() -> Result {
     let bar = indicatif::ProgressBar::hidden();
     let verdict = ima_checkpoint::verify::verify(evidence, &against(Values::new()), &bar)?;
     expect("bomb", &verdict, 1, Kind::Malformed);
+    Ok(())
+}
+
+#[test]
+fn a_damaged_file() -> Result {
+    let host = host()?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("0000000000.zst");
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3)?;
+    encoder.include_checksum(true)?;
+    std::io::Write::write_all(&mut encoder, &host.view(Bank::Sha1)?)?;
+    let whole = encoder.finish()?;
+    let judged = |bytes: &[u8]| -> Result<Verdict> {
+        std::fs::write(&path, bytes)?;
+        let evidence = ima_checkpoint::verify::gather::Evidence {
+            sources: vec![ima_checkpoint::verify::source::Source::open(&path)?],
+            forks: Vec::new(),
+        };
+        let bar = indicatif::ProgressBar::hidden();
+        let options = against(pcrs(&host));
+        Ok(ima_checkpoint::verify::verify(evidence, &options, &bar)?)
+    };
+    assert_eq!(codes(&judged(&whole)?), [0]);
+    for at in (0..whole.len()).step_by(5).chain([whole.len() - 1]) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        // some bits of the compressed stream mean nothing
+        let same =
+            zstd::decode_all(&flipped[..]).is_ok_and(|list| Ok(list) == host.view(Bank::Sha1));
+        let wanted = if same { 0 } else { 1 };
+        let found = judged(&flipped)?;
+        assert_eq!(
+            found.code() as u8,
+            wanted,
+            "byte {at} of {}: {:#?}",
+            whole.len(),
+            found.findings
+        );
+    }
+    expect(
+        "cut",
+        &judged(&whole[..whole.len() - 9])?,
+        1,
+        Kind::Malformed,
+    );
     Ok(())
 }
 

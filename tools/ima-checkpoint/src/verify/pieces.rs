@@ -70,6 +70,21 @@ struct Found {
     faulty: bool,
 }
 
+impl Found {
+    /// Of a source that has not one record.
+    fn damaged(told: Told) -> Self {
+        Self {
+            layout: Layout {
+                bank: told.view.unwrap_or(Bank::Sha1),
+                order: told.order.unwrap_or(ByteOrder::Little),
+            },
+            heads: Vec::new(),
+            end: Position::default(),
+            faulty: true,
+        }
+    }
+}
+
 /// The list that sources make up.
 #[derive(Debug)]
 pub struct List {
@@ -141,7 +156,7 @@ impl List {
             if length == Some(0) {
                 // the source starts with a checkpoint
             } else if let Some(piece) = before {
-                if piece.layout != layout {
+                if piece.layout != layout && end != Position::default() {
                     let text = format!(
                         "{} goes on with a segment of the file before, but in the view of another \
                          bank or byte order: give all of it in one",
@@ -199,7 +214,11 @@ impl List {
 fn scan(source: &Source, told: Told) -> Result<Found> {
     let bytes = source.read_from(0)?;
     let read_error = |error: io::Error| Error::io("read", &source.name, &error);
-    let (layout, bytes) = detect::detect(bytes, told.view, told.order).map_err(read_error)?;
+    let (layout, bytes) = match detect::detect(bytes, told.view, told.order) {
+        // not the system but the content is at fault: said when it is examined
+        Err(error) if error.raw_os_error().is_none() => return Ok(Found::damaged(told)),
+        detected => detected.map_err(read_error)?,
+    };
     let mut records = Records::new(bytes, layout.bank.size(), layout.order, Position::default());
     let mut heads = Vec::new();
     let faulty = loop {

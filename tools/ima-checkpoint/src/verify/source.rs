@@ -80,15 +80,19 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or there is no room for it. [`Code::Stale`] if it was truncated meanwhile.
+    /// It cannot be read, or there is no room for it. [`Code::Stale`] if it was truncated meanwhile,
+    /// [`Code::Tampered`] if it is compressed and damaged.
     pub fn spool(name: impl Into<String>, mut bytes: impl Read) -> Result<Self> {
         let name = name.into();
         let mut file = tempfile::tempfile()
             .map_err(|error| Error::io("create a file in", std::env::temp_dir(), &error))?;
         if let Err(error) = io::copy(&mut bytes, &mut file) {
-            let stale = error.raw_os_error() == Some(Errno::STALE.raw_os_error());
+            let code = match error.raw_os_error().map(Errno::from_raw_os_error) {
+                None => Code::Tampered,
+                Some(Errno::STALE) => Code::Stale,
+                Some(_) => Code::Internal,
+            };
             let error = Error::io("read", &name, &error);
-            let code = if stale { Code::Stale } else { error.code() };
             return Err(Error::new(code, error.to_string()));
         }
         Ok(Self {
