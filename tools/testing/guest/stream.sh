@@ -33,7 +33,7 @@ show()
 # becomes part of what a list would be that was never truncated
 keep()
 {
-	sed -n "s/^seq=\\([0-9]*\\) state=${1:-sealed} .*/\\1/p" "$CHECKPOINT/segments" |
+	sed -n 's/^seq=\([0-9]*\) state=sealed .*/\1/p' "$CHECKPOINT/segments" |
 		while read -r seq; do
 			[ ! -e "$SHARE/kept-$seq" ] || continue
 			for bank in $banks; do
