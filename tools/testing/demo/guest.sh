@@ -67,13 +67,14 @@ replay()
 # the disk that the archive is on, and a key in the TPM that only signs quotes
 prepare()
 {
+	hostname machine
 	mkdir -p $disk $views
 	mount -t ext4 /dev/vda $disk || fail "no disk"
-	[ -e "$share/key.pem" ] ||
+	[ -e "$share/key.pub" ] ||
 		{
 			tpm2_createek -G rsa -c /tmp/ek && tpm2_flushcontext -t &&
 				tpm2_createak -C /tmp/ek -c /tmp/ak -G ecc -g sha256 -s ecdsa &&
-				tpm2_evictcontrol -c /tmp/ak $key && tpm2_readpublic -c $key -f pem -o $share/key.pem
+				tpm2_evictcontrol -c /tmp/ak $key && tpm2_readpublic -c $key -o $share/key.pub
 		} >/dev/null || fail "the TPM made no key"
 }
 
@@ -123,7 +124,12 @@ second_kernel()
 	wait
 
 	title "6. Someone who wants proof sent a nonce: the TPM signs it together with PCR 10"
-	show tpm2_quote -c $key -l sha1:10+sha256:10 -q "$(cat $share/nonce)" -m $share/quote -s $share/signature
+	nonce=$(cat $share/nonce)
+	echo "  # tpm2_quote -c $key -l sha256:10 -q $nonce -m quote -s signature"
+	tpm2_quote -c $key -l sha256:10 -q "$nonce" -m $share/quote -s $share/signature >/dev/null ||
+		fail "the TPM made no quote"
+	show ima-checkpoint checkpoint --label "quoted"
+	show ima-checkpoint archive --archive $archive --keep-segments 1
 	cp -r $archive $share/archive
 	umount $disk
 }

@@ -93,9 +93,10 @@ fn archive(arguments: &Arguments, log_id: &str) -> Result<Option<Summary>> {
     }
 }
 
-/// What `status` says of a PCR is shown in lines of its own.
-fn is_pcr(key: &str) -> bool {
-    key.starts_with("pcr")
+/// The PCR and bank that a line of `status` is about, in words.
+fn pcr(key: &str) -> Option<String> {
+    let (pcr, bank) = key.strip_prefix("pcr")?.split_once('_')?;
+    Some(format!("PCR {pcr} in {bank}"))
 }
 
 fn table(report: &Report) -> String {
@@ -131,8 +132,16 @@ fn table(report: &Report) -> String {
         number("violations"),
         status.text("last_error"),
     );
-    for (key, state) in status.0.iter().filter(|(key, _)| is_pcr(key)) {
-        let _ = writeln!(out, "{key:<18}{state}");
+    for (name, state) in status
+        .0
+        .iter()
+        .filter_map(|(key, state)| Some((pcr(key)?, state)))
+    {
+        let state = match state.as_str() {
+            "none" => "not read yet",
+            state => state,
+        };
+        let _ = writeln!(out, "{name:<18}{state}");
     }
     let _ = writeln!(
         out,
@@ -153,6 +162,10 @@ fn table(report: &Report) -> String {
             digest,
             ..
         } = segment;
+        let digest = match seq {
+            0 => "none".to_owned(),
+            _ => digest.to_string(),
+        };
         let _ = writeln!(
             out,
             "{seq:>8} {state:8}{first:>12}{records:>12}{bytes:>14}  {digest}"

@@ -316,7 +316,8 @@ impl Verdict {
             None => "No checkpoint confirms any record".to_owned(),
         };
         let text = format!(
-            "{register} {held}, but the list replays to {replayed} and to that nowhere. {agreed}"
+            "{register} {held}, but the list replays to {replayed} and to that nowhere. {agreed}. \
+             If the list was taken before that value, take it again"
         );
         self.find(Kind::Mismatch, None, text);
     }
