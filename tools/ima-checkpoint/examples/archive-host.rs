@@ -14,11 +14,11 @@ use ima_checkpoint::{
     archive::{
         archiver::{
             Archiver,
-            Notice,
             Options, //
         },
         durable::Access,
         live::Live,
+        notice::Notice,
         removal::Remove,
         retention::Keep, //
     },

@@ -15,6 +15,7 @@ mod index;
 pub mod live;
 mod lock;
 pub mod meta;
+pub mod notice;
 pub mod reindex;
 pub mod removal;
 pub mod retention;

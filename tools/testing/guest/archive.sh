@@ -25,16 +25,6 @@ note()
 	echo $? >"$SHARE/$name.status"
 }
 
-# until_true COMMAND...: waits at most 10 seconds
-until_true()
-{
-	for _ in $(seq 100); do
-		"$@" && return
-		sleep 0.1
-	done
-	return 1
-}
-
 first() { sed -n '1s/^seq=\([0-9]*\).*/\1/p' "$CHECKPOINT/segments"; }
 first_is() { [ "$(first)" = "$1" ]; }
 newest() { value seq "$CHECKPOINT/segments"; }
@@ -93,9 +83,9 @@ if [ "$1" != second ]; then
 		--checkpoint-every 2s >"$SHARE/follow.out" 2>&1 &
 	pid=$!
 	echo $pid >"$SHARE/follow.pid"
-	until_true grep -q $pid /proc/locks
+	wait_for grep -q $pid /proc/locks
 	archive second
-	until_true newest_is 3
+	wait_for newest_is 3
 	sleep 0.5
 	first >"$SHARE/unacknowledged.first"
 	# only what comes first counts
@@ -104,7 +94,7 @@ if [ "$1" != second ]; then
 		: >"/tmp/receipts/$digest"
 		sleep 0.2
 	done
-	until_true first_is 3
+	wait_for first_is 3
 	first >"$SHARE/acknowledged.first"
 	measure f g
 	sleep 5
@@ -125,10 +115,7 @@ if [ "$1" != second ]; then
 	measure j
 	ima-checkpoint archive --archive $A --host $HOST --follow --keep-segments 0 >"$SHARE/restart.out" 2>&1 &
 	pid=$!
-	until_true grep -q $pid /proc/locks
-	sleep 0.5
-	kill -INT $pid
-	wait $pid
+	stop_following $pid INT
 	echo $? >"$SHARE/restart.status"
 	note status ima-checkpoint status --archive $A --host $HOST
 	note status-json ima-checkpoint status --archive $A --host $HOST --json

@@ -8,17 +8,6 @@ set -eu
 
 ARCHIVE=/var/lib/ima-checkpoint
 
-# until SECONDS COMMAND...: wait until it succeeds
-until_so()
-{
-	for _ in $(seq $(($1 * 10))); do
-		! (shift; "$@") >/dev/null 2>&1 || return 0
-		sleep 0.1
-	done
-	echo "not after $1 seconds: $*" >&2
-	return 1
-}
-
 archived()
 {
 	ls "$ARCHIVE"/guest/*/"$1"*
@@ -67,9 +56,9 @@ case ${1:-} in
 	measure first second third
 	dpkg -i "$SHARE/first.deb"
 	state installed
-	until_so 20 systemctl -q is-active ima-checkpoint
+	wait_for systemctl -q is-active ima-checkpoint
 	ima-checkpoint checkpoint --label installed
-	until_so 20 archived 0000000000
+	wait_for archived 0000000000
 	systemd-analyze security ima-checkpoint.service --no-pager >"$SHARE/security"
 	systemd-analyze security ima-checkpoint-mount.service --no-pager >"$SHARE/security-mount"
 	measure fourth fifth
@@ -85,13 +74,13 @@ kexeced)
 	echo 'MOUNT_OPTIONS=' >>/etc/default/ima-checkpoint
 	dpkg -i "$SHARE/second.deb"
 	state upgraded
-	until_so 20 systemctl -q is-active ima-checkpoint
+	wait_for systemctl -q is-active ima-checkpoint
 	chgrp -R adm "$ARCHIVE"
 	chmod -R g+rX "$ARCHIVE"
 	cat /etc/default/ima-checkpoint >"$SHARE/default"
 	measure seventh
 	ima-checkpoint checkpoint --label upgraded
-	until_so 20 freed
+	wait_for freed
 	stat -c '%U %G %a' "$ARCHIVE" "$ARCHIVE"/guest/*/0000000004.zst >"$SHARE/access"
 	setpriv --reuid=nobody --regid=adm --clear-groups cat "$ARCHIVE"/guest/*/000000000*.zst >/dev/null
 	systemctl start ima-checkpoint-mount
@@ -99,7 +88,7 @@ kexeced)
 	cat /run/ima-checkpoint/binary_runtime_measurements >"$SHARE/mounted"
 	ima-checkpoint cat >"$SHARE/whole"
 	kill -KILL "$(systemctl show -P MainPID ima-checkpoint-mount)"
-	until_so 40 test -e /run/ima-checkpoint/violations
+	wait_for test -e /run/ima-checkpoint/violations
 	state killed
 	measure eighth
 	keep reboot

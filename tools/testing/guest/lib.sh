@@ -40,6 +40,23 @@ result()
 	fileop "$@" >"$SHARE/$name"
 }
 
+# wait_for COMMAND...: until it succeeds, at most a minute
+wait_for()
+{
+	for _ in $(seq 600); do
+		! "$@" || return 0
+		sleep 0.1
+	done
+	echo "not after a minute: $*" >&2
+	return 1
+}
+
+# stop_following PID: an archiver, which has its lock when it heeds signals
+stop_following()
+{
+	wait_for grep -q "$1" /proc/locks && kill "-${2:-TERM}" "$1" && wait "$1"
+}
+
 # value KEY FILE [SEQ]: one value of status, or of a segment
 value()
 {

@@ -62,10 +62,7 @@ give_back()
 read_mounted()
 {
 	ima-checkpoint mount $views --archive $archive --host guest &
-	for _ in $(seq 100); do
-		[ ! -e $views/ascii_runtime_measurements ] || break
-		sleep 0.05
-	done
+	wait_for test -e $views/ascii_runtime_measurements
 	cp $views/* "$SHARE/$1/"
 	umount $views
 	wait $!
@@ -89,9 +86,7 @@ second)
 	day friday && day saturday || exit
 	several sunday
 	ima-checkpoint archive --archive $archive --host guest --keep-segments 1 --follow &
-	sleep 1
-	kill -TERM $!
-	wait $! || exit
+	stop_following $! || exit
 	give_back late && read_mounted late || exit
 	quote rsa 0x81010011 00000002 >/dev/null && quote ecc 0x81010012 00000003 >/dev/null || exit
 	cp -r $archive "$SHARE/archive"

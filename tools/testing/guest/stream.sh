@@ -22,11 +22,7 @@ show()
 {
 	ima-checkpoint mount "$view" --archive "$archive" 2>>"$SHARE/$1-mount" &
 	mounter=$!
-	for _ in $(seq 300); do
-		[ ! -e "$view/violations" ] || return 0
-		sleep 0.1
-	done
-	return 1
+	wait_for test -e "$view/violations"
 }
 
 # keep: what the kernel shows of each segment that was not kept yet, the active one excepted,
@@ -85,11 +81,7 @@ start_agent()
 	rm -f /tmp/stop
 	agent "$view/ascii_runtime_measurements_sha256" "$pcr" 1000 /tmp/stop >"$SHARE/$1-agent" &
 	agent_pid=$!
-	for _ in $(seq 100); do
-		! grep -qs ready "$SHARE/$1-agent" || return 0
-		sleep 0.1
-	done
-	return 1
+	wait_for grep -qs ready "$SHARE/$1-agent"
 }
 
 # stop STAGE: the agent, then the file system
@@ -190,7 +182,7 @@ gap()
 	mv /tmp/lost "$lost"
 	ima-checkpoint mount /tmp/other --archive "$archive" 2>"$SHARE/damaged-mount" &
 	other=$!
-	while [ ! -e /tmp/other/violations ]; do sleep 0.1; done
+	wait_for test -e /tmp/other/violations
 	mv "$lost" /tmp/lost
 	fileop r=/tmp/other/binary_runtime_measurements read=/tmp/nothing >"$SHARE/damaged-read"
 	mv /tmp/lost "$lost"
@@ -237,7 +229,7 @@ second()
 	chown 0:1000 /tmp/group
 	ima-checkpoint mount /tmp/group --archive "$archive" --allow-other &
 	other=$!
-	while [ ! -e /tmp/group/violations ]; do sleep 0.1; done
+	wait_for test -e /tmp/group/violations
 	su user -c "cat /tmp/group/runtime_measurements_count" >"$SHARE/as-user" 2>&1
 	su user -c "cat $view/runtime_measurements_count" >"$SHARE/as-user-refused" 2>&1
 	kill $other

@@ -19,6 +19,10 @@ use super::{
         Meta,
         State, //
     },
+    notice::{
+        Notice,
+        Notices, //
+    },
     now_ns,
     removal::Remove,
     retention::{
@@ -39,7 +43,6 @@ use crate::{
     claim::Claim,
     kernel::Segment,
     outcome::{
-        worst,
         Code,
         Error,
         Result, //
@@ -51,10 +54,7 @@ use indicatif::{
     HumanCount, //
 };
 use std::{
-    collections::{
-        BTreeMap,
-        BTreeSet, //
-    },
+    collections::BTreeMap,
     path::PathBuf,
     time::Duration, //
 };
@@ -72,15 +72,6 @@ pub struct Options {
     pub keep: Keep,
     /// What is removed from the archive.
     pub remove: Remove,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// As it should.
-    Event(String),
-    /// Somebody has to look at it. The exit code tells what kind it is of.
-    Warning(Code, String),
 }
 
 /// What may change without an event.
@@ -101,10 +92,7 @@ pub struct Archiver<L> {
     writer: Option<Writer>,
     /// Checkpoints of the kernel, by number.
     claims: BTreeMap<u64, Claim>,
-    say: Box<dyn FnMut(&Notice)>,
-    codes: Vec<Code>,
-    /// Warnings are not repeated.
-    warned: BTreeSet<String>,
+    pub(super) notices: Notices,
 }
 
 impl<L: Live> Archiver<L> {
@@ -142,38 +130,18 @@ impl<L: Live> Archiver<L> {
             host,
             writer: None,
             claims: BTreeMap::new(),
-            say,
-            codes: Vec::new(),
-            warned: BTreeSet::new(),
+            notices: Notices::new(say),
         })
     }
 
     /// The gravest of what was warned of.
     pub fn code(&self) -> Code {
-        worst(self.codes.clone())
+        self.notices.code()
     }
 
     /// What the archiver reads from.
     pub fn live(&self) -> &L {
         &self.live
-    }
-
-    pub(super) fn event(&mut self, text: impl Into<String>) {
-        (self.say)(&Notice::Event(text.into()));
-    }
-
-    pub(super) fn warn(&mut self, code: Code, text: impl Into<String>) {
-        self.codes.push(code);
-        let text = text.into();
-        if self.warned.insert(text.clone()) {
-            (self.say)(&Notice::Warning(code, text));
-        }
-    }
-
-    /// Says what failed and will be tried again.
-    pub(super) fn failed(&mut self, error: &Error) {
-        let text = format!("{error}. It is tried again");
-        (self.say)(&Notice::Warning(error.code(), text));
     }
 
     /// Archives all that is sealed and not in the archive, then frees in the kernel and removes
@@ -198,7 +166,7 @@ impl<L: Live> Archiver<L> {
         let host = self.options.host.clone();
         let (writer, faults) = Writer::open(&self.host, LogName { host, log_id })?;
         for fault in faults {
-            self.warn(
+            self.notices.warn(
                 fault.code(),
                 format!("{fault}; `ima-checkpoint fsck` tells more"),
             );
@@ -208,7 +176,7 @@ impl<L: Live> Archiver<L> {
                 "FORK: there is a fork of segment {seq} in the archive, and the kernel frees \
                  nothing from it on. `ima-checkpoint fsck` names the file"
             );
-            self.warn(Code::Tampered, text);
+            self.notices.warn(Code::Tampered, text);
         }
         Ok(writer)
     }
@@ -248,7 +216,7 @@ impl<L: Live> Archiver<L> {
     ) -> Result<()> {
         let record = first.map_or(0, |first| first.first);
         for (from, to) in writer.find_gaps(first_live)? {
-            self.warn(
+            self.notices.warn(
                 Code::Missing,
                 format!(
                     "GAP: segments {from} to {to} were freed in the kernel before they were \
@@ -303,52 +271,8 @@ impl<L: Live> Archiver<L> {
         }
         let source = self.live.export(seq)?;
         let added = writer.add(source, meta, next)?;
-        self.report(added)
-    }
-
-    fn report(&mut self, added: super::writer::Added) -> Result<()> {
-        let meta = &added.meta;
-        let (seq, name) = (meta.seq, meta.file_name());
-        self.event(format!(
-            "archived segment {seq}: {} records, {} -> {}{}",
-            HumanCount(meta.records),
-            BinaryBytes(meta.bytes),
-            BinaryBytes(added.file_bytes),
-            if meta.broken {
-                ", BROKEN: something else extended the PCR"
-            } else {
-                ""
-            },
-        ));
-        if meta.fork {
-            self.warn(
-                Code::Tampered,
-                format!(
-                    "FORK: the archive had another segment {seq}. Both are kept, this one as \
-                     {name}, and the kernel frees nothing from it on. Find out which is true, \
-                     and move the other one out of the archive"
-                ),
-            );
-        }
-        self.report_forked_tail(added.forked_tail);
-        if let Some(fault) = added.fault {
-            self.refuse(seq, &fault);
-        }
+        self.notices.archived(&added);
         Ok(())
-    }
-
-    pub(super) fn report_forked_tail(&mut self, fork: Option<String>) {
-        if let Some(name) = fork {
-            self.warn(
-                Code::Tampered,
-                format!("FORK: the tail in the archive is not what the kernel has. It is kept as {name}"),
-            );
-        }
-    }
-
-    fn refuse(&mut self, seq: u64, fault: &Error) {
-        let text = format!("segment {seq} is kept in the kernel, for it does not verify: {fault}");
-        self.warn(Code::Tampered, text);
     }
 
     fn settle_tail(&mut self, writer: &mut Writer, seq: u64, next: &Claim) -> Result<()> {
@@ -361,8 +285,8 @@ impl<L: Live> Archiver<L> {
     /// Reads a segment of the archive, unless that was done. What does not verify is not freed.
     fn check(&mut self, writer: &mut Writer, seq: u64, next: &Claim) -> Result<bool> {
         match writer.check(seq, next) {
-            Ok(fork) => self.report_forked_tail(fork),
-            Err(error) if error.code() == Code::Tampered => self.refuse(seq, &error),
+            Ok(fork) => self.notices.forked_tail(fork.as_deref()),
+            Err(error) if error.code() == Code::Tampered => self.notices.refused(seq, &error),
             Err(error) => return Err(error),
         }
         Ok(writer
@@ -434,7 +358,7 @@ impl<L: Live> Archiver<L> {
             Err(error) if error.code() == Code::Stale => return Ok(wait),
             done => done?,
         }
-        self.event(format!(
+        self.notices.event(format!(
             "truncated to checkpoint {}: {} records, {} freed",
             target.seq,
             HumanCount(records),
@@ -450,7 +374,7 @@ impl<L: Live> Archiver<L> {
             if removed.log_id == writer.name.log_id {
                 writer.removed_before(removed.before);
             }
-            self.event(format!(
+            self.notices.event(format!(
                 "removed the segments before {} of log {}: {} files, {}",
                 removed.before,
                 removed.log_id,
@@ -493,9 +417,9 @@ impl<L: Live> Archiver<L> {
         };
         let meta = self.meta(writer, active, State::Tail)?;
         let forked = writer.keep_tail(meta, || self.live.export(active.seq))?;
-        self.report_forked_tail(forked);
+        self.notices.forked_tail(forked.as_deref());
         let records = HumanCount(active.records);
-        self.event(format!(
+        self.notices.event(format!(
             "kept the tail: {records} records of segment {}",
             active.seq
         ));

@@ -53,11 +53,16 @@ const LAST_RETRY: Duration = Duration::from_secs(300);
 const LABEL: &str = "archiver";
 const LAST_LABEL: &str = "archiver stop";
 
-/// Becomes readable when SIGTERM or SIGINT came.
-struct Stop(UnixStream);
+/// Becomes readable when SIGTERM or SIGINT came. While it exists they do not end the program.
+pub struct Stop(UnixStream);
 
 impl Stop {
-    fn new() -> Result<Self> {
+    /// From now on.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn new() -> Result<Self> {
         let pair = || {
             let (read, write) = UnixStream::pair()?;
             read.set_nonblocking(true)?;
@@ -76,7 +81,7 @@ impl Stop {
     }
 }
 
-/// Archives until SIGTERM or SIGINT comes; then it seals, archives what is left and keeps the tail.
+/// Archives until it is to stop; then it seals, archives what is left and keeps the tail.
 ///
 /// # Errors
 ///
@@ -84,9 +89,9 @@ impl Stop {
 pub fn follow<L: Live>(
     archiver: &mut Archiver<L>,
     mut watch: Watch,
+    stop: &Stop,
     every: Option<Duration>,
 ) -> Result<()> {
-    let stop = Stop::new()?;
     let mut sealed = Instant::now();
     let mut delay = RETRY;
     let mut failure: Option<Error> = None;
@@ -102,7 +107,7 @@ pub fn follow<L: Live>(
         let limit = match sealing.and(pass) {
             Ok(wait) => {
                 if failure.take().is_some() {
-                    archiver.event("it works again");
+                    archiver.notices.event("it works again");
                 }
                 delay = RETRY;
                 let until_due = every.map(|every| every.saturating_sub(sealed.elapsed()));
@@ -110,7 +115,7 @@ pub fn follow<L: Live>(
             }
             Err(error) => {
                 if failure.as_ref() != Some(&error) {
-                    archiver.failed(&error);
+                    archiver.notices.failed(&error);
                 }
                 failure = Some(error);
                 let limit = delay;
@@ -118,7 +123,7 @@ pub fn follow<L: Live>(
                 Some(limit)
             }
         };
-        wait(&watch, &stop, limit)?;
+        wait(&watch, stop, limit)?;
         if stop.came() {
             return finish(archiver);
         }
@@ -152,7 +157,9 @@ fn wait(watch: &Watch, stop: &Stop, limit: Option<Duration>) -> Result<()> {
 fn finish<L: Live>(archiver: &mut Archiver<L>) -> Result<()> {
     // without a checkpoint, all that is not sealed becomes the tail
     if let Err(error) = archiver.seal(LAST_LABEL) {
-        archiver.event(format!("stopping without a checkpoint: {error}"));
+        archiver
+            .notices
+            .event(format!("stopping without a checkpoint: {error}"));
     }
     archiver.pass()?;
     archiver.keep_tail()

@@ -46,8 +46,8 @@ use zstd::stream::write::Encoder;
 /// Bytes of the frame with the metadata, which are known only when the segment is written.
 const HEADER: usize = 1024;
 
-/// Fast, and records have much that repeats.
-const LEVEL: i32 = 3;
+/// Digests do not compress and paths repeat: higher levels take far longer and gain nothing.
+const LEVEL: i32 = 1;
 
 /// Exports a segment into the log's directory. What is known of it stands in `meta`: its place,
 /// its bytes, whether it is sealed, its digest. The rest is filled in. It has its name and is on

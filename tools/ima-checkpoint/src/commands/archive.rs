@@ -7,12 +7,15 @@ use crate::{
     archive::{
         archiver::{
             Archiver,
-            Notice,
             Options, //
         },
         durable::Access,
-        follow::follow,
+        follow::{
+            follow,
+            Stop, //
+        },
         here,
+        notice::Notice,
         removal::Remove,
         retention::Keep, //
     },
@@ -111,12 +114,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         },
     };
     let watch = kernel.watch()?;
+    // before the lock is taken: who has it ends in order
+    let stop = arguments.follow.then(Stop::new).transpose()?;
     let mut archiver = Archiver::new(kernel, options, Box::new(say))?;
     if !frees {
         print("nothing is freed in the kernel: no --keep-segments, --keep-bytes or --keep-age\n")?;
     }
-    if arguments.follow {
-        follow(&mut archiver, watch, arguments.checkpoint_every)?;
+    if let Some(stop) = stop {
+        follow(&mut archiver, watch, &stop, arguments.checkpoint_every)?;
     } else {
         archiver.pass()?;
         let unsealed = archiver.unsealed()?;

@@ -14,6 +14,7 @@ use crate::{
 };
 use clap::{
     Args,
+    Command,
     CommandFactory,
     ValueEnum, //
 };
@@ -67,12 +68,20 @@ fn manual_pages(directory: &Path) -> Result<()> {
 
 fn completion(directory: &Path) -> Result<()> {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let mut command = Cli::command();
+        let mut command = without_hidden(&Cli::command());
         let name = command.get_name().to_owned();
         clap_complete::generate_to(shell, &mut command, name, directory)
             .map_err(|error| Error::io("write to", directory, &error))?;
     }
     Ok(())
+}
+
+/// The scripts would offer hidden commands too.
+fn without_hidden(command: &Command) -> Command {
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    Command::new(env!("CARGO_PKG_NAME"))
+        .args(command.get_arguments())
+        .subcommands(shown)
 }
 
 #[cfg(test)]
@@ -108,6 +117,7 @@ mod tests {
                 text.contains("truncate") && text.contains("dry-run"),
                 "{file}"
             );
+            assert!(!text.contains("generate"), "{file}");
         }
     }
 }
