@@ -80,15 +80,18 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(super) fn new(bytes: &'a [u8], order: ByteOrder) -> Self {
         Self { rest: bytes, order }
     }
 
     /// What was not taken yet.
+    #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
+    #[inline]
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Error> {
         let (head, rest) = self.rest.split_at_checked(len).ok_or(Error::Truncated)?;
         self.rest = rest;
@@ -109,6 +112,7 @@ impl<'a> Reader<'a> {
         self.array().map(|bytes| self.order.get_u16(bytes))
     }
 
+    #[inline]
     pub(super) fn u32(&mut self) -> Result<u32, Error> {
         self.array().map(|bytes| self.order.get_u32(bytes))
     }
@@ -118,6 +122,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a 32-bit length.
+    #[inline]
     pub(super) fn len32(&mut self) -> Result<usize, Error> {
         usize::try_from(self.u32()?).map_err(|_| Error::TooLong)
     }

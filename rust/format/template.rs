@@ -104,6 +104,7 @@ impl Template {
     /// # Errors
     ///
     /// [`Error::UnknownTemplate`].
+    #[inline]
     pub fn lookup(name: &[u8]) -> Result<Self, Error> {
         use Field::*;
 
@@ -134,6 +135,7 @@ impl Template {
         Self::collect(fields.iter().copied().map(Some), name == LEGACY_NAME)
     }
 
+    #[inline]
     fn collect(fields: impl Iterator<Item = Option<Field>>, legacy: bool) -> Result<Self, Error> {
         let mut template = Self {
             fields: [Field::Digest; MAX_FIELDS],
@@ -149,11 +151,13 @@ impl Template {
     }
 
     /// The fields in order.
+    #[inline]
     pub fn fields(&self) -> &[Field] {
         self.fields.get(..self.count).unwrap_or_default()
     }
 
     /// Is it the template named `ima`?
+    #[inline]
     pub fn is_legacy(&self) -> bool {
         self.legacy
     }

@@ -33,6 +33,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    #[inline]
     pub(super) fn new(data: &'a [u8], template: &Template, order: ByteOrder) -> Self {
         Self {
             reader: Reader::new(data, order),
@@ -42,6 +43,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Is the data exactly these fields, whole and with nothing behind them?
+    #[inline]
+    #[inline]
     pub(super) fn exact(mut self) -> bool {
         let expected = self.left;
         self.by_ref().count() == expected && self.reader.rest().is_empty()
@@ -51,6 +54,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
         let len = if core::mem::take(&mut self.bare) {

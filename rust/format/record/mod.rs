@@ -52,6 +52,7 @@ impl<'a> Record<'a> {
     /// [`Error::Truncated`] if the record may be good but ends beyond `bytes`; otherwise it is
     /// malformed: [`Error::TooLong`] (template name), [`Error::UnknownTemplate`] or
     /// [`Error::BadFields`].
+    #[inline]
     pub fn parse(
         bytes: &'a [u8],
         digest_size: usize,
@@ -118,22 +119,26 @@ impl<'a> Record<'a> {
     }
 
     /// The data of the fields in the order of the template, each without its length.
+    #[inline]
     pub fn fields(&self) -> Fields<'a> {
         Fields::new(self.data, &self.template, self.order)
     }
 
     /// The data of the first field that is one of `wanted`.
+    #[inline]
     fn find(&self, wanted: &[Field]) -> Option<&'a [u8]> {
         let mut fields = self.template.fields().iter().zip(self.fields());
         fields.find_map(|(field, data)| wanted.contains(field).then_some(data))
     }
 
     /// Is it a violation? Its digest is then zero, but the PCR was extended with ones.
+    #[inline]
     pub fn is_violation(&self) -> bool {
         self.digest.iter().all(|byte| *byte == 0)
     }
 
     /// The event name, mostly a path, without the NUL at its end.
+    #[inline]
     pub fn event_name(&self) -> Option<&'a [u8]> {
         let name = self.find(&[Field::NameNg, Field::Name])?;
         Some(name.strip_suffix(b"\0").unwrap_or(name))

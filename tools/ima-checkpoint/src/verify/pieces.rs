@@ -224,6 +224,10 @@ fn scan(source: &Source, told: Told) -> Result<Found> {
     let faulty = loop {
         match records.next() {
             Ok(Some(entry)) => {
+                // most are of another template, which need no closer look
+                if entry.record.template_name() != b"ima-buf" {
+                    continue;
+                }
                 if let Ok(Some(Mark::Checkpoint(claim))) = recognise(&entry.record) {
                     heads.push((entry.at, *claim));
                 }
