@@ -108,43 +108,56 @@ impl Template {
     pub fn lookup(name: &[u8]) -> Result<Self, Error> {
         use Field::*;
 
-        let fields: &[Field] = match name {
-            LEGACY_NAME => &[Digest, Name],
-            b"ima-ng" => &[DigestNg, NameNg],
-            b"ima-sig" => &[DigestNg, NameNg, Signature],
-            b"ima-ngv2" => &[DigestNgV2, NameNg],
-            b"ima-sigv2" => &[DigestNgV2, NameNg, Signature],
-            b"ima-buf" => &[DigestNg, NameNg, Buffer],
-            b"ima-modsig" => &[DigestNg, NameNg, Signature, DigestModsig, Modsig],
-            b"evm-sig" => &[
-                DigestNg,
-                NameNg,
-                EvmSignature,
-                XattrNames,
-                XattrLengths,
-                XattrValues,
-                Uid,
-                Gid,
-                Mode,
-            ],
-            format => {
-                let ids = format.split(|byte| *byte == b'|');
-                return Self::collect(ids.map(Field::from_id), false);
+        Ok(match name {
+            LEGACY_NAME => const { Self::built_in(&[Digest, Name], true) },
+            b"ima-ng" => const { Self::built_in(&[DigestNg, NameNg], false) },
+            b"ima-sig" => const { Self::built_in(&[DigestNg, NameNg, Signature], false) },
+            b"ima-ngv2" => const { Self::built_in(&[DigestNgV2, NameNg], false) },
+            b"ima-sigv2" => const { Self::built_in(&[DigestNgV2, NameNg, Signature], false) },
+            b"ima-buf" => const { Self::built_in(&[DigestNg, NameNg, Buffer], false) },
+            b"ima-modsig" => {
+                const FIELDS: &[Field] = &[DigestNg, NameNg, Signature, DigestModsig, Modsig];
+                const { Self::built_in(FIELDS, false) }
             }
-        };
-        Self::collect(fields.iter().copied().map(Some), name == LEGACY_NAME)
+            b"evm-sig" => {
+                const FIELDS: &[Field] = &[
+                    DigestNg,
+                    NameNg,
+                    EvmSignature,
+                    XattrNames,
+                    XattrLengths,
+                    XattrValues,
+                    Uid,
+                    Gid,
+                    Mode,
+                ];
+                const { Self::built_in(FIELDS, false) }
+            }
+            format => return Self::custom(format),
+        })
     }
 
-    #[inline]
-    fn collect(fields: impl Iterator<Item = Option<Field>>, legacy: bool) -> Result<Self, Error> {
+    /// Computed when compiling: every record needs one.
+    const fn built_in(fields: &[Field], legacy: bool) -> Self {
         let mut template = Self {
             fields: [Field::Digest; MAX_FIELDS],
-            count: 0,
+            count: fields.len(),
             legacy,
         };
-        for field in fields {
+        let mut at = 0;
+        while at < fields.len() {
+            template.fields[at] = fields[at];
+            at += 1;
+        }
+        template
+    }
+
+    fn custom(format: &[u8]) -> Result<Self, Error> {
+        let mut template = Self::built_in(&[], false);
+        for id in format.split(|byte| *byte == b'|') {
             let slot = template.fields.get_mut(template.count);
-            *slot.ok_or(Error::UnknownTemplate)? = field.ok_or(Error::UnknownTemplate)?;
+            *slot.ok_or(Error::UnknownTemplate)? =
+                Field::from_id(id).ok_or(Error::UnknownTemplate)?;
             template.count += 1;
         }
         Ok(template)

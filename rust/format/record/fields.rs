@@ -44,7 +44,6 @@ impl<'a> Fields<'a> {
 
     /// Is the data exactly these fields, whole and with nothing behind them?
     #[inline]
-    #[inline]
     pub(super) fn exact(mut self) -> bool {
         let expected = self.left;
         self.by_ref().count() == expected && self.reader.rest().is_empty()
