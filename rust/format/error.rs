@@ -25,6 +25,8 @@ pub enum Error {
     BadFixedLength,
     /// A sequence number is zero.
     BadSequence,
+    /// A number that counts records, bytes or segments is 2^63 or more.
+    TooLarge,
     /// The reason of a truncation is unknown.
     BadReason(u16),
     /// An item is malformed or contradicts another; the value is its type.
@@ -49,6 +51,7 @@ impl fmt::Display for Error {
             Self::BadVersion(version) => write!(f, "unknown version {version}"),
             Self::BadFixedLength => f.write_str("wrong length of the fixed part"),
             Self::BadSequence => f.write_str("the sequence number is zero"),
+            Self::TooLarge => f.write_str("a count is 2^63 or more"),
             Self::BadReason(reason) => write!(f, "unknown reason {reason}"),
             Self::BadItem(kind) => write!(f, "malformed item of type {kind:#06x}"),
             Self::UnknownItem(kind) => write!(f, "unknown critical item of type {kind:#06x}"),

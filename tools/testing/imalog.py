@@ -92,6 +92,8 @@ def parse_checkpoint(data):
          "<8sHHI16sQIIQQQQQQQ32s32s", data)
     if magic != b"IMA-CKPT" or version != 1 or length != 168:
         raise Fault(f"checkpoint with magic {magic!r}, version {version}, length {length}")
+    if max(seq, index, offset, violations, records, size) >= 2**63:
+        raise Fault("checkpoint with a count of 2^63 or more")
     if flags & ~sum(FLAGS):
         raise Fault(f"unknown checkpoint flags {flags:#x}")
     checkpoint = Checkpoint(data, flags, log_id, seq, generation, pcr, index, offset,

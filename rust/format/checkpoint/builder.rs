@@ -37,7 +37,7 @@ impl<'b> Builder<'b> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSpace`], or [`Error::BadSequence`].
+    /// [`Error::NoSpace`], [`Error::BadSequence`], or [`Error::TooLarge`].
     pub fn new(out: &'b mut [u8], header: &Header, label: Label<'_>) -> Result<Self, Error> {
         let len = out.len().min(MAX_BUFFER);
         let out = out.get_mut(..len).unwrap_or_default();

@@ -16,6 +16,9 @@ use super::super::{
 const MAGIC: &[u8; 8] = b"IMA-CKPT";
 const VERSION: u16 = 1;
 
+/// Largest number of a record or segment, and largest offset: that of a file.
+const MAX_COUNT: u64 = i64::MAX as u64;
+
 /// What is special about a checkpoint. Unknown bits mean nothing and are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u32);
@@ -129,16 +132,31 @@ impl Header {
             segment_digest: reader.array()?,
             previous: reader.array()?,
         };
-        if header.sequence == 0 {
-            return Err(Error::BadSequence);
-        }
+        header.check()?;
         Ok((header, items))
     }
 
-    pub(super) fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+    /// Are the numbers possible? Those that count are small enough that two can be added.
+    fn check(&self) -> Result<(), Error> {
         if self.sequence == 0 {
             return Err(Error::BadSequence);
         }
+        let counts = [
+            self.sequence,
+            self.record,
+            self.offset,
+            self.violations,
+            self.segment_records,
+            self.segment_bytes,
+        ];
+        if counts.iter().any(|count| *count > MAX_COUNT) {
+            return Err(Error::TooLarge);
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        self.check()?;
         writer.bytes(MAGIC)?;
         writer.u16(VERSION)?;
         writer.u16(Self::SIZE as u16)?;

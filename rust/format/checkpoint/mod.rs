@@ -57,9 +57,9 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     ///
     /// [`Error::TooLong`], [`Error::BadMagic`], [`Error::BadVersion`], [`Error::BadFixedLength`],
-    /// [`Error::BadSequence`], [`Error::Truncated`] (an item), [`Error::UnknownItem`],
-    /// [`Error::BadLabel`], or [`Error::BadItem`]: malformed, present twice, a value that differs
-    /// without its shadow or the reverse, or without its flag.
+    /// [`Error::BadSequence`], [`Error::TooLarge`], [`Error::Truncated`] (an item),
+    /// [`Error::UnknownItem`], [`Error::BadLabel`], or [`Error::BadItem`]: malformed, present
+    /// twice, a value that differs without its shadow or the reverse, or without its flag.
     pub fn parse(buffer: &'a [u8]) -> Result<Self, Error> {
         if buffer.len() > MAX_BUFFER {
             return Err(Error::TooLong);
@@ -197,6 +197,10 @@ mod tests {
         assert_eq!(with(10, 167), Err(Error::BadFixedLength));
         assert_eq!(with(11, 0xff), Err(Error::BadFixedLength));
         assert_eq!(with(32, 0), Err(Error::BadSequence));
+        for high in [39, 55, 63, 71, 95, 103] {
+            assert_eq!(with(high, 0x7f), Ok(()));
+            assert_eq!(with(high, 0x80), Err(Error::TooLarge));
+        }
         assert_eq!(with(12, 0), Err(Error::BadItem(Kind::Value.into())));
         assert_eq!(with(15, 0xff), Ok(()));
         Ok(())

@@ -10,7 +10,7 @@
 //! | two logs spliced | 1 | `two_logs_spliced` |
 //! | a base forged | 1 | `bases` |
 //! | a list that starts with a checkpoint | 5 | `bases` |
-//! | a checkpoint's claims forged | 1 | `claims`, `a_clock_or_a_generation_that_goes_back` |
+//! | a checkpoint's claims forged | 1 | `claims`, `counts_at_the_limit`, `a_clock_or_a_generation_that_goes_back` |
 //! | a truncation forged | 1 | `truncations` |
 //! | rewound to an older checkpoint | 1 | `rewound` |
 //! | an old quote | 9 | `exit_codes.rs` |
@@ -353,6 +353,33 @@ fn claims() -> Result {
         let quiet = wanted == 0 && kind == Kind::Violations && byte != 2;
         let has = found.iter().any(|found| found.kind == kind);
         assert!(has != quiet, "{what}: {found:#?}");
+    }
+    Ok(())
+}
+
+/// Numbers that no sum may overflow, also where they are all that is known.
+#[test]
+fn counts_at_the_limit() -> Result {
+    let counts = [32, 48, 56, 64, 88, 96];
+    for (high, at) in [0x7f, 0x80, 0xff]
+        .iter()
+        .flat_map(|high| counts.map(|at| (*high, at)))
+    {
+        let mut host = Host::new(host()?.order, &[Bank::Sha256]);
+        host.file(b"boot_aggregate", b"PCRs");
+        host.forged_checkpoint("", |buffer| {
+            buffer[at..at + 7].fill(0xff);
+            buffer[at + 7] = high;
+        })?;
+        host.violation(b"/bin/v");
+        host.checkpoint("")?;
+        host.file(b"/bin/a", b"a");
+        let records = sha1_view(&host)?;
+        for first in 0..2 {
+            let verdict = verdict(&records[first..], &host)?;
+            let found = &verdict.findings;
+            assert_ne!(verdict.code() as u8, 0, "{at} {high:#x}: {found:#?}");
+        }
     }
     Ok(())
 }
