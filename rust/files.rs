@@ -3,6 +3,7 @@
 //! The interface in securityfs: the directory `ima/checkpoint`, and operations for the list files
 //! that IMA creates.
 
+mod config;
 mod create;
 mod export;
 mod list;
@@ -19,6 +20,7 @@ use kernel::{
 };
 
 use self::{
+    config::Settings,
     create::Create,
     export::Export,
     list::List,
@@ -44,6 +46,7 @@ unsafe fn populate(parent: *mut bindings::dentry) -> Result {
     directory.add::<Export>(c"export", 0o600)?;
     directory.add::<Truncate>(c"truncate", 0o200)?;
     directory.add::<Status>(c"status", 0o440)?;
+    directory.add::<Settings>(c"config", 0o600)?;
     directory.keep();
     Ok(())
 }

@@ -12,11 +12,13 @@
 //! - [`store`]: holds records in chunks, lets readers copy them, remembers known digests.
 //! - [`log`]: segments, shadow PCRs, checkpoints, truncation, kexec.
 //! - [`files`]: the interface in securityfs.
+//! - [`config`]: the administrator's settings.
 //! - [`env`]: what is fixed for this boot, the banks above all.
 //! - [`seam`]: every call to and from IMA's C code.
 
 use kernel::prelude::*;
 
+mod config;
 mod env;
 mod files;
 pub mod format;

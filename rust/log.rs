@@ -2,9 +2,12 @@
 
 //! The log: what happens to the list. Appending, checkpoints, truncation, kexec.
 
+mod automatic;
 mod events;
 pub(crate) mod kexec;
 mod restore;
+#[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+mod retention;
 mod seal;
 mod shadow;
 mod status;
@@ -18,11 +21,26 @@ pub(crate) use self::{
     status::Status, //
 };
 
-use self::shadow::{
-    Pcr,
-    Pcrs, //
+use self::{
+    automatic::{
+        wake,
+        wake_in,
+        Due,
+        Fresh,
+        Retry,
+        DUTY,
+        NAP, //
+    },
+    shadow::{
+        Pcr,
+        Pcrs, //
+    },
 };
 use crate::{
+    config::{
+        Config,
+        CONFIG, //
+    },
     env::{
         Bank,
         Digest,
@@ -32,10 +50,12 @@ use crate::{
     format::{
         self,
         ascii,
+        checkpoint,
         record::{
             NewRecord as Encoder,
             Record, //
-        }, //
+        },
+        truncate as truncation, //
     },
     seam::{
         self,
@@ -44,7 +64,10 @@ use crate::{
         MAX_DIGEST, //
     },
     store::{
-        known::Known,
+        known::{
+            Known,
+            Wanted, //
+        },
         Segment,
         Span,
         Store,
@@ -57,6 +80,12 @@ use kernel::{
     sync::{
         Arc,
         SetOnce, //
+    },
+    workqueue::{
+        new_delayed_work,
+        new_work,
+        DelayedWork,
+        Work, //
     },
 };
 
@@ -81,11 +110,16 @@ const VIOLATION: Digest = [0xff; MAX_DIGEST];
 #[pin_data]
 pub(crate) struct Log {
     env: Env,
+    config: &'static Config,
     #[pin]
     store: Store,
     #[pin]
     events: Events,
     state: Locked<State>,
+    #[pin]
+    duty: Work<Log, DUTY>,
+    #[pin]
+    nap: DelayedWork<Log, NAP>,
 }
 
 /// What the extend mutex protects.
@@ -96,6 +130,12 @@ struct State {
     identity: Identity,
     /// The segment that the record on its way is to start.
     next: Option<Arc<Segment>>,
+    /// What no checkpoint covers.
+    fresh: Fresh,
+    /// Of automatic checkpoints.
+    retry: Retry,
+    #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+    retention: Retry,
     /// Records of a previous kernel were restored.
     restored: bool,
     /// Violations in and before them.
@@ -142,7 +182,7 @@ impl Log {
     pub(crate) fn init(env: Env) -> Result {
         match Self::get() {
             None => {
-                LOG.populate(Self::new(env)?);
+                LOG.populate(Self::new(env, &CONFIG)?);
                 Ok(())
             }
             Some(log) if log.env == env => Ok(()),
@@ -151,21 +191,28 @@ impl Log {
     }
 
     /// An empty log.
-    fn new(env: Env) -> Result<Arc<Self>> {
+    fn new(env: Env, config: &'static Config) -> Result<Arc<Self>> {
         let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
         let store = Store::new(first.clone())?;
         let known = Known::new(env.hash_size());
         Arc::pin_init(
             pin_init!(Self {
                 env,
+                config,
                 store <- store,
                 events <- Events::new(),
+                duty <- new_work!("ima_checkpoint_duty"),
+                nap <- new_delayed_work!("ima_checkpoint_nap"),
                 state: Locked::new(State {
                     writer: Writer::new(first),
                     known,
                     pcrs: Pcrs::new(),
                     identity: Identity::new(),
                     next: None,
+                    fresh: Fresh::default(),
+                    retry: Retry::default(),
+                    #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+                    retention: Retry::default(),
                     restored: false,
                     restored_violations: 0,
                     doubted: 0,
@@ -180,6 +227,11 @@ impl Log {
 
     pub(crate) fn env(&self) -> &Env {
         &self.env
+    }
+
+    /// The administrator's settings. [`Log::configured`] is called when some changed.
+    pub(crate) fn config(&self) -> &Config {
+        self.config
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -203,7 +255,10 @@ impl Log {
 
     /// Tells whether this kernel measured `digest` into `pcr`.
     pub(crate) fn is_known(&self, held: &mut Extend, pcr: u32, digest: &[u8]) -> bool {
-        self.state.get(held).known.contains(pcr, digest)
+        let scope = self.config.duplicate_scope();
+        let wanted = Wanted { pcr, digest };
+        let known = &self.state.get(held).known;
+        known.contains(&self.env, &self.store, scope, wanted)
     }
 
     /// Appends a record, which the caller extends next. On an error nothing was appended.
@@ -222,13 +277,20 @@ impl Log {
             digest(self.env.sha1()).get(..SHA1_SIZE).ok_or(EINVAL)?
         };
         let state = self.state.get(held);
-        state.write(&self.env, &self.store, record.pcr, sha1, record)?;
+        let at = state.writer.end().records;
+        match state.write(&self.env, &self.store, self.config, sha1, record)? {
+            Due::Now if !state.retry.is_pausing() => wake(),
+            Due::InSeconds(seconds) => wake_in(seconds),
+            _ => (),
+        }
 
         if self.env.unique() && !record.violation {
+            let wanted = Wanted {
+                pcr: record.pcr,
+                digest: digest(self.env.hash_index()),
+            };
             // A digest that is not remembered is measured again, which does no harm.
-            let _ = state
-                .known
-                .insert(record.pcr, digest(self.env.hash_index()));
+            let _ = state.known.insert(at, wanted);
         }
         let extended = |bank: &Bank| {
             if record.violation {
@@ -270,17 +332,17 @@ impl Log {
 
 impl State {
     /// Writes a record to the store, as the first of the segment that is waiting for it if there is
-    /// one.
+    /// one. Tells when a checkpoint is due.
     fn write(
         &mut self,
         env: &Env,
         store: &Store,
-        pcr: u32,
+        config: &Config,
         sha1: &[u8],
         record: &NewRecord<'_>,
-    ) -> Result {
+    ) -> Result<Due> {
         let encoder = Encoder {
-            pcr,
+            pcr: record.pcr,
             digest: sha1,
             template_name: record.template,
             fields: record.fields.iter().copied(),
@@ -288,24 +350,49 @@ impl State {
         };
         let len = encoder.encoded_len().map_err(invalid)?;
         let sealed = self.writer.active().clone();
+        let mut own = false;
         self.writer.append(store, self.next.clone(), len, |out| {
             encoder.encode(out).map_err(invalid)?;
             let (record, _) = Record::parse(out, SHA1_SIZE, env.order()).map_err(invalid)?;
+            own = is_own(&record);
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;
+        Ok(self.appended(env, config, &sealed, own, len))
+    }
+
+    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed `active`. Tells when
+    /// the next one is due.
+    fn appended(
+        &mut self,
+        env: &Env,
+        config: &Config,
+        active: &Segment,
+        own: bool,
+        bytes: usize,
+    ) -> Due {
         if self.next.take().is_some() {
-            self.sealed(env, &sealed);
+            self.sealed(env, active);
         }
-        Ok(())
+        if own {
+            return Due::Never;
+        }
+        self.fresh.count(config, bytes as u64)
     }
 
     /// A checkpoint is in the list: it has sealed `segment`.
     fn sealed(&mut self, env: &Env, segment: &Segment) {
+        self.fresh = Fresh::default();
         if self.pcrs.get(env.pcr()).is_some_and(Pcr::differs) {
             segment.mark_broken();
         }
         self.pcrs.sealed();
     }
+}
+
+/// Is it one that the log itself appended? Nobody can have another record of these names measured.
+fn is_own(record: &Record<'_>) -> bool {
+    let name = record.event_name();
+    name == Some(checkpoint::EVENT_NAME) || name == Some(truncation::EVENT_NAME)
 }
 
 /// Something is not as the format demands.

@@ -7,6 +7,7 @@
 //! reference.
 
 mod chunk;
+mod index;
 pub(crate) mod known;
 mod reader;
 mod segment;
@@ -33,6 +34,7 @@ use self::{
     },
     reader::ResolvedView, //
 };
+use crate::format::ByteOrder;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -139,6 +141,22 @@ impl Store {
     /// Number of the oldest live segment.
     pub(crate) fn first(&self) -> u64 {
         self.segments.lock().first().map_or(0, |first| first.seq())
+    }
+
+    /// Gives the bytes from record `index` on, counted since cold boot, to `look`. `None` if it is
+    /// not live.
+    fn with_record<R>(
+        &self,
+        index: u64,
+        order: ByteOrder,
+        look: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        let segment = {
+            let segments = self.segments.lock();
+            let after = segments.partition_point(|s| s.start().records <= index);
+            segments.get(after.checked_sub(1)?)?.clone()
+        };
+        segment.with_record(index, order, look)
     }
 
     /// Where the live list starts.

@@ -2,6 +2,8 @@
 
 //! Text for people and programs: rendered into memory, and parsed strictly.
 
+pub(super) use crate::config::decimal;
+
 use core::fmt::{
     self,
     Display,
@@ -57,15 +59,6 @@ pub(super) fn words(command: &[u8]) -> impl Iterator<Item = &[u8]> {
         .strip_suffix(b"\n")
         .unwrap_or(command)
         .split(|&byte| byte == b' ')
-}
-
-/// A number of decimal digits and nothing else. `None` also if it is too large.
-pub(super) fn decimal(word: &[u8]) -> Option<u64> {
-    // `parse` would take a sign.
-    if !word.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    core::str::from_utf8(word).ok()?.parse().ok()
 }
 
 /// A SHA-256 digest of 64 hexadecimal digits.

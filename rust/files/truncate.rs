@@ -9,7 +9,11 @@ use super::{
     },
     text, //
 };
-use crate::log::Log;
+use crate::{
+    config::Setting,
+    format::truncate::Reason,
+    log::Log, //
+};
 use kernel::prelude::*;
 
 /// Truncates the list.
@@ -25,10 +29,14 @@ impl SecurityFile for Truncate {
     fn write(&mut self, command: &[u8]) -> Result {
         let mut words = text::words(command);
         let seq = words.next().and_then(text::decimal).ok_or(EINVAL)?;
-        let digest = words.next().and_then(text::digest).ok_or(EINVAL)?;
+        let digest = match words.next() {
+            Some(word) => Some(text::digest(word).ok_or(EINVAL)?),
+            None if self.0.config().get(Setting::TruncateNeedsDigest) == 0 => None,
+            None => return Err(EINVAL),
+        };
         if words.next().is_some() {
             return Err(EINVAL);
         }
-        self.0.truncate(seq, &digest)
+        self.0.truncate(Reason::User, seq, digest.as_ref())
     }
 }

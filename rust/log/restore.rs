@@ -7,6 +7,7 @@
 //! contradict.
 
 use super::{
+    automatic::wake,
     error_name,
     invalid,
     shadow::{
@@ -142,6 +143,7 @@ impl Log {
                 error_name(error)
             );
         }
+        wake();
     }
 
     fn try_begin(&self, held: &mut Extend) -> Result {
@@ -224,9 +226,8 @@ impl Log {
                 .copy_from_slice(sha1.get(..SHA1_SIZE).ok_or(EINVAL)?);
             Ok(ascii::ascii_len(record, SHA1_SIZE))
         })?;
-        if state.next.take().is_some() {
-            state.sealed(&self.env, &sealed);
-        }
+        let own = super::is_own(record);
+        let _ = state.appended(&self.env, self.config, &sealed, own, raw.len());
         let Some(pcr) = state.pcrs.get_mut(record.pcr()) else {
             return Ok(());
         };

@@ -3,6 +3,7 @@
 //! Making a checkpoint: seals the active segment and starts the next one.
 
 use super::{
+    automatic::wake,
     invalid,
     shadow::Pcr,
     Log, //
@@ -123,6 +124,8 @@ impl Log {
         state.identity.sequence = made.seq;
         state.identity.digest = made.digest;
         self.events.notify();
+        // Retention may have something to do.
+        wake();
         Ok(extended)
     }
 

@@ -81,7 +81,7 @@ impl Log {
             violations: seam::violations(),
             bytes_pinned: store::committed_bytes().saturating_sub(live.bytes),
             memory_chunks: store::allocated_bytes(),
-            memory_known: store::known::allocated(),
+            memory_known: state.known.memory() as u64,
             suspended,
             pcrs,
             last_error: state.last_error,

@@ -8,7 +8,11 @@ use super::{
     Sealed, //
 };
 use crate::{
-    env::Env,
+    config::Config,
+    env::{
+        Digest,
+        Env, //
+    },
     format::{
         checkpoint::{
             Flags,
@@ -26,7 +30,15 @@ use crate::{
         sha256,
         Extend, //
     },
-    store::Span,
+    store::{
+        self,
+        known::{
+            Scope,
+            Step,
+            Wanted, //
+        },
+        Span, //
+    },
 };
 use kernel::{
     bindings,
@@ -34,10 +46,12 @@ use kernel::{
     sync::Arc, //
 };
 
+static CONFIG: Config = Config::new();
+
 /// A log of our own with the machine's banks.
 fn fresh() -> Result<Arc<Log>> {
     let machine = Log::get().ok_or(ENODEV)?;
-    Log::new(Env::without_tpm(machine.env())?)
+    Log::new(Env::without_tpm(machine.env())?, &CONFIG)
 }
 
 /// Appends a record as IMA would.
@@ -87,6 +101,44 @@ fn seal(log: &Log, held: &mut Extend) -> Result<Sealed> {
     let result = add(log, held, b"ima-buf", &fields, false);
     log.conclude(held, made, result)?;
     Ok(made)
+}
+
+/// The digest that tells whether a file's record is a duplicate.
+fn file_digest(log: &Log, n: u32) -> Result<Digest> {
+    let mut digest = *b"sha256:\0................................";
+    digest[8..].copy_from_slice(&sha256(&n.to_le_bytes()));
+    let mut encoded = [0; 256];
+    let fields: [&[u8]; 2] = [&digest, b"/usr/bin/file\0"];
+    let encoder = Encoder {
+        pcr: log.env().pcr(),
+        digest: &[1; 20],
+        template_name: b"ima-ng",
+        fields: fields.into_iter(),
+        order: log.env().order(),
+    };
+    encoder.encode(&mut encoded).map_err(|_| EINVAL)?;
+    let (record, _) = Record::parse(&encoded, 20, log.env().order()).map_err(|_| EINVAL)?;
+    let bank = log.env().banks().get(log.env().hash_index());
+    log.env().template_digest(&record, bank.ok_or(EINVAL)?)
+}
+
+/// Was a file measured?
+fn knows(log: &Log, held: &mut Extend, n: u32) -> Result<bool> {
+    let digest = file_digest(log, n)?;
+    let digest = digest.get(..log.env().hash_size()).ok_or(EINVAL)?;
+    Ok(log.is_known(held, log.env().pcr(), digest))
+}
+
+/// Truncates as the log does, but for the TPM.
+fn cut(log: &Log, held: &mut Extend, seq: u64, scope: Scope) -> Result {
+    let mut freed = KVec::with_capacity(8, GFP_KERNEL)?;
+    let known = &mut log.state.get(held).known;
+    known.reserve(8)?;
+    log.store().remove_before(seq, &mut freed);
+    if scope == Scope::Log {
+        known.keep(&mut freed);
+    }
+    Ok(())
 }
 
 /// Three segments: 3 records, a checkpoint and 2, a checkpoint and 1.
@@ -179,12 +231,118 @@ mod cases {
     fn known_digests_are_those_measured_here() -> Result {
         let mut held = seam::lock();
         let log = fresh()?;
-        add_file(&log, &mut held, 1)?;
+        assert!(!knows(&log, &mut held, 1)?);
+        for n in 0..1000 {
+            add_file(&log, &mut held, n)?;
+        }
+        let unique = log.env().unique();
+        for n in 0..1000 {
+            assert_eq!(knows(&log, &mut held, n)?, unique);
+            assert!(!knows(&log, &mut held, n + 1000)?);
+        }
         let known = log.state.get(&mut held).known.len();
-        assert_eq!(known, u64::from(log.env().unique()));
         let fields: [&[u8]; 2] = [b"sha1:\0....................", b"/v\0"];
         add(&log, &mut held, b"ima-ng", &fields, true)?;
         assert_eq!(log.state.get(&mut held).known.len(), known);
+        Ok(())
+    }
+
+    #[test]
+    fn a_digest_is_known_in_its_pcr_only() -> Result {
+        let mut held = seam::lock();
+        let log = fresh()?;
+        add_file(&log, &mut held, 1)?;
+        let digest = file_digest(&log, 1)?;
+        let digest = digest.get(..log.env().hash_size()).ok_or(EINVAL)?;
+        let pcr = log.env().pcr();
+        assert_eq!(log.is_known(&mut held, pcr, digest), log.env().unique());
+        assert!(!log.is_known(&mut held, pcr + 1, digest));
+        Ok(())
+    }
+
+    #[test]
+    fn freed_digests_stay_known_in_scope_log() -> Result {
+        let log = fresh()?;
+        let unique = log.env().unique();
+        let mut held = seam::lock();
+        for n in 0..3000 {
+            add_file(&log, &mut held, n)?;
+            if n % 1000 == 500 {
+                seal(&log, &mut held)?;
+            }
+        }
+        // Known before the worker has come to it, meanwhile, and after it.
+        cut(&log, &mut held, 2, Scope::Log)?;
+        for n in 0..3000 {
+            assert_eq!(knows(&log, &mut held, n)?, unique);
+        }
+        drop(held);
+        let before = store::committed_bytes();
+        while log.tidy() {
+            let mut held = seam::lock();
+            assert_eq!(knows(&log, &mut held, 0)?, unique);
+            assert_eq!(knows(&log, &mut held, 1500)?, unique);
+        }
+        if unique {
+            assert!(store::committed_bytes() < before);
+        }
+        let mut held = seam::lock();
+        for n in 0..3000 {
+            assert_eq!(knows(&log, &mut held, n)?, unique);
+            assert!(!knows(&log, &mut held, n + 3000)?);
+        }
+        cut(&log, &mut held, 3, Scope::Log)?;
+        drop(held);
+        while log.tidy() {}
+        let mut held = seam::lock();
+        for n in 0..3000 {
+            assert_eq!(knows(&log, &mut held, n)?, unique);
+        }
+        let memory = log.state.get(&mut held).known.memory();
+        // 2500 were freed; a block more of digests, and buckets that are half full.
+        assert!(memory < 3000 * 48 + 65536);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_kept_of_freed_digests_in_scope_live() -> Result {
+        let log = fresh()?;
+        let mut held = seam::lock();
+        for n in 0..3000 {
+            add_file(&log, &mut held, n)?;
+            if n == 1999 {
+                seal(&log, &mut held)?;
+            }
+        }
+        cut(&log, &mut held, 1, Scope::Live)?;
+        drop(held);
+        for _ in 0..1000 {
+            let mut held = seam::lock();
+            let step = log
+                .state
+                .get(&mut held)
+                .known
+                .next_step(&log.store, Scope::Live);
+            drop(held);
+            match step {
+                Step::Done => break,
+                Step::Drop(garbage) => drop(garbage),
+                Step::Digest(_) => return Err(EINVAL),
+            }
+        }
+        let mut held = seam::lock();
+        let state = log.state.get(&mut held);
+        for n in 0..3000 {
+            let digest = file_digest(&log, n)?;
+            let digest = digest.get(..log.env().hash_size()).ok_or(EINVAL)?;
+            let pcr = log.env().pcr();
+            let wanted = Wanted { pcr, digest };
+            let known = &state.known;
+            let known = known.contains(&log.env, &log.store, Scope::Live, wanted);
+            assert_eq!(known, log.env().unique() && n >= 2000);
+        }
+        assert!(state.known.len() <= 1002);
+        assert!(state.known.memory() < 1000 * 16);
         Ok(())
     }
 
@@ -343,5 +501,84 @@ mod cases {
         } else {
             Ok(())
         }
+    }
+}
+
+#[kunit_tests(ima_checkpoint_automatic)]
+mod automatic {
+    use super::{
+        super::automatic::{
+            Due,
+            Fresh, //
+        },
+        *, //
+    };
+
+    fn config(lines: &[u8]) -> Result<Config> {
+        let config = Config::new();
+        config.set_lines(lines)?;
+        Ok(config)
+    }
+
+    #[test]
+    fn nothing_is_due_without_a_limit_or_a_record() -> Result {
+        let none = Config::new();
+        let all = config(b"checkpoint_records=1\ncheckpoint_bytes=1\ncheckpoint_seconds=1")?;
+        let mut fresh = Fresh::default();
+        assert_eq!(fresh.due(&all, u64::MAX), Due::Never);
+        assert_eq!(fresh.count(&none, 100), Due::Never);
+        assert_eq!(fresh.due(&none, u64::MAX), Due::Never);
+        assert_eq!(fresh.due(&all, 0), Due::Now);
+        Ok(())
+    }
+
+    #[test]
+    fn records_and_bytes_are_counted() -> Result {
+        let records = config(b"checkpoint_records=3")?;
+        let bytes = config(b"checkpoint_bytes=250")?;
+        let mut fresh = Fresh::default();
+        assert_eq!(fresh.count(&records, 100), Due::Never);
+        assert_eq!(fresh.count(&records, 100), Due::Never);
+        assert_eq!(fresh.due(&bytes, 0), Due::Never);
+        assert_eq!(fresh.count(&records, 100), Due::Now);
+        assert_eq!(fresh.due(&records, 0), Due::Now);
+        assert_eq!(fresh.due(&bytes, 0), Due::Now);
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_record_starts_the_clock() -> Result {
+        let config = config(b"checkpoint_seconds=60")?;
+        let mut fresh = Fresh::default();
+        assert_eq!(fresh.count(&config, 100), Due::InSeconds(60));
+        assert_eq!(fresh.count(&config, 100), Due::Never);
+        assert!(matches!(fresh.due(&config, 0), Due::InSeconds(60)));
+        assert_eq!(fresh.due(&config, u64::MAX), Due::Now);
+        Ok(())
+    }
+
+    #[test]
+    fn the_log_s_own_records_are_nothing_new() -> Result {
+        let mut held = seam::lock();
+        let log = fresh()?;
+        let all = config(b"checkpoint_records=1")?;
+        add_file(&log, &mut held, 1)?;
+        assert_eq!(log.state.get(&mut held).fresh.due(&all, 0), Due::Now);
+        seal(&log, &mut held)?;
+        assert_eq!(log.state.get(&mut held).fresh.due(&all, 0), Due::Never);
+        let mut digest = *b"sha256:\0................................";
+        digest[8..].copy_from_slice(&sha256(b"x"));
+        let fields: [&[u8]; 3] = [&digest, b".ima/truncate\0", b"x"];
+        add(&log, &mut held, b"ima-buf", &fields, false)?;
+        assert_eq!(log.state.get(&mut held).fresh.due(&all, 0), Due::Never);
+        // The next kernel sees it the same way.
+        let copy = fresh()?;
+        copy.restore_into(&mut held, &dumped(&log, 0)?)?;
+        assert_eq!(copy.state.get(&mut held).fresh.due(&all, 0), Due::Never);
+        add_file(&log, &mut held, 2)?;
+        let copy = fresh()?;
+        copy.restore_into(&mut held, &dumped(&log, 0)?)?;
+        assert_eq!(copy.state.get(&mut held).fresh.due(&all, 0), Due::Now);
+        Ok(())
     }
 }

@@ -2,7 +2,10 @@
 
 //! Truncation: frees the segments before a checkpoint, once that is measured.
 
-use super::Log;
+use super::{
+    automatic::wake,
+    Log, //
+};
 use crate::{
     format::truncate::{
         Reason,
@@ -14,6 +17,7 @@ use crate::{
         Extended, //
     },
     store::{
+        known::Scope,
         Segment,
         Span, //
     },
@@ -26,37 +30,42 @@ use kernel::{
 pub(super) const EVENT_NAME: &CStr = c".ima/truncate";
 
 impl Log {
-    /// Truncates the list to checkpoint `seq`, if `digest` is that of its buffer.
+    /// Truncates the list to checkpoint `seq`, if `digest` is that of its buffer; without one, to
+    /// whatever checkpoint has the number.
     ///
     /// Changes nothing if the list starts with it already. ENOENT: there is no such checkpoint.
     /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EBUSY: measuring
     /// is suspended. EIO: the TPM refused the record. ENOMEM. Nothing was freed then.
-    pub(crate) fn truncate(&self, seq: u64, digest: &[u8; 32]) -> Result {
+    pub(crate) fn truncate(&self, reason: Reason, seq: u64, digest: Option<&[u8; 32]>) -> Result {
         let mut freed = KVec::new();
         let result = {
             let mut held = seam::lock();
-            let result = self.try_truncate(&mut held, seq, digest, &mut freed);
+            let result = self.try_truncate(&mut held, reason, seq, digest, &mut freed);
             self.note(&mut held, result)
         };
         // Memory goes without a lock held.
-        let count = freed.len();
         drop(freed);
-        if count > 0 {
+        let changed = result == Ok(true);
+        let result = result.map(|_| ());
+        if changed {
             self.events.notify();
+            wake();
         }
-        if result.is_err() || count > 0 {
-            audit(Reason::User, result);
+        if changed || result.is_err() {
+            audit(reason, result);
         }
         result
     }
 
+    /// Tells whether anything was freed.
     fn try_truncate(
         &self,
         held: &mut Extend,
+        reason: Reason,
         seq: u64,
-        digest: &[u8; 32],
+        digest: Option<&[u8; 32]>,
         freed: &mut KVec<Arc<Segment>>,
-    ) -> Result {
+    ) -> Result<bool> {
         if seq == 0 {
             return Err(EINVAL);
         }
@@ -64,25 +73,29 @@ impl Log {
             return Err(EBUSY);
         }
         let segment = self.store.segment(seq)?;
-        if segment.digest() != digest {
+        if digest.is_some_and(|digest| segment.digest() != digest) {
             return Err(ESTALE);
         }
         let count = seq.saturating_sub(self.store.first());
         let count = usize::try_from(count).map_err(|_| ENOMEM)?;
         if count == 0 {
-            return Ok(());
+            return Ok(false);
         }
         freed.reserve(count, GFP_KERNEL)?;
+        self.state.get(held).known.reserve(count)?;
 
         let size = segment.start() - self.store.start();
-        self.measure_truncation(held, Reason::User, &segment, size)?;
+        self.measure_truncation(held, reason, &segment, size)?;
         self.store.remove_before(seq, freed);
+        if self.config.duplicate_scope() == Scope::Log {
+            self.state.get(held).known.keep(freed);
+        }
         pr_info!(
             "truncated to checkpoint {seq}: {} records, {} bytes freed\n",
             size.records,
             size.bytes
         );
-        Ok(())
+        Ok(true)
     }
 
     /// Appends the record of a truncation to `segment`, of `size`.

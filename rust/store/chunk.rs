@@ -5,6 +5,13 @@
 //! This is the one place that publishes memory from the writer to readers.
 
 use super::Span;
+use crate::{
+    env::SHA1_SIZE,
+    format::{
+        record::Record,
+        ByteOrder, //
+    },
+};
 use core::slice;
 use kernel::{
     prelude::*,
@@ -107,6 +114,16 @@ impl Chunk {
         // acquire load orders their reads after the writes that preceded the release store.
         unsafe { slice::from_raw_parts(self.memory.data, committed) }
     }
+
+    /// What follows from record `index` on, counted since cold boot. `None` if it is not in here.
+    pub(super) fn from_record(&self, index: u64, order: ByteOrder) -> Option<&[u8]> {
+        let mut rest = self.records();
+        for _ in 0..index.checked_sub(self.start.records)? {
+            let len = Record::skip(rest, SHA1_SIZE, order).ok()?;
+            rest = rest.get(len..)?;
+        }
+        (!rest.is_empty()).then_some(rest)
+    }
 }
 
 impl Drop for Chunk {
@@ -141,11 +158,6 @@ impl ChunkWriter {
     /// What readers use.
     pub(super) fn chunk(&self) -> &Arc<Chunk> {
         &self.0
-    }
-
-    /// Bytes of its memory.
-    pub(super) fn size(&self) -> usize {
-        self.0.memory.size
     }
 
     /// Bytes left.

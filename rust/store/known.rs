@@ -1,349 +1,386 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Digests that this kernel has measured, so that it measures each but once.
+//! The duplicate check: was a digest measured by this kernel?
 //!
-//! Digests are kept whole in blocks; an extendible hash table of their numbers finds them. A bucket
-//! that is full is split in two, so that adding a digest costs the same however many there are.
-//! Digests are compared whole: a mere fingerprint could hide a measurement.
+//! An index leads from a digest's tag to the records that may have it. The digest itself is not
+//! kept: it is computed again from the record, whose bytes the store has, and compared whole, as a
+//! mere tag could hide a measurement. Of records that were freed, a worker computes the digests
+//! once more before their bytes go, unless such records count as absent, see [`Scope`].
 
-use crate::seam;
+use super::{
+    chunk::Chunk,
+    index::{
+        Entry,
+        Index,
+        Taken, //
+    },
+    Segment,
+    Store, //
+};
+use crate::{
+    env::{
+        Env,
+        SHA1_SIZE, //
+    },
+    format::record::Record,
+    seam, //
+};
+use core::mem;
 use kernel::{
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    sync::Arc, //
 };
 
 /// Bytes of a digest that are kept; of a longer one the front.
 const MAX_WIDTH: usize = 32;
-/// Digests in a block.
-const BLOCK: usize = 1024;
-/// Numbers in a bucket. A power of two.
-const BUCKET: usize = 256;
-/// Numbers in a bucket that make it full.
-const FULL: usize = BUCKET / 8 * 7;
-/// Deepest directory: reached only by digests whose hashes agree in so many bits.
-const MAX_DEPTH: u32 = 24;
+/// Bytes of a block of digests, each behind its PCR.
+const BLOCK_SIZE: usize = 65536;
+/// What stands for the PCR of a record that is not to be found: no PCR has this number.
+const NO_PCR: u8 = u8::MAX;
 
-/// Bytes that all sets occupy.
-static ALLOCATED: Atomic<u64> = Atomic::new(0);
-
-/// Bytes of memory that remembered digests occupy.
-pub(crate) fn allocated() -> u64 {
-    ALLOCATED.load(Relaxed)
+/// Which records a digest is compared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All that this kernel measured, as upstream.
+    Log,
+    /// Those that are live. Of freed ones nothing is kept.
+    Live,
 }
 
-/// Part of the index: an open-addressed table of digest numbers plus one; zero is empty.
-struct Bucket {
-    /// Directory bits that all its digests agree in.
-    depth: u32,
-    used: usize,
-    slots: KVec<u32>,
+/// A digest that is looked up or remembered.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) pcr: u32,
+    /// Of the `ima_hash=` bank.
+    pub(crate) digest: &'a [u8],
 }
 
-impl Bucket {
-    fn new(depth: u32) -> Result<Self> {
-        let slots = KVec::from_elem(0u32, BUCKET, GFP_KERNEL)?;
-        ALLOCATED.fetch_add((BUCKET * size_of::<u32>()) as u64, Relaxed);
-        Ok(Self {
-            depth,
-            used: 0,
-            slots,
-        })
-    }
-
-    fn add(&mut self, hash: u64, number: u32) {
-        let mut at = slot_of(hash);
-        for _ in 0..BUCKET {
-            match self.slots.get_mut(at) {
-                Some(slot) if *slot == 0 => {
-                    *slot = number.wrapping_add(1);
-                    self.used += 1;
-                    return;
-                }
-                _ => at = (at + 1) % BUCKET,
-            }
-        }
-    }
-
-    /// All its numbers.
-    fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        self.slots.iter().filter_map(|slot| slot.checked_sub(1))
-    }
-
-    /// The numbers that `hash` may stand for.
-    fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
-        let start = slot_of(hash);
-        (0..BUCKET)
-            .map_while(move |step| self.slots.get((start + step) % BUCKET))
-            .map_while(|slot| slot.checked_sub(1))
-    }
-}
-
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        ALLOCATED.fetch_sub((BUCKET * size_of::<u32>()) as u64, Relaxed);
-    }
-}
-
-/// Bits of the hash that the directory does not use.
-fn slot_of(hash: u64) -> usize {
-    (hash >> 32) as usize % BUCKET
-}
-
-/// The digests of one PCR.
-struct Set {
-    pcr: u32,
-    count: u32,
+/// Digests of consecutive records that were freed.
+#[derive(Default)]
+struct Digests {
+    /// The first of these records, counted since cold boot.
+    first: u64,
+    len: u64,
     blocks: KVVec<KVVec<u8>>,
-    /// `2^depth` numbers of buckets, by the low bits of the hash.
-    directory: KVVec<u32>,
-    depth: u32,
-    buckets: KVVec<Bucket>,
 }
 
-impl Set {
-    fn new(pcr: u32) -> Result<Self> {
-        let mut directory = KVVec::new();
-        directory.push(0, GFP_KERNEL)?;
-        let mut buckets = KVVec::new();
-        buckets.push(Bucket::new(0)?, GFP_KERNEL)?;
-        Ok(Self {
-            pcr,
-            count: 0,
-            blocks: KVVec::new(),
-            directory,
-            depth: 0,
-            buckets,
-        })
+impl Digests {
+    fn end(&self) -> u64 {
+        self.first.saturating_add(self.len)
     }
 
-    fn bucket_of(&self, hash: u64) -> Option<usize> {
-        let entry = hash & (1u64 << self.depth).wrapping_sub(1);
-        self.directory.get(entry as usize).map(|&n| n as usize)
+    /// A record's PCR and digest, of `width` bytes with the PCR.
+    fn get(&self, record: u64, width: usize) -> Option<&[u8]> {
+        let index = record.checked_sub(self.first).filter(|n| *n < self.len)?;
+        let index = usize::try_from(index).ok()?;
+        let per_block = BLOCK_SIZE / width;
+        let start = (index % per_block) * width;
+        self.blocks
+            .get(index / per_block)?
+            .get(start..start + width)
     }
 
-    fn bucket(&mut self, hash: u64) -> Option<&mut Bucket> {
-        let index = self.bucket_of(hash)?;
-        self.buckets.get_mut(index)
-    }
-
-    /// Adds `digest` to the blocks, and returns its number.
-    fn push(&mut self, digest: &[u8]) -> Result<u32> {
-        let number = self.count;
-        if number == u32::MAX - 1 {
-            return Err(ENOSPC);
-        }
-        if number as usize / BLOCK == self.blocks.len() {
-            let size = BLOCK * digest.len();
-            let block = KVVec::with_capacity(size, GFP_KERNEL)?;
-            self.blocks.push(block, GFP_KERNEL)?;
-            ALLOCATED.fetch_add(size as u64, Relaxed);
-        }
-        let block = self.blocks.get_mut(number as usize / BLOCK).ok_or(ENOMEM)?;
-        block.extend_from_slice(digest, GFP_KERNEL)?;
-        self.count += 1;
-        Ok(number)
-    }
-
-    /// Splits the bucket of `hash` in two.
-    fn split(&mut self, hash: u64, key: u64, width: usize) -> Result {
-        let index = self.bucket_of(hash).ok_or(ENOMEM)?;
-        let depth = self.buckets.get(index).ok_or(ENOMEM)?.depth;
-        if depth >= MAX_DEPTH {
-            return Err(ENOSPC);
-        }
-        let mut low = Bucket::new(depth + 1)?;
-        let mut high = Bucket::new(depth + 1)?;
-        let high_index = u32::try_from(self.buckets.len()).map_err(|_| ENOSPC)?;
-        self.buckets.reserve(1, GFP_KERNEL)?;
-        if depth == self.depth {
-            let entries = self.directory.len();
-            self.directory.reserve(entries, GFP_KERNEL)?;
-            for entry in 0..entries {
-                let bucket = self.directory.get(entry).copied().unwrap_or_default();
-                let _ = self.directory.push_within_capacity(bucket);
+    /// Adds what [`digest`] computed of the next records.
+    fn extend(&mut self, digests: &[u8], width: usize) -> Result {
+        let per_block = BLOCK_SIZE / width;
+        for digest in digests.chunks_exact(width) {
+            if self.len % per_block as u64 == 0 {
+                let block = KVVec::with_capacity(per_block * width, GFP_KERNEL)?;
+                self.blocks.push(block, GFP_KERNEL)?;
             }
-            self.depth += 1;
-        }
-
-        let old = self.buckets.get(index).ok_or(ENOMEM)?;
-        for number in old.numbers() {
-            let hash = hash_with(key, self.digest(number, width).unwrap_or_default());
-            let half = if hash >> depth & 1 == 0 {
-                &mut low
-            } else {
-                &mut high
-            };
-            half.add(hash, number);
-        }
-        if let Some(bucket) = self.buckets.get_mut(index) {
-            *bucket = low;
-        }
-        let _ = self.buckets.push_within_capacity(high);
-
-        // Of the entries that led to the old bucket, those with the next bit set lead to the new.
-        let bit = 1usize << depth;
-        let first = (hash as usize & (bit - 1)) | bit;
-        for entry in (first..self.directory.len()).step_by(bit << 1) {
-            if let Some(bucket) = self.directory.get_mut(entry) {
-                *bucket = high_index;
-            }
+            let block = self.blocks.last_mut().ok_or(ENOMEM)?;
+            block.extend_from_slice(digest, GFP_KERNEL)?;
+            self.len += 1;
         }
         Ok(())
     }
-
-    fn digest(&self, number: u32, width: usize) -> Option<&[u8]> {
-        let number = number as usize;
-        let offset = (number % BLOCK) * width;
-        self.blocks.get(number / BLOCK)?.get(offset..offset + width)
-    }
 }
 
-/// The digests of all PCRs.
+/// What the duplicate check knows.
 pub(crate) struct Known {
-    width: usize,
     key: u64,
-    sets: KVec<Set>,
+    /// Bytes of a PCR and a digest.
+    width: usize,
+    /// The first record that this kernel measured, counted since cold boot: number 0 of the index.
+    origin: Option<u64>,
+    index: Index,
+    /// Being emptied into `index`.
+    retiring: Index,
+    digests: Digests,
+    /// Freed, and not in `digests` yet, oldest first.
+    freed: KVec<Arc<Segment>>,
 }
 
 impl Known {
     /// Remembers digests of `digest_size` bytes.
     pub(crate) fn new(digest_size: usize) -> Self {
         Self {
-            width: digest_size.min(MAX_WIDTH),
             key: u64::from_ne_bytes(seam::random()) | 1,
-            sets: KVec::new(),
+            width: digest_size.min(MAX_WIDTH) + 1,
+            origin: None,
+            index: Index::default(),
+            retiring: Index::default(),
+            digests: Digests::default(),
+            freed: KVec::new(),
         }
     }
 
-    /// Digests remembered.
+    /// Entries of the index.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn len(&self) -> u64 {
-        self.sets.iter().map(|set| u64::from(set.count)).sum()
+        self.index.len() + self.retiring.len()
     }
 
-    pub(crate) fn contains(&self, pcr: u32, digest: &[u8]) -> bool {
-        let Some(digest) = digest.get(..self.width) else {
-            return false;
-        };
-        let Some(set) = self.sets.iter().find(|set| set.pcr == pcr) else {
-            return false;
-        };
-        let hash = self.hash(digest);
-        set.bucket_of(hash)
-            .and_then(|n| set.buckets.get(n))
-            .is_some_and(|bucket| {
-                bucket
-                    .candidates(hash)
-                    .any(|number| set.digest(number, self.width) == Some(digest))
-            })
+    /// Bytes of memory that it occupies, freed segments aside.
+    pub(crate) fn memory(&self) -> usize {
+        self.index.memory()
+            + self.retiring.memory()
+            + self.digests.blocks.len() * BLOCK_SIZE
+            + self.digests.blocks.capacity() * size_of::<KVVec<u8>>()
     }
 
-    /// Remembers a digest. One that could not be remembered is merely measured again.
-    pub(crate) fn insert(&mut self, pcr: u32, digest: &[u8]) -> Result {
+    /// Was the digest measured?
+    pub(crate) fn contains(
+        &self,
+        env: &Env,
+        store: &Store,
+        scope: Scope,
+        wanted: Wanted<'_>,
+    ) -> bool {
+        let Some(origin) = self.origin else {
+            return false;
+        };
+        let tag = self.tag(wanted);
+        Iterator::chain(self.index.with_tag(tag), self.retiring.with_tag(tag))
+            .map(|number| origin.wrapping_add(number.into()))
+            .any(|record| self.is(env, store, scope, record, wanted))
+    }
+
+    /// Is the wanted digest that of this record?
+    fn is(&self, env: &Env, store: &Store, scope: Scope, record: u64, wanted: Wanted<'_>) -> bool {
+        let compare = |bytes: &[u8]| is_digest_of(env, bytes, wanted).unwrap_or(false);
+        if let Some(found) = store.with_record(record, env.order(), compare) {
+            return found;
+        }
+        if scope == Scope::Live {
+            return false;
+        }
+        if let Some(stored) = self.digests.get(record, self.width) {
+            let front = wanted.digest.get(..self.width - 1);
+            return stored.split_first().is_some_and(|(pcr, digest)| {
+                u32::from(*pcr) == wanted.pcr && front == Some(digest)
+            });
+        }
+        self.freed
+            .iter()
+            .find_map(|segment| segment.with_record(record, env.order(), compare))
+            .unwrap_or(false)
+    }
+
+    /// Remembers the digest of `record`, counted since cold boot, which was just appended. One that
+    /// could not be remembered is merely measured again.
+    pub(crate) fn insert(&mut self, record: u64, wanted: Wanted<'_>) -> Result {
+        let origin = *self.origin.get_or_insert(record);
+        let number = record.wrapping_sub(origin).try_into().map_err(|_| ENOSPC)?;
+        let tag = self.tag(wanted);
+        self.index.add(Entry { tag, number })
+    }
+
+    /// Makes room for `count` segments that [`Known::keep`] is to be given.
+    pub(crate) fn reserve(&mut self, count: usize) -> Result {
+        Ok(self.freed.reserve(count, GFP_KERNEL)?)
+    }
+
+    /// Takes segments that were just freed, to remember the digests in them. Those that have none
+    /// are left.
+    pub(crate) fn keep(&mut self, freed: &mut KVec<Arc<Segment>>) {
+        let Some(origin) = self.origin else {
+            return;
+        };
+        freed.retain(|segment| {
+            let other = segment.end().records <= origin;
+            other || self.freed.push_within_capacity(segment.clone()).is_err()
+        });
+    }
+
+    /// Spreads digests. The key is random, so that nobody can choose files that all meet.
+    fn tag(&self, wanted: Wanted<'_>) -> u32 {
+        let mut word = [0u8; 8];
+        for (to, from) in word.iter_mut().zip(wanted.digest) {
+            *to = *from;
+        }
+        let word = u64::from_le_bytes(word) ^ u64::from(wanted.pcr).rotate_right(8) ^ self.key;
+        let mixed = word.wrapping_mul(self.key);
+        ((mixed ^ (mixed >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    }
+}
+
+/// What a worker does, in steps that take turns with measurements.
+impl Known {
+    /// Starts a step. What is given out is to be dropped, or computed, without the extend mutex.
+    pub(crate) fn next_step(&mut self, store: &Store, scope: Scope) -> Step {
+        if scope == Scope::Live && (self.digests.len > 0 || !self.freed.is_empty()) {
+            return Step::Drop(Garbage {
+                _freed: mem::take(&mut self.freed),
+                _digests: mem::take(&mut self.digests),
+                ..Garbage::default()
+            });
+        }
+        let (Some(segment), Some(origin)) = (self.freed.first(), self.origin) else {
+            return self.shrink(store);
+        };
+        let start = segment.start().records.max(origin);
+        if self.digests.len == 0 {
+            self.digests.first = start;
+        } else if self.digests.end() < start {
+            // In between, freed records counted as absent for a while.
+            return Step::Drop(Garbage {
+                _digests: mem::take(&mut self.digests),
+                ..Garbage::default()
+            });
+        }
+        let first = self.digests.end();
+        Step::Digest(Undigested {
+            chunk: segment.chunk_of(first),
+            first,
+            width: self.width,
+        })
+    }
+
+    /// Takes in what a [`Step::Digest`] computed. If there was no memory, all is forgotten.
+    pub(crate) fn digested(&mut self, digests: Result<KVVec<u8>>) -> Garbage {
         let width = self.width;
-        let digest = digest.get(..width).ok_or(EINVAL)?;
-        let hash = self.hash(digest);
-        let index = match self.sets.iter().position(|set| set.pcr == pcr) {
-            Some(index) => index,
-            None => {
-                self.sets.push(Set::new(pcr)?, GFP_KERNEL)?;
-                self.sets.len() - 1
-            }
+        let result = digests.and_then(|digests| self.digests.extend(&digests, width));
+        if let Err(error) = result {
+            pr_warn!(
+                "digests are forgotten ({}): what is measured again is recorded again\n",
+                error.to_errno()
+            );
+            let fresh = Self {
+                key: self.key,
+                width,
+                ..Self::new(width)
+            };
+            return Garbage {
+                _forgotten: Some(mem::replace(self, fresh)),
+                ..Garbage::default()
+            };
+        }
+        let mut garbage = Garbage::default();
+        let end = self.digests.end();
+        if self.freed.first().is_some_and(|s| s.end().records <= end) {
+            garbage._segment = self.freed.remove(0).ok();
+        }
+        garbage
+    }
+
+    /// The first record that can be found, counted since cold boot.
+    fn first(&self, store: &Store) -> u64 {
+        if self.digests.len > 0 {
+            self.digests.first
+        } else {
+            self.freed
+                .first()
+                .map_or_else(|| store.start(), |segment| segment.start())
+                .records
+        }
+    }
+
+    /// Once half of the index leads nowhere, the rest moves to a new one, bucket by bucket.
+    fn shrink(&mut self, store: &Store) -> Step {
+        let Some(origin) = self.origin else {
+            return Step::Done;
         };
-        let set = self.sets.get_mut(index).ok_or(ENOMEM)?;
-        while set.bucket(hash).ok_or(ENOMEM)?.used >= FULL {
-            set.split(hash, self.key, width)?;
-        }
-        let number = set.push(digest)?;
-        set.bucket(hash).ok_or(ENOMEM)?.add(hash, number);
-        Ok(())
-    }
-
-    fn hash(&self, digest: &[u8]) -> u64 {
-        hash_with(self.key, digest)
-    }
-}
-
-/// Spreads digests. The key is random, so that nobody can choose files that all meet in a bucket.
-fn hash_with(key: u64, digest: &[u8]) -> u64 {
-    let mut word = [0u8; 8];
-    for (to, from) in word.iter_mut().zip(digest) {
-        *to = *from;
-    }
-    let mixed = (u64::from_le_bytes(word) ^ key).wrapping_mul(key);
-    (mixed ^ (mixed >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-impl Drop for Known {
-    fn drop(&mut self) {
-        let blocks: usize = self.sets.iter().map(|set| set.blocks.len()).sum();
-        ALLOCATED.fetch_sub((blocks * BLOCK * self.width) as u64, Relaxed);
-    }
-}
-
-#[kunit_tests(ima_checkpoint_known)]
-mod tests {
-    use super::*;
-
-    fn digest(n: u32) -> [u8; 32] {
-        crate::seam::sha256(&n.to_le_bytes())
-    }
-
-    #[test]
-    fn remembers_what_was_inserted_and_nothing_else() -> Result {
-        let mut known = Known::new(32);
-        for n in 0..20_000 {
-            assert!(!known.contains(10, &digest(n)));
-            known.insert(10, &digest(n))?;
-        }
-        for n in 0..20_000 {
-            assert!(known.contains(10, &digest(n)));
-            assert!(!known.contains(11, &digest(n)));
-            assert!(!known.contains(10, &digest(n + 20_000)));
-        }
-        assert_eq!(known.len(), 20_000);
-        Ok(())
-    }
-
-    #[test]
-    fn compares_whole_digests() -> Result {
-        let mut known = Known::new(64);
-        let mut first = [7u8; 64];
-        known.insert(10, &first)?;
-        first[31] ^= 1;
-        assert!(!known.contains(10, &first));
-        Ok(())
-    }
-
-    #[test]
-    fn digests_that_share_a_hash_are_told_apart() -> Result {
-        // The hash takes the first bytes only, so that these all meet in one bucket.
-        let mut known = Known::new(20);
-        let mut digest = [0u8; 20];
-        for n in 0..200u8 {
-            digest[19] = n;
-            known.insert(10, &digest)?;
-        }
-        digest[19] = 199;
-        assert!(known.contains(10, &digest));
-        digest[19] = 200;
-        assert!(!known.contains(10, &digest));
-        Ok(())
-    }
-
-    #[test]
-    fn memory_per_digest_is_bounded() -> Result {
-        let before = allocated();
-        {
-            let mut known = Known::new(32);
-            for n in 0..50_000 {
-                known.insert(10, &digest(n))?;
+        let first = self.first(store);
+        if let Some(taken) = self.retiring.take() {
+            for entry in taken.entries() {
+                if origin.wrapping_add(entry.number.into()) >= first {
+                    let _ = self.index.add(*entry);
+                }
             }
-            assert!((allocated() - before) / 50_000 <= 42);
+            return Step::Drop(Garbage {
+                _taken: Some(taken),
+                ..Garbage::default()
+            });
         }
-        assert_eq!(allocated(), before);
-        Ok(())
+        let retired = mem::take(&mut self.retiring);
+        let reachable = store.end().records.saturating_sub(first);
+        let useless = self.index.len() / 2 > reachable;
+        if useless {
+            self.retiring = mem::take(&mut self.index);
+        }
+        if useless || retired.memory() > 0 {
+            return Step::Drop(Garbage {
+                _retired: retired,
+                ..Garbage::default()
+            });
+        }
+        Step::Done
     }
+}
+
+/// What a step leaves to be done without the extend mutex.
+pub(crate) enum Step {
+    /// Drop this.
+    Drop(Garbage),
+    /// Compute these and hand them to [`Known::digested`].
+    Digest(Undigested),
+    /// Nothing is left to do.
+    Done,
+}
+
+/// Memory that is given back when dropped.
+#[derive(Default)]
+pub(crate) struct Garbage {
+    _freed: KVec<Arc<Segment>>,
+    _segment: Option<Arc<Segment>>,
+    _digests: Digests,
+    _taken: Option<Taken>,
+    _retired: Index,
+    _forgotten: Option<Known>,
+}
+
+/// Records whose digests are to be computed.
+pub(crate) struct Undigested {
+    chunk: Option<Arc<Chunk>>,
+    /// The first of them, counted since cold boot.
+    first: u64,
+    /// Bytes of a PCR and a digest.
+    width: usize,
+}
+
+impl Undigested {
+    /// The records' PCRs and digests, in order.
+    pub(crate) fn digest(self, env: &Env) -> Result<KVVec<u8>> {
+        let chunk = self.chunk.ok_or(EIO)?;
+        let bank = env.banks().get(env.hash_index()).ok_or(EINVAL)?;
+        let mut digests = KVVec::new();
+        let mut rest = chunk.records();
+        let mut at = chunk.start().records;
+        while !rest.is_empty() {
+            let (record, len) = Record::parse(rest, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
+            rest = rest.get(len..).ok_or(EIO)?;
+            if at >= self.first {
+                let digest = env.template_digest(&record, bank)?;
+                let pcr = u8::try_from(record.pcr()).unwrap_or(NO_PCR);
+                let pcr = if record.is_violation() { NO_PCR } else { pcr };
+                digests.push(pcr, GFP_KERNEL)?;
+                digests
+                    .extend_from_slice(digest.get(..self.width - 1).ok_or(EINVAL)?, GFP_KERNEL)?;
+            }
+            at += 1;
+        }
+        Ok(digests)
+    }
+}
+
+/// Is the wanted digest that of the record at the front of `bytes`?
+fn is_digest_of(env: &Env, bytes: &[u8], wanted: Wanted<'_>) -> Result<bool> {
+    let (record, _) = Record::parse(bytes, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
+    if record.pcr() != wanted.pcr || record.is_violation() {
+        return Ok(false);
+    }
+    let bank = env.banks().get(env.hash_index()).ok_or(EINVAL)?;
+    let digest = env.template_digest(&record, bank)?;
+    Ok(bank.trim(&digest) == wanted.digest)
 }

@@ -17,7 +17,8 @@ use crate::{
     },
     format::{
         ascii,
-        record::Record, //
+        record::Record,
+        ByteOrder, //
     },
 };
 use kernel::{
@@ -85,7 +86,7 @@ struct Cursor {
     chunk: Span,
     /// Offset in the chunk of the record at `at`.
     offset: usize,
-    /// Counts ASCII only in an ASCII view.
+    /// Counts only what the view's offsets are made of.
     at: Span,
 }
 
@@ -192,10 +193,16 @@ impl Reader {
             let wanted = target.wrapping_add(copied as u64);
             let skip = usize::try_from(wanted.wrapping_sub(at)).map_err(|_| EINVAL)?;
 
-            // What the chunk has left goes as it stands, if it fits.
-            if self.is_stored(bank, env) && skip == 0 && rest.len() <= out.len() {
-                out.write_slice(rest)?;
-                return Ok(copied.saturating_add(rest.len()));
+            // Bytes go as they stand, as many whole records as fit.
+            if self.is_stored(bank, env) && skip == 0 {
+                let part = whole_records(rest, out.len(), env.order())?;
+                if !part.is_empty() {
+                    out.write_slice(part)?;
+                    cursor.offset = cursor.offset.saturating_add(part.len());
+                    cursor.at.bytes = cursor.at.bytes.wrapping_add(part.len() as u64);
+                    self.cursor = Some(cursor);
+                    return Ok(copied.saturating_add(part.len()));
+                }
             }
 
             let (record, len) = Record::parse(rest, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
@@ -281,6 +288,23 @@ impl Reader {
         }
         Ok(&self.scratch)
     }
+}
+
+/// As many whole records of `bytes` as fit `room`.
+fn whole_records(bytes: &[u8], room: usize, order: ByteOrder) -> Result<&[u8]> {
+    if bytes.len() <= room {
+        return Ok(bytes);
+    }
+    let mut end = 0usize;
+    while let Some(rest) = bytes.get(end..).filter(|rest| !rest.is_empty()) {
+        let len = Record::skip(rest, SHA1_SIZE, order).map_err(|_| EIO)?;
+        let next = end.saturating_add(len);
+        if next > room {
+            break;
+        }
+        end = next;
+    }
+    bytes.get(..end).ok_or(EIO)
 }
 
 /// Collects ASCII, and remembers that memory ran out.

@@ -7,9 +7,12 @@ use super::{
     reader::ResolvedView,
     Span, //
 };
-use crate::env::{
-    Digest,
-    Env, //
+use crate::{
+    env::{
+        Digest,
+        Env, //
+    },
+    format::ByteOrder,
 };
 use kernel::{
     new_mutex, new_spinlock,
@@ -166,6 +169,24 @@ impl Segment {
         let chunks = self.chunks.lock();
         let after = chunks.partition_point(|c| view.position(&c.start()) <= target);
         chunks.get(after.checked_sub(1)?).cloned()
+    }
+
+    /// The chunk that holds record `index`, counted since cold boot.
+    pub(super) fn chunk_of(&self, index: u64) -> Option<Arc<Chunk>> {
+        let chunks = self.chunks.lock();
+        let after = chunks.partition_point(|c| c.start().records <= index);
+        chunks.get(after.checked_sub(1)?).cloned()
+    }
+
+    /// Gives the bytes from record `index` on to `look`. `None` if it is not in this segment.
+    pub(super) fn with_record<R>(
+        &self,
+        index: u64,
+        order: ByteOrder,
+        look: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        let chunk = self.chunk_of(index)?;
+        chunk.from_record(index, order).map(look)
     }
 
     /// Calls `visit` with the records of each chunk, oldest first.

@@ -91,22 +91,24 @@ impl Writer {
         self.end = self.end.after(len as u64, ascii);
         segment.set_end(self.end);
         store.room.store(chunk.room(), Relaxed);
-        store.next_size.store(next_size(chunk), Relaxed);
         if let Some(next) = next {
             store.seal(next.clone());
             self.active = next;
         }
+        store.next_size.store(self.next_size(), Relaxed);
         Ok(())
     }
 
     /// A chunk for a record of `len` bytes, the first of a segment or not.
     fn new_chunk(&self, store: &Store, first: bool, len: usize) -> Result<ChunkWriter> {
-        let size = match &self.chunk {
-            Some(chunk) if !first => next_size(chunk),
-            _ => chunk::MIN_SIZE,
+        let size = if first {
+            chunk::MIN_SIZE
+        } else {
+            self.next_size()
         };
         let size = size.max(len);
-        let fits = |spare: &mut Memory| !first && spare.size() >= len;
+        // One that a longer segment left is too large for a short one.
+        let fits = |spare: &mut Memory| !first && (len..=2 * size).contains(&spare.size());
         let spare = store.spare.lock().take_if(fits);
         let memory = match spare {
             Some(memory) => memory,
@@ -114,10 +116,13 @@ impl Writer {
         };
         ChunkWriter::new(memory, self.end)
     }
-}
 
-/// Bytes of the chunk behind `chunk`: twice as many, so that a short segment wastes little.
-fn next_size(chunk: &ChunkWriter) -> usize {
-    let size = chunk.size().saturating_mul(2);
-    size.clamp(chunk::MIN_SIZE, chunk::MAX_SIZE)
+    /// Bytes of the next chunk: a quarter of what the segment has, so that a short one wastes
+    /// little.
+    fn next_size(&self) -> usize {
+        let has = (self.end - self.active.start()).bytes;
+        let quarter = usize::try_from(has / 4).unwrap_or(usize::MAX);
+        let size = quarter.clamp(chunk::MIN_SIZE, chunk::MAX_SIZE);
+        1 << size.ilog2()
+    }
 }

@@ -25,6 +25,7 @@ use super::{
         Field,
         Template,
         LEGACY_MAX_EVENT_NAME,
+        LEGACY_NAME,
         MAX_NAME, //
     },
     ByteOrder,
@@ -86,6 +87,26 @@ impl<'a> Record<'a> {
             return Err(Error::BadFields);
         }
         Ok((record, bytes.len().saturating_sub(reader.rest().len())))
+    }
+
+    /// Length of the record at the front of `bytes`, which may hold more. Only lengths are looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse), but for those of templates and fields.
+    #[inline]
+    pub fn skip(bytes: &[u8], digest_size: usize, order: ByteOrder) -> Result<usize, Error> {
+        let mut reader = Reader::new(bytes, order);
+        reader.u32()?;
+        reader.bytes(digest_size)?;
+        let name_len = reader.len32()?;
+        let data_len = if reader.bytes(name_len)? == LEGACY_NAME {
+            legacy_data_len(reader.clone())?
+        } else {
+            reader.len32()?
+        };
+        reader.bytes(data_len)?;
+        Ok(bytes.len().saturating_sub(reader.rest().len()))
     }
 
     /// The PCR that it was extended into.
@@ -248,6 +269,20 @@ mod tests {
             let mut pieces = 0;
             record.digest_input(|piece| pieces += usize::from(piece == record.data()));
             assert_eq!(pieces, 1);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn skipping_goes_as_far_as_parsing() -> Result<(), Error> {
+        let mut out = [0; MAX];
+        for (name, fields) in SAMPLES {
+            let bytes = encode(&mut out, name, fields)?;
+            let (_, len) = Record::parse(bytes, 20, ORDER)?;
+            assert_eq!(Record::skip(bytes, 20, ORDER)?, len);
+            for end in 0..len {
+                assert!(Record::skip(bytes.get(..end).unwrap_or_default(), 20, ORDER).is_err());
+            }
         }
         Ok(())
     }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Retention without user space: only so much sealed log is kept, the oldest is freed first.
+//!
+//! Whoever can cause measurements can so push out the evidence of what was before. It is off unless
+//! configured, and each truncation is measured.
+
+use super::Log;
+use crate::{
+    config::Setting,
+    format::truncate::Reason,
+    seam, //
+};
+
+impl Log {
+    /// Frees what is beyond the configured size. Returns the seconds until the next try, if it
+    /// failed.
+    pub(super) fn retain(&self) -> Option<u64> {
+        let seq = self.beyond()?;
+        let pause = {
+            let mut held = seam::lock();
+            if seam::suspended(&held) {
+                return None;
+            }
+            self.state.get(&mut held).retention.pause()
+        };
+        if pause > 0 {
+            return Some(pause);
+        }
+        let result = self.truncate(Reason::Retention, seq, None);
+        let mut held = seam::lock();
+        let retry = &mut self.state.get(&mut held).retention;
+        retry.note("retention", result);
+        result.err().map(|_| retry.pause())
+    }
+
+    /// Number of the first segment to be kept, if it is not the oldest.
+    fn beyond(&self) -> Option<u64> {
+        let most_segments = self.config.get(Setting::RetainSegments);
+        let most_bytes = self.config.get(Setting::RetainBytes);
+        if most_segments == 0 && most_bytes == 0 {
+            return None;
+        }
+        // Without memory for the list there is none to free either: the next checkpoint asks again.
+        let segments = self.segments().ok()?;
+        let (active, sealed) = segments.split_last()?;
+        let fits = |at: &usize| {
+            let kept = sealed.len().saturating_sub(*at) as u64;
+            let start = sealed.get(*at).unwrap_or(active).start();
+            let bytes = (active.start() - start).bytes;
+            (most_segments == 0 || kept <= most_segments)
+                && (most_bytes == 0 || bytes <= most_bytes)
+        };
+        let first = (0..=sealed.len()).find(fits)?;
+        (first > 0).then(|| segments.get(first).map(|segment| segment.seq()))?
+    }
+}
