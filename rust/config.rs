@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     /// A text of limited length.
-    struct Page([u8; 512], usize);
+    struct Page([u8; 256], usize);
 
     impl Write for Page {
         fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -265,7 +265,7 @@ mod tests {
 
     impl Page {
         fn of(config: &Config) -> Result<Self> {
-            let mut page = Self([0; 512], 0);
+            let mut page = Self([0; 256], 0);
             config.write(&mut page).map_err(|_| ENOSPC)?;
             Ok(page)
         }

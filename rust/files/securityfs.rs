@@ -43,7 +43,7 @@ use kernel::{
 };
 
 /// Bytes that one write may have.
-const MAX_COMMAND: usize = 512;
+const MAX_COMMAND: usize = 256;
 
 /// An open file of securityfs.
 ///
