@@ -54,7 +54,7 @@ impl Bucket {
 
 /// Numbers by tag.
 #[derive(Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     /// None at first, then [`PARTS`].
     parts: KVec<Part>,
     len: u64,
@@ -200,7 +200,7 @@ impl Part {
 }
 
 /// A bucket that was taken out.
-pub(super) struct Taken(KBox<Bucket>);
+pub(crate) struct Taken(KBox<Bucket>);
 
 impl Taken {
     /// Its entries.
