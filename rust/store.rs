@@ -126,6 +126,11 @@ impl Store {
         }
     }
 
+    /// Number of live segments.
+    pub(crate) fn count(&self) -> usize {
+        self.segments.lock().len()
+    }
+
     /// A live segment: ESTALE if it was freed, ENOENT if it does not exist yet.
     pub(crate) fn segment(&self, seq: u64) -> Result<Arc<Segment>> {
         let segments = self.segments.lock();

@@ -59,15 +59,13 @@ impl Register {
 
     /// Follows an extend.
     fn extend(&mut self, bank: &Bank, digest: &[u8]) -> Result {
-        let mut message = [0u8; 2 * MAX_DIGEST];
         let size = bank.digest_size();
-        let parts = Iterator::chain(bank.trim(&self.value).iter(), digest.iter().take(size));
-        let mut len = 0;
-        for (to, from) in message.iter_mut().zip(parts) {
-            *to = *from;
-            len += 1;
-        }
-        bank.hash(message.get(..len).ok_or(EINVAL)?, &mut self.value)
+        let mut message = [0u8; 2 * MAX_DIGEST];
+        let message = message.get_mut(..2 * size).ok_or(EINVAL)?;
+        let (value, extended) = message.split_at_mut_checked(size).ok_or(EINVAL)?;
+        value.copy_from_slice(bank.trim(&self.value));
+        extended.copy_from_slice(digest.get(..size).ok_or(EINVAL)?);
+        bank.hash(message, &mut self.value)
     }
 
     /// Compares with what the TPM said.

@@ -54,7 +54,7 @@ impl Log {
         let mut held = seam::lock();
         let suspended = seam::suspended(&held);
         let live = self.store.live();
-        let segments = self.store.segments()?.len();
+        let segments = self.store.count();
         let state = self.state.get(&mut held);
         let mut pcrs = KVec::new();
         for pcr in state.pcrs.iter() {

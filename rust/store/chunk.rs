@@ -115,8 +115,8 @@ impl Chunk {
         unsafe { slice::from_raw_parts(self.memory.data, committed) }
     }
 
-    /// What follows from record `index` on, counted since cold boot. `None` if it is not in here.
-    pub(super) fn from_record(&self, index: u64, order: ByteOrder) -> Option<&[u8]> {
+    /// The bytes from record `index` on, counted since cold boot. `None` if it is not in here.
+    pub(super) fn behind(&self, index: u64, order: ByteOrder) -> Option<&[u8]> {
         let mut rest = self.records();
         for _ in 0..index.checked_sub(self.start.records)? {
             let len = Record::skip(rest, SHA1_SIZE, order).ok()?;

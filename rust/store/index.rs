@@ -3,12 +3,15 @@
 //! Numbers by tag: an extendible hash table that grows a bucket at a time.
 //!
 //! A full bucket is split in two, so that adding a number costs the same however many there are.
-//! Nothing is taken out again, except a whole bucket at a time, see [`Index::take`].
+//! What grows by doubling is in parts, so that no single addition has much to copy. Nothing is taken
+//! out again, except a whole bucket at a time, see [`Index::take`].
 
 use kernel::prelude::*;
 
-/// Numbers in a bucket: with its header it has 1 KiB.
-const SLOTS: usize = 127;
+/// Entries in a bucket: with its header it has 512 bytes.
+const SLOTS: usize = 63;
+/// Parts of the index, by the highest bits of the tag.
+const PARTS: usize = 16;
 /// Deepest directory: reached only by tags that agree in so many bits.
 const MAX_DEPTH: u32 = 24;
 
@@ -51,11 +54,9 @@ impl Bucket {
 
 /// Numbers by tag.
 #[derive(Default)]
-pub(super) struct Index {
-    /// `2^depth` numbers of buckets, by the lowest bits of the tag; empty at first.
-    directory: KVVec<u32>,
-    depth: u32,
-    buckets: KVVec<KBox<Bucket>>,
+pub(crate) struct Index {
+    /// None at first, then [`PARTS`].
+    parts: KVec<Part>,
     len: u64,
 }
 
@@ -67,14 +68,14 @@ impl Index {
 
     /// Bytes of memory that it occupies.
     pub(super) fn memory(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
-            + self.buckets.capacity() * size_of::<KBox<Bucket>>()
-            + self.directory.capacity() * size_of::<u32>()
+        let parts = self.parts.capacity() * size_of::<Part>();
+        self.parts.iter().map(Part::memory).sum::<usize>() + parts
     }
 
     /// The numbers that were added with `tag`.
     pub(super) fn with_tag(&self, tag: u32) -> impl Iterator<Item = u32> + '_ {
-        let bucket = self.place(tag).and_then(|at| self.buckets.get(at));
+        let part = self.parts.get(part_of(tag));
+        let bucket = part.and_then(|part| part.buckets.get(part.place(tag)?));
         let entries = bucket.map(|bucket| bucket.entries()).unwrap_or_default();
         entries
             .iter()
@@ -84,6 +85,48 @@ impl Index {
 
     /// Adds an entry. ENOSPC if too many share its tag. ENOMEM.
     pub(super) fn add(&mut self, entry: Entry) -> Result {
+        if self.parts.is_empty() {
+            let mut parts = KVec::with_capacity(PARTS, GFP_KERNEL)?;
+            for _ in 0..PARTS {
+                let _ = parts.push_within_capacity(Part::default());
+            }
+            self.parts = parts;
+        }
+        let part = self.parts.get_mut(part_of(entry.tag)).ok_or(ENOMEM)?;
+        part.add(entry)?;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Takes a bucket out of an index that nothing is added to any more; `None` if it is empty.
+    pub(super) fn take(&mut self) -> Option<Taken> {
+        let bucket = self.parts.iter_mut().find_map(|part| part.buckets.pop())?;
+        self.len = self.len.saturating_sub(bucket.used.into());
+        Some(Taken(bucket))
+    }
+}
+
+fn part_of(tag: u32) -> usize {
+    (tag >> 28) as usize
+}
+
+/// An extendible hash table.
+#[derive(Default)]
+struct Part {
+    /// `2^depth` numbers of buckets, by the lowest bits of the tag; empty at first.
+    directory: KVVec<u32>,
+    depth: u32,
+    buckets: KVVec<KBox<Bucket>>,
+}
+
+impl Part {
+    fn memory(&self) -> usize {
+        self.buckets.len() * size_of::<Bucket>()
+            + self.buckets.capacity() * size_of::<KBox<Bucket>>()
+            + self.directory.capacity() * size_of::<u32>()
+    }
+
+    fn add(&mut self, entry: Entry) -> Result {
         if self.directory.is_empty() {
             self.buckets.reserve(1, GFP_KERNEL)?;
             let first = Bucket::new(0)?;
@@ -93,18 +136,10 @@ impl Index {
         loop {
             let at = self.place(entry.tag).ok_or(ENOMEM)?;
             if self.buckets.get_mut(at).ok_or(ENOMEM)?.push(entry) {
-                self.len += 1;
                 return Ok(());
             }
             self.split(at, entry.tag)?;
         }
-    }
-
-    /// Takes a bucket out of an index that nothing is added to any more; `None` if it is empty.
-    pub(super) fn take(&mut self) -> Option<Taken> {
-        let bucket = self.buckets.pop()?;
-        self.len = self.len.saturating_sub(bucket.used.into());
-        Some(Taken(bucket))
     }
 
     fn place(&self, tag: u32) -> Option<usize> {
@@ -165,7 +200,7 @@ impl Index {
 }
 
 /// A bucket that was taken out.
-pub(super) struct Taken(KBox<Bucket>);
+pub(crate) struct Taken(KBox<Bucket>);
 
 impl Taken {
     /// Its entries.
@@ -180,7 +215,7 @@ mod tests {
 
     /// A tag that differs in all bits from that of the next number.
     fn entry(number: u32) -> Entry {
-        let tag = number.wrapping_mul(0x9e37_79b1);
+        let tag = number.wrapping_mul(0x9e37_79b1) ^ number.wrapping_mul(0x85eb_ca6b) >> 15;
         Entry { tag, number }
     }
 
@@ -240,6 +275,8 @@ mod tests {
             index.add(entry(n))?;
         }
         assert!(index.memory() / 50_000 <= 14);
+        while index.take().is_some() {}
+        assert!(index.memory() / 50_000 <= 2);
         Ok(())
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct Wanted<'a> {
 
 /// Digests of consecutive records that were freed.
 #[derive(Default)]
-struct Digests {
+pub(crate) struct Digests {
     /// The first of these records, counted since cold boot.
     first: u64,
     len: u64,
@@ -220,11 +220,8 @@ impl Known {
     /// Starts a step. What is given out is to be dropped, or computed, without the extend mutex.
     pub(crate) fn next_step(&mut self, store: &Store, scope: Scope) -> Step {
         if scope == Scope::Live && (self.digests.len > 0 || !self.freed.is_empty()) {
-            return Step::Drop(Garbage {
-                _freed: mem::take(&mut self.freed),
-                _digests: mem::take(&mut self.digests),
-                ..Garbage::default()
-            });
+            let digests = mem::take(&mut self.digests);
+            return Step::Drop(Garbage::Freed(mem::take(&mut self.freed), digests));
         }
         let (Some(segment), Some(origin)) = (self.freed.first(), self.origin) else {
             return self.shrink(store);
@@ -234,10 +231,7 @@ impl Known {
             self.digests.first = start;
         } else if self.digests.end() < start {
             // In between, freed records counted as absent for a while.
-            return Step::Drop(Garbage {
-                _digests: mem::take(&mut self.digests),
-                ..Garbage::default()
-            });
+            return Step::Drop(Garbage::Digests(mem::take(&mut self.digests)));
         }
         let first = self.digests.end();
         Step::Digest(Undigested {
@@ -256,22 +250,20 @@ impl Known {
                 "digests are forgotten ({}): what is measured again is recorded again\n",
                 error.to_errno()
             );
-            let fresh = Self {
-                key: self.key,
-                width,
-                ..Self::new(width)
-            };
-            return Garbage {
-                _forgotten: Some(mem::replace(self, fresh)),
-                ..Garbage::default()
-            };
+            self.origin = None;
+            return Garbage::All(
+                [mem::take(&mut self.index), mem::take(&mut self.retiring)],
+                mem::take(&mut self.digests),
+                mem::take(&mut self.freed),
+            );
         }
-        let mut garbage = Garbage::default();
         let end = self.digests.end();
         if self.freed.first().is_some_and(|s| s.end().records <= end) {
-            garbage._segment = self.freed.remove(0).ok();
+            if let Ok(segment) = self.freed.remove(0) {
+                return Garbage::Segment(segment);
+            }
         }
-        garbage
+        Garbage::Nothing
     }
 
     /// The first record that can be found, counted since cold boot.
@@ -298,10 +290,7 @@ impl Known {
                     let _ = self.index.add(*entry);
                 }
             }
-            return Step::Drop(Garbage {
-                _taken: Some(taken),
-                ..Garbage::default()
-            });
+            return Step::Drop(Garbage::Bucket(taken));
         }
         let retired = mem::take(&mut self.retiring);
         let reachable = store.end().records.saturating_sub(first);
@@ -310,10 +299,7 @@ impl Known {
             self.retiring = mem::take(&mut self.index);
         }
         if useless || retired.memory() > 0 {
-            return Step::Drop(Garbage {
-                _retired: retired,
-                ..Garbage::default()
-            });
+            return Step::Drop(Garbage::Index(retired));
         }
         Step::Done
     }
@@ -330,14 +316,15 @@ pub(crate) enum Step {
 }
 
 /// Memory that is given back when dropped.
-#[derive(Default)]
-pub(crate) struct Garbage {
-    _freed: KVec<Arc<Segment>>,
-    _segment: Option<Arc<Segment>>,
-    _digests: Digests,
-    _taken: Option<Taken>,
-    _retired: Index,
-    _forgotten: Option<Known>,
+#[allow(dead_code, reason = "it is only dropped")]
+pub(crate) enum Garbage {
+    Nothing,
+    Segment(Arc<Segment>),
+    Freed(KVec<Arc<Segment>>, Digests),
+    Digests(Digests),
+    Bucket(Taken),
+    Index(Index),
+    All([Index; 2], Digests, KVec<Arc<Segment>>),
 }
 
 /// Records whose digests are to be computed.

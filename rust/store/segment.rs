@@ -186,7 +186,7 @@ impl Segment {
         look: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
         let chunk = self.chunk_of(index)?;
-        chunk.from_record(index, order).map(look)
+        chunk.behind(index, order).map(look)
     }
 
     /// Calls `visit` with the records of each chunk, oldest first.
