@@ -93,7 +93,12 @@ result user drop=1000 r="$config" rw="$config"
 result user-parameter drop=1000 r="$parameters/checkpoint_records"
 result handed rw="$config" drop=1000 write=checkpoint_bytes=77 seek=0 read=/tmp/handed.after
 cp /tmp/handed.after "$SHARE"
-configure checkpoint_bytes=0
+configure checkpoint_bytes=0 checkpoint_seconds=100000
+ima-checkpoint status >"$SHARE/tool" && ima-checkpoint status --json >"$SHARE/tool.json" || exit
+chgrp 1000 "$CHECKPOINT/status" "$CHECKPOINT/segments"
+result tool-user drop=1000 run="ima-checkpoint status >/tmp/tool-user"
+cp /tmp/tool-user "$SHARE/tool-user.out"
+configure checkpoint_seconds=0
 
 # A setting counts at once: three records are new when they become enough.
 base=$(count checkpoints)
