@@ -6,7 +6,7 @@
  *   append COUNT RECORDS        rewrite one file and read it again, COUNT times; RECORDS (0 or 1)
  *                               records must come of each
  *   read FILE SIZE TIMES        read FILE whole, SIZE bytes at once
- *   pread FILE OFFSET TIMES     a page at OFFSET of FILE, opened anew each time
+ *   pread FILE END TIMES        a page of FILE, opened anew each time: the last before END, others before it
  *   write FILE TEXT             one write of a line
  *   memory                      what memory is in use, after the caches were dropped
  *   exec DUMP                   start the kernel that is loaded, with DUMP in the kernel's log before
@@ -15,6 +15,7 @@
  *                               FILE=TEXT, where # is a digit that changes each time, or FILE=@,
  *                               truncation to the first TIMES checkpoints, one after the other
  *   profile COUNT               append, and where the time goes
+ *   profile FILE                the same of reading FILE
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -182,11 +183,12 @@ static void read_whole(const char *path, size_t size, long times)
 	}
 }
 
-static void pread_page(const char *path, off_t offset, long times)
+static void pread_page(const char *path, off_t end, long times)
 {
 	char page[4096];
 
-	while (times--) {
+	for (long i = 0; i < times; i++) {
+		off_t offset = (end - (off_t)sizeof(page) - i * 9973 % end + end) % end;
 		int fd = open(path, O_RDONLY);
 		uint64_t wall = now();
 		ssize_t n = fd < 0 ? -1 : pread(fd, page, sizeof(page), offset);
@@ -411,16 +413,16 @@ static void latency(char *operation, int times)
 	appends = mmap(NULL, MAX_SPANS * sizeof(*appends), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!spans || appends == MAP_FAILED || pthread_create(&thread, NULL, appender, NULL))
 		die("latency");
-	usleep(20000);
+	usleep(10000);
 	for (int i = 0; i < times; i++) {
-		usleep(10000);
+		usleep(3000);
 		spans[i].from = now();
 		if (!command)
 			usleep(1000);
 		else if (write(fd, commands[i], strlen(commands[i])) < 0)
 			die(operation);
 		spans[i].to = now();
-		usleep(10000);
+		usleep(3000);
 	}
 	stop = true;
 	pthread_join(thread, NULL);
@@ -440,7 +442,7 @@ static void latency(char *operation, int times)
 	printf("quiet count=%ld p50=%lu p99=%lu p999=%lu max=%lu\n", n, quiet[n / 2], quiet[n * 99 / 100],
 	       quiet[n * 999 / 1000], quiet[n - 1]);
 	for (int i = 0; i < times; i++) {
-		struct span control = { spans[i].to + 2 * MS, spans[i].to + 2 * MS + (spans[i].to - spans[i].from) };
+		struct span control = { spans[i].to + MS, spans[i].to + MS + (spans[i].to - spans[i].from) };
 
 		printf("operation took=%lu longest=%lu control=%lu\n", spans[i].to - spans[i].from, longest(spans[i]),
 		       longest(control));
@@ -497,7 +499,28 @@ static void count_sample(uint64_t address)
 	symbols[low].samples++;
 }
 
-static void profile(long count)
+static struct perf_event_mmap_page *ring;
+
+#define PAGES 512
+
+static long take_samples(void)
+{
+	char *data = (char *)ring + 4096;
+	long taken = 0;
+
+	while (ring->data_tail < atomic_load_explicit((_Atomic uint64_t *)&ring->data_head, memory_order_acquire)) {
+		struct perf_event_header *header = (void *)(data + ring->data_tail % (PAGES * 4096));
+
+		if (header->type == PERF_RECORD_SAMPLE) {
+			count_sample(*(uint64_t *)(data + (ring->data_tail + sizeof(*header)) % (PAGES * 4096)));
+			taken++;
+		}
+		ring->data_tail += header->size;
+	}
+	return taken;
+}
+
+static void profile(const char *what)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -506,9 +529,10 @@ static void profile(long count)
 		.sample_period = 100003, /* ns */
 		.sample_type = PERF_SAMPLE_IP,
 	};
-	enum { PAGES = 512 };
-	struct perf_event_mmap_page *ring;
-	uint64_t began, tail = 0, total = 0;
+	static char buffer[65536];
+	const char *name = what[0] == '/' ? strrchr(what, '/') + 1 : "append";
+	long count = atol(what), total = 0;
+	uint64_t began;
 	int fd;
 
 	read_symbols();
@@ -519,24 +543,21 @@ static void profile(long count)
 	ring = mmap(NULL, (PAGES + 1) * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ring == MAP_FAILED)
 		die("mmap");
+	if (what[0] == '/') {
+		int list = open(what, O_RDONLY);
+
+		if (list < 0)
+			die(what);
+		while (read(list, buffer, sizeof(buffer)) > 0)
+			total += take_samples();
+	}
 	for (long i = 0; i < count; i++) {
 		measure(&began);
-		while (tail < atomic_load_explicit((_Atomic uint64_t *)&ring->data_head, memory_order_acquire)) {
-			char *data = (char *)ring + 4096;
-			struct perf_event_header *header = (void *)(data + tail % (PAGES * 4096));
-
-			if (header->type == PERF_RECORD_SAMPLE) {
-				count_sample(*(uint64_t *)(data + (tail + sizeof(*header)) % (PAGES * 4096)));
-				total++;
-			}
-			tail += header->size;
-			ring->data_tail = tail;
-		}
+		total += take_samples();
 	}
 	qsort(symbols, nr_symbols, sizeof(*symbols), by_samples);
-	for (long i = 0; i < 60 && symbols[i].samples; i++)
-		printf("profile samples=%lu total=%lu count=%ld symbol=%s\n", symbols[i].samples, total, count,
-		       symbols[i].name);
+	for (long i = 0; i < 30 && symbols[i].samples; i++)
+		printf("profile of=%s samples=%lu total=%ld symbol=%s\n", name, symbols[i].samples, total, symbols[i].name);
 }
 
 int main(int argc, char **argv)
@@ -560,7 +581,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(command, "latency") && argc == 4)
 		latency(argv[2], atoi(argv[3]));
 	else if (!strcmp(command, "profile") && argc == 3)
-		profile(atol(argv[2]));
+		profile(argv[2]);
 	else
 		return 2;
 	return 0;

@@ -35,7 +35,7 @@ grow()
 # memory: what is in use; what the allocator only keeps for later is not
 memory()
 {
-	for cache in /sys/kernel/slab/*/shrink; do
+	for cache in /sys/kernel/slab/kmalloc-[0-9]*/shrink; do
 		echo 1 >"$cache"
 	done
 	b memory

@@ -122,7 +122,7 @@ def read(sizes):
                 if kernel == "staging" and size > 40_000:
                     continue  # reads as "off" does
                 job += f"grow {size}\nnote size={size}\nmemory\nviews sha1 65536 1\n"
-                job += f"b pread ${{BINARY}}_sha1 $(($(bytes) - 4000)) 1\ntmpfs $(bytes) 65536 1\n"
+                job += f"b pread ${{BINARY}}_sha1 $(bytes) 3\ntmpfs $(bytes) 65536 1\n"
                 if kernel == "on" or size <= 40_000:
                     job += "views sha1 4096 1\ntmpfs $(bytes) 4096 1\n"
                 job += f"note probe=1\nb append {min(2000, size // 10)} 1\nnote probe=0\n"
@@ -149,14 +149,19 @@ def memory(sizes):
 
 
 def append(sizes):
-    """The cost of measuring a file: instructions by the length of the list, and time with the TPM."""
+    """The cost of measuring a file: instructions by the length of the list, and time with the TPM.
+    And instructions of what "read" and "memory" take the time of."""
     for kernel in ("off", "on") if sizes.quick else ("off", "on", "staging"):
         job = "note measured=0\n" + "b append 1000 0\n" * 5 + "note measured=1\nmeasure_owner\nwarm\n"
         for size in sizes.records:
             job += f"grow {size}\nnote size={size} probe=1\n" + f"b append {min(1000, size // 10)} 1\n" * 5 + "note probe=0\n"
-        if kernel == "on":
-            job += "free_all\n"
-        job += "note profile=1\nb profile 5000\n"
+            job += "views sha1 65536 2\nviews sha1 4096 1\ntmpfs $(bytes) 65536 2\ntmpfs $(bytes) 4096 1\n"
+            job += "b pread ${BINARY}_sha1 $(bytes) 8\n"
+        job += "b profile ${BINARY}_sha1\nb profile ${ASCII}_sha1\n"
+        if kernel != "off":
+            job += (f"note freed=$(count)\nfree_all\ngrow {sizes.records[0]}\n"
+                    f"note size={sizes.records[0]} freed=$(count)\nfree_all\n")
+        job += "b profile 5000\n"
         yield Boot("append", kernel, 0, job, "instructions", icount=True)
     for turn in range(sizes.rounds):
         for kernel in ("off", "on"):
@@ -181,9 +186,10 @@ def latency(sizes):
                 if kernel == "on":
                     job += (f'[ ! -e "$CHECKPOINT/config" ] || config=1\nhave=$(count)\nfor step in $(seq 1 16); do\n'
                             f"grow $((have + ({size} - have) * step / 16))\nseal step >/dev/null\ndone\n")
-                    operations = {"none": "none", "checkpoint": "$CHECKPOINT/create=bench",
-                                  "config": "$CHECKPOINT/config=checkpoint_records=100000000#",
-                                  "truncate": "$CHECKPOINT/truncate=@"}
+                    job += "b pread ${BINARY}_sha1 $(bytes) 8\n"
+                    operations = {"none": "none", "truncate": "$CHECKPOINT/truncate=@",
+                                  "checkpoint": "$CHECKPOINT/create=bench",
+                                  "config": "$CHECKPOINT/config=checkpoint_records=100000000#"}
                 else:
                     job += f"grow {size}\n"
                     operations = {"none": "none", "delete": f"${{BINARY}}=$(($(count) / 16))",
@@ -203,7 +209,7 @@ def big(sizes):
         for step in range(1, 11):
             job += f"note size={size * step // 10}\ngrow {size * step // 10}\n"
         job += ("note state=live\nmemory\nviews sha1 65536 2\ntmpfs $(bytes) 65536 2\nviews sha1 4096 1\n"
-                "tmpfs $(bytes) 4096 1\nb pread ${BINARY}_sha1 $(($(bytes) - 4000)) 5\n"
+                "tmpfs $(bytes) 4096 1\nb pread ${BINARY}_sha1 $(bytes) 8\n"
                 "note probe=1\nb append 1000 1\nnote probe=0\nfree_all\n")
         yield Boot("big", "on", turn, job, memory=2048)
 
