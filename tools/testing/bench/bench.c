@@ -6,10 +6,11 @@
  *   append COUNT RECORDS        rewrite one file and read it again, COUNT times; RECORDS (0 or 1)
  *                               records must come of each
  *   read FILE SIZE TIMES        read FILE whole, SIZE bytes at once
- *   pread FILE END TIMES        a page of FILE, opened anew each time: the last before END, others before it
+ *   pread FILE END TIMES        a page of FILE, opened anew each time: the last before END, and
+ *                               others before it
  *   write FILE TEXT             one write of a line
  *   memory                      what memory is in use, after the caches were dropped
- *   exec DUMP                   start the kernel that is loaded, with DUMP in the kernel's log before
+ *   exec MARK                   start the kernel that is loaded, MARK in the kernel's log before it
  *   settle                      wait until the store has given back what it frees in the background
  *   latency OPERATION TIMES     append in one thread while another performs OPERATION: "none", or
  *                               FILE=TEXT, where # is a digit that changes each time, or FILE=@,
@@ -69,6 +70,11 @@ static uint64_t cpu(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+static bool starts(const char *line, const char *with)
+{
+	return !strncmp(line, with, strlen(with));
+}
+
 /* A small file, whole. */
 static char *text(const char *path)
 {
@@ -81,6 +87,11 @@ static char *text(const char *path)
 	buffer[n] = '\0';
 	close(fd);
 	return buffer;
+}
+
+static const char *base_name(const char *path)
+{
+	return strrchr(path, '/') + 1;
 }
 
 static long records(void)
@@ -128,16 +139,23 @@ static uint64_t measure(uint64_t *began)
 	return end - *began;
 }
 
+/* Percentiles of times, which get sorted. */
+static void print_spread(uint64_t *took, long count)
+{
+	qsort(took, count, sizeof(*took), compare);
+	printf("p50=%lu p99=%lu p999=%lu max=%lu\n", took[count / 2], took[count * 99 / 100],
+	       took[count * 999 / 1000], took[count - 1]);
+}
+
 static void append(long count, long expected)
 {
-	/* the first is not counted: it makes the file */
 	uint64_t *took = malloc(count * sizeof(*took)), began, wall, used;
 	long before = records(), after;
 
 	if (count < 2 || !took)
 		die("append");
 	memset(took, 0, count * sizeof(*took)); /* no page faults later */
-	measure(&began);
+	measure(&began); /* makes the file, and is not counted */
 	used = cpu();
 	wall = now();
 	for (long i = 0; i < count - 1; i++)
@@ -150,9 +168,8 @@ static void append(long count, long expected)
 		exit(1);
 	}
 	count--;
-	qsort(took, count, sizeof(*took), compare);
-	printf("append count=%ld records=%ld wall=%lu cpu=%lu p50=%lu p99=%lu p999=%lu max=%lu\n", count, after,
-	       wall, used, took[count / 2], took[count * 99 / 100], took[count * 999 / 1000], took[count - 1]);
+	printf("append count=%ld records=%ld wall=%lu cpu=%lu ", count, after, wall, used);
+	print_spread(took, count);
 }
 
 static void read_whole(const char *path, size_t size, long times)
@@ -178,8 +195,8 @@ static void read_whole(const char *path, size_t size, long times)
 		close(fd);
 		wall = now() - wall;
 		used = cpu() - used;
-		printf("read file=%s buffer=%zu bytes=%lu calls=%lu wall=%lu cpu=%lu\n", strrchr(path, '/') + 1, size,
-		       total, calls, wall, used);
+		printf("read file=%s buffer=%zu bytes=%lu calls=%lu wall=%lu cpu=%lu\n",
+		       base_name(path), size, total, calls, wall, used);
 	}
 }
 
@@ -197,7 +214,8 @@ static void pread_page(const char *path, off_t end, long times)
 		if (n <= 0)
 			die(path);
 		close(fd);
-		printf("pread file=%s offset=%ld bytes=%zd wall=%lu\n", strrchr(path, '/') + 1, (long)offset, n, wall);
+		printf("pread file=%s offset=%ld bytes=%zd wall=%lu\n", base_name(path), (long)offset, n,
+		       wall);
 	}
 }
 
@@ -218,7 +236,7 @@ static void write_line(const char *path, const char *line)
 	used = cpu() - used;
 	if (n != length)
 		die(path);
-	printf("write file=%s wall=%lu cpu=%lu\n", strrchr(path, '/') + 1, wall, used);
+	printf("write file=%s wall=%lu cpu=%lu\n", base_name(path), wall, used);
 }
 
 static void exec_kernel(const char *mark)
@@ -244,8 +262,8 @@ static uint64_t kept_pages(void)
 
 static void memory(void)
 {
-	static const char *const names[] = { "free", "MemFree", "MemAvailable", "Slab", "SUnreclaim", "VmallocUsed",
-					     "KernelStack", "PageTables", "Percpu" };
+	static const char *const names[] = { "free", "MemFree", "MemAvailable", "Slab", "SUnreclaim",
+					     "VmallocUsed", "KernelStack", "PageTables", "Percpu" };
 	enum { NAMES = sizeof(names) / sizeof(*names), SAMPLES = 5 };
 	uint64_t seen[NAMES][SAMPLES];
 
@@ -262,7 +280,8 @@ static void memory(void)
 		for (int i = 1; i < NAMES; i++) {
 			const char *found = strstr(all, names[i]);
 
-			seen[i][sample] = found ? strtoul(strchr(found, ':') + 1, NULL, 10) << 10 : 0;
+			found = found ? strchr(found, ':') : NULL;
+			seen[i][sample] = found ? strtoul(found + 1, NULL, 10) << 10 : 0;
 		}
 	}
 	for (int sample = 0; sample < SAMPLES; sample++)
@@ -273,8 +292,10 @@ static void memory(void)
 		printf(" %s=%lu", names[i], seen[i][SAMPLES / 2]);
 	}
 	if (!access(CHECKPOINT "status", R_OK)) {
-		for (char *line = strtok(text(CHECKPOINT "status"), "\n"); line; line = strtok(NULL, "\n"))
-			if (!strncmp(line, "memory_", 7) || !strncmp(line, "bytes_", 6) || !strncmp(line, "records_", 8))
+		char *line = strtok(text(CHECKPOINT "status"), "\n");
+
+		for (; line; line = strtok(NULL, "\n"))
+			if (starts(line, "memory_") || starts(line, "bytes_") || starts(line, "records_"))
 				printf(" %s", line);
 	}
 	printf("\n");
@@ -289,10 +310,11 @@ static void settle(void)
 	while (now() - changed < 500 * MS) {
 		char used[4096] = "";
 		bool pinned = false;
+		char *line = strtok(text(CHECKPOINT "status"), "\n");
 
-		for (char *line = strtok(text(CHECKPOINT "status"), "\n"); line; line = strtok(NULL, "\n")) {
-			pinned |= !strncmp(line, "bytes_pinned=", 13) && strcmp(line + 13, "0");
-			if (!strncmp(line, "memory_", 7) && strlen(used) + strlen(line) < sizeof(used))
+		for (; line; line = strtok(NULL, "\n")) {
+			pinned |= starts(line, "bytes_pinned=") && !starts(line, "bytes_pinned=0");
+			if (starts(line, "memory_") && strlen(used) + strlen(line) < sizeof(used))
 				strcat(used, line);
 		}
 		if (pinned || strcmp(used, last)) {
@@ -357,7 +379,9 @@ static int truncations(char commands[][128], int most)
 {
 	int found = 0;
 
-	for (char *line = strtok(text(CHECKPOINT "segments"), "\n"); line && found < most; line = strtok(NULL, "\n")) {
+	char *line = strtok(text(CHECKPOINT "segments"), "\n");
+
+	for (; line && found < most; line = strtok(NULL, "\n")) {
 		char *seq = strstr(line, "seq="), *digest = strstr(line, "digest=");
 
 		if (!seq || !digest || !strncmp(seq, "seq=0 ", 6))
@@ -410,7 +434,8 @@ static void latency(char *operation, int times)
 			}
 	}
 	spans = calloc(times, sizeof(*spans));
-	appends = mmap(NULL, MAX_SPANS * sizeof(*appends), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	appends = mmap(NULL, MAX_SPANS * sizeof(*appends), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!spans || appends == MAP_FAILED || pthread_create(&thread, NULL, appender, NULL))
 		die("latency");
 	usleep(10000);
@@ -436,15 +461,15 @@ static void latency(char *operation, int times)
 		if (!busy)
 			quiet[n++] = appends[i].to - appends[i].from;
 	}
-	qsort(quiet, n, sizeof(*quiet), compare);
 	if (!n)
 		die("no append but during operations");
-	printf("quiet count=%ld p50=%lu p99=%lu p999=%lu max=%lu\n", n, quiet[n / 2], quiet[n * 99 / 100],
-	       quiet[n * 999 / 1000], quiet[n - 1]);
+	printf("quiet count=%ld ", n);
+	print_spread(quiet, n);
 	for (int i = 0; i < times; i++) {
-		struct span control = { spans[i].to + MS, spans[i].to + MS + (spans[i].to - spans[i].from) };
+		uint64_t took = spans[i].to - spans[i].from;
+		struct span control = { spans[i].to + MS, spans[i].to + MS + took };
 
-		printf("operation took=%lu longest=%lu control=%lu\n", spans[i].to - spans[i].from, longest(spans[i]),
+		printf("operation took=%lu longest=%lu control=%lu\n", took, longest(spans[i]),
 		       longest(control));
 	}
 }
@@ -479,7 +504,8 @@ static void read_symbols(void)
 		die("/proc/kallsyms");
 	do {
 		symbols[nr_symbols++] = symbol;
-	} while (nr_symbols < 200000 && fscanf(file, "%lx %*c %255s%*[^\n]", &symbol.address, symbol.name) == 2);
+	} while (nr_symbols < 200000 &&
+		 fscanf(file, "%lx %*c %255s%*[^\n]", &symbol.address, symbol.name) == 2);
 	fclose(file);
 	qsort(symbols, nr_symbols, sizeof(*symbols), by_address);
 }
@@ -508,7 +534,7 @@ static long take_samples(void)
 	char *data = (char *)ring + 4096;
 	long taken = 0;
 
-	while (ring->data_tail < atomic_load_explicit((_Atomic uint64_t *)&ring->data_head, memory_order_acquire)) {
+	while (ring->data_tail < __atomic_load_n(&ring->data_head, __ATOMIC_ACQUIRE)) {
 		struct perf_event_header *header = (void *)(data + ring->data_tail % (PAGES * 4096));
 
 		if (header->type == PERF_RECORD_SAMPLE) {
@@ -557,7 +583,8 @@ static void profile(const char *what)
 	}
 	qsort(symbols, nr_symbols, sizeof(*symbols), by_samples);
 	for (long i = 0; i < 30 && symbols[i].samples; i++)
-		printf("profile of=%s samples=%lu total=%ld symbol=%s\n", name, symbols[i].samples, total, symbols[i].name);
+		printf("profile of=%s samples=%lu total=%ld symbol=%s\n", name, symbols[i].samples, total,
+		       symbols[i].name);
 }
 
 int main(int argc, char **argv)

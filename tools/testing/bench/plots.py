@@ -113,12 +113,12 @@ def memory(v, output):
     figure, axes = plt.subplots(figsize=(9, 0.6 + 0.5 * max(len(bars), 3)))
     for place, (name, stat, color) in enumerate(reversed(bars)):
         axes.barh(place, max(stat.median, 0), color=color, height=0.65)
-        axes.annotate(f"{max(stat.median, 0):.0f}", (max(stat.median, 0), place), xytext=(5, 0), textcoords="offset points",
-                      va="center", color=color, fontweight="bold")
+        axes.annotate(f"{max(stat.median, 0):.0f}", (max(stat.median, 0), place), xytext=(5, 0),
+                      textcoords="offset points", va="center", color=color, fontweight="bold")
     axes.set_yticks(range(len(bars)), [name for name, _, _ in reversed(bars)])
     axes.axvline(RECORD, color=OTHER, linestyle=":")
-    axes.annotate(f"its {RECORD} bytes in the list", (RECORD, 0), xytext=(5, 0), textcoords="offset points", color=OTHER,
-                  va="center")
+    axes.annotate(f"its {RECORD} bytes in the list", (RECORD, 0), xytext=(5, 0), textcoords="offset points",
+                  color=OTHER, va="center")
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("bytes of kernel memory a record")
     live, theirs = v.held("on", "live", v.most), v.held("staging", "live", v.most)
@@ -141,8 +141,11 @@ def append(v, output):
     lengths(axes, sizes)
     room(axes, 3)
     axes.set_ylabel("thousand instructions")
-    axes.set_title(f"Measuring a file costs {ours[-1][1].median / theirs[-1][1].median:.2f} times upstream's instructions "
-                   f"at {short(sizes[-1])}" if ours and theirs else "Measuring a file")
+    title = "Measuring a file"
+    if ours and theirs:
+        times = ours[-1][1].median / theirs[-1][1].median
+        title = f"Measuring a file costs {times:.2f} times upstream's instructions at {short(sizes[-1])}"
+    axes.set_title(title)
     save(figure, output, "append")
 
 
@@ -163,21 +166,21 @@ def latency(v, output):
     for end in sorted(ends):
         end[0] = end[0] if last is None else max(end[0], last + apart)
         last = end[0]
-        axes.annotate(f"during {end[1]}", (end[3], end[0]), xytext=(8, 0), textcoords="offset points", color=end[2],
-                      va="center", fontweight="bold")
+        axes.annotate(f"during {end[1]}", (end[3], end[0]), xytext=(8, 0), textcoords="offset points",
+                      color=end[2], va="center", fontweight="bold")
     if sizes:
         lengths(axes, sizes)
         room(axes, 8)
     axes.set_ylabel("longest append, thousand instructions")
     waits = [max(v.waits("on", size, "checkpoint").values, default=0) for size in sizes]
-    axes.set_title(f"Longest append during a checkpoint: at {short(sizes[-1])} records {waits[-1] / waits[0]:.2f} times "
-                   f"that at {short(sizes[0])}" if waits and waits[0] else "Longest append")
+    axes.set_title(f"Longest append during a checkpoint: {waits[-1] / waits[0]:.2f} times as long at "
+                   f"{short(sizes[-1])} as at {short(sizes[0])}" if waits and waits[0] else "Longest append")
     save(figure, output, "latency")
 
 
 def free(v, output):
     figure, axes = plt.subplots(figsize=(8, 4.8))
-    sizes = sorted({1000, *v.records, v.big})
+    sizes = v.freed()
     for kernel, color, name in ("staging", STAGING, "upstream's staging"), ("on", OURS, "ima-checkpoint"):
         line(axes, [(size, v.freeing(kernel, size).scaled(1e-9)) for size in sizes], color, name)
     axes.set_yscale("log")

@@ -37,8 +37,8 @@ def image(name, alt):
 def machine(v):
     data = v.data
     linux = sorted({row["linux"] for row in v.rows if "linux" in row})
-    return (f"{data['date']}, ``{data['command']}``: Linux {', '.join(linux)} in QEMU {data['qemu']} on {data['cores']} "
-            f"cores of {data['processor']}, {data['rounds']} rounds. Median (least to most).\n")
+    return (f"{data['date']}, ``{data['command']}``: Linux {', '.join(linux)} in QEMU {data['qemu']} on\n"
+            f"{data['cores']} cores of {data['processor']}. Rounds: {data['rounds']}. Median (least to most).\n")
 
 
 def goal_table(v):
@@ -66,10 +66,15 @@ def reading(v):
                        ("ASCII sha256", f"{ASCII}_sha256"), ("tmpfs", "tmpfs")):
         for buffer in 65536, 4096:
             for kernel in ("on",) if file == "tmpfs" else ("off", "on"):
-                times = [Stat(list(v.reading(kernel, file, size, buffer).values())).scaled(1e-6).text() for size in sizes]
+                times = [Stat(list(v.reading(kernel, file, size, buffer).values())).scaled(1e-6).text()
+                         for size in sizes]
                 label = name if file == "tmpfs" else f"{name}, {NAMES[kernel]}"
                 rows += present((label, f"{buffer // 1024} KiB", *times))
     rows = [row for row in rows if any(cell != "not measured" for cell in row[2:])]
+    def a_record(view):
+        return profile(v, f"{view}_sha1", lambda kernel: Stat(list(v.reading(
+            kernel, f"{view}_sha1", v.most, instructions=True).values())).scaled(1 / v.most))
+
     pages = []
     for kernel in "off", "on":
         lengths = list(dict.fromkeys((*v.records, v.big)))
@@ -80,7 +85,9 @@ def reading(v):
         table(["view", "at once", *(f"{size:,}" for size in sizes)],
               [[cell.replace("not measured", "") for cell in row] for row in rows]),
         "A page at the end of the list (``pread``), thousand instructions:\n",
-        table(["", *(f"{size:,}" for size in sizes)], pages)])
+        table(["", *(f"{size:,}" for size in sizes)], pages),
+        f"Where the instructions of reading {v.most:,} records go, from samples, a record, binary:\n", a_record(BINARY),
+        "ASCII:\n", a_record(ASCII)])
 
 
 def memory(v):
@@ -94,7 +101,8 @@ def memory(v):
         if row["what"] == "memory" and row.get("state") == "live" and "memory_chunks" in row and row["round"] == 0 \
                 and row["kernel"] == "on" and row.get("size") in (v.most, v.big):
             kinds = {name: value for name, value in row.items() if name.startswith("memory_")}
-            shares.append((f"{row['records_live']:,}", *(f"{value / row['records_live']:.1f}" for value in kinds.values())))
+            live = row["records_live"]
+            shares.append((f"{live:,}", *(f"{value / live:.1f}" for value in kinds.values())))
             head = ("live records", *(f"``{name}``" for name in kinds))
     return "\n".join([
         heading("Memory"), image("kernel-memory.svg", "memory that a record costs"),
@@ -117,7 +125,9 @@ def appending(v):
         "To rewrite, open, measure and read one small file, by the length of the list; in the first column "
         "nothing is measured:\n",
         table(["", "not measured", *(f"{size:,}" for size in v.records)], rows),
-        "With a software TPM, microseconds:\n", table(("", "clock", "CPU"), tpm), profile(v)])
+        "With a software TPM, microseconds:\n", table(("", "clock", "CPU"), tpm),
+        "Where the instructions of measuring a file go, from samples:\n",
+        profile(v, "append", lambda kernel: v.costs(kernel, v.most, True))])
 
 
 def plain(symbol):
@@ -129,20 +139,22 @@ def plain(symbol):
     while found := re.search(r"(\d+)_?(\w*)", symbol):
         words.append(found[2][:int(found[1])])
         symbol = found[2][int(found[1]):]
-    return "::".join(words)
+    path = "::".join(words)
+    return path if len(path) <= 60 else path[:57] + "..."
 
 
-def profile(v):
+def profile(v, of, cost):
+    """Where the instructions go: of each kernel, and of the functions that take most."""
     columns = []
     for kernel in "off", "on":
-        rows = [row for row in v.rows if row["what"] == "profile" and row["kernel"] == kernel]
-        columns.append({plain(row["symbol"]): row["samples"] / row["total"] for row in rows})
-        costs = v.costs(kernel, v.most, True)
-        if costs:
-            columns[-1] = {name: share * costs.median for name, share in columns[-1].items()}
+        rows = [row for row in v.rows if row["what"] == "profile" and row["kernel"] == kernel and row.get("of") == of]
+        total = cost(kernel)
+        columns.append({plain(row["symbol"]): row["samples"] / row["total"] * (total.median if total else 0)
+                        for row in rows})
     names = sorted(set(columns[0]) | set(columns[1]), key=lambda name: -max(c.get(name, 0) for c in columns))[:12]
-    rows = [(f"``{name}``", *(f"{column[name]:,.0f}" if name in column else "" for column in columns)) for name in names]
-    return "\n".join(["Where the instructions go, from samples:\n", table(("function", NAMES["off"], NAMES["on"]), rows)])
+    return table(("function", NAMES["off"], NAMES["on"]),
+                 [(f"``{name}``", *(f"{column[name]:,.0f}" if name in column else "" for column in columns))
+                  for name in names])
 
 
 def latency(v):
@@ -150,7 +162,7 @@ def latency(v):
     for instructions, unit, factor in (True, "thousand instructions", 1e-3), (False, "microseconds", 1e-3):
         rows = []
         sizes = sorted({*v.latency_sizes("on"), *v.latency_sizes("staging")})
-        for kernel, operations in (("on", ("none", "growth", "checkpoint", "truncate", "config")),
+        for kernel, operations in (("on", ("none", "growth", "checkpoint", "truncate", "config", "scope-live", "scope-log")),
                                    ("staging", ("none", "growth", "stage", "delete-staged", "delete"))):
             for operation in operations:
                 cells = []
@@ -166,7 +178,7 @@ def latency(v):
 
 
 def freeing(v):
-    sizes = list(dict.fromkeys((*([1000] if 1000 not in v.records else []), *v.records, v.big)))
+    sizes = v.freed()
     rows = []
     for kernel in "staging", "staging+flush", "on", "on+live":
         rows += present((NAMES[kernel], *(v.freeing(kernel, size).scaled(1e-6).text() for size in sizes)))
