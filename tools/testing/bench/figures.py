@@ -139,6 +139,11 @@ class Values:
                 if row["what"] == "append" and row["kind"] == "tpm" and row["kernel"] == kernel and row["measured"]}
         return rows
 
+    def hashing(self, kernel):
+        """Instructions of measuring a file with a short list."""
+        return Stat([row["wall"] / row["count"] for row in self.rows
+                     if row["part"] == "hashing" and row["kernel"] == kernel and row["what"] == "append"])
+
     def waits(self, kernel, size, operation, instructions=True, value="longest"):
         """Of the appends at each operation, the longest."""
         if operation == "growth":

@@ -3,6 +3,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -58,9 +59,14 @@ class Boot:
     def key(self):
         return "/".join(word for word in (self.part, self.kind, self.kernel, str(self.round)) if word)
 
-    def run(self, program, timeout):
-        """Boots, and fills in the rows; what went wrong, or None."""
-        options = ["--kernel", self.kernel.split("+")[0], "--memory", str(self.memory),
+    @property
+    def built(self):
+        """What `build` takes."""
+        return self.kernel.split("+")[0]
+
+    def run(self, program, kernel, timeout):
+        """Boots the kernel in that folder, and fills in the rows; what went wrong, or None."""
+        options = ["--kernel", kernel, "--memory", str(self.memory),
                    "--append", f"{APPEND} {self.append}"]
         options += ["--cpus", "1", "--icount", "0"] if self.icount else []
         options += [] if self.tpm else ["--no-tpm"]
@@ -79,6 +85,20 @@ class Boot:
             return f"exit status {run.status}\n{run.stdout[-500:].decode(errors='replace')}{run.stderr[-1500:]}"
         self.rows = list(parse(run.text("results"))) + list(kernel_log(run.log))
         return None
+
+
+def build(kernel):
+    """Builds a kernel, perhaps without what a patch here leaves out; gives its folder."""
+    variant, _, without = kernel.partition("-without-")
+    with tempfile.TemporaryDirectory() as directory:
+        root = HERE.parents[2]
+        if without:
+            ours, root = root, Path(directory, "copy")
+            shutil.copytree(ours, root, ignore=shutil.ignore_patterns(".git", "target"))
+            with (HERE / "without" / f"{without}.patch").open("rb") as patch:
+                subprocess.run(["patch", "-p1", "--silent", "-d", root], stdin=patch, check=True)
+        done = subprocess.run([root / "scripts/build-kernel", variant], check=True, stdout=subprocess.PIPE, text=True)
+        return done.stdout.strip()
 
 
 def number(text):
@@ -181,6 +201,13 @@ def append(sizes):
             yield Boot("append", kernel, turn, job + f"bench append 20 1\nb append {count} 1\n", "tpm", tpm=True)
 
 
+def hashing(sizes):
+    """What the kernel's own hashing adds to measuring a file: kernels that lack a part of it."""
+    for kernel in () if sizes.quick else ("off", "on", "on-without-segment-digest", "on-without-shadows"):
+        job = "measure_owner\nwarm\n" + "b append 1000 1\n" * 5
+        yield Boot("hashing", kernel, 0, job, icount=True)
+
+
 def latency(sizes):
     """How long an append waits for checkpoints, truncations, configuration and growth."""
     small = [1000, 40_000] if not sizes.quick else sizes.records
@@ -248,4 +275,4 @@ def kexec(sizes):
                                icount=icount, tpm=not icount, append=NO_TPM)
 
 
-PARTS = {part.__name__: part for part in (read, memory, append, latency, big, kexec)}
+PARTS = {part.__name__: part for part in (read, memory, append, hashing, latency, big, kexec)}
