@@ -185,6 +185,11 @@ impl Retry {
         self.failures > 0
     }
 
+    /// What failed is not due any more: somebody else did it, or the configuration changed.
+    fn give_up(&mut self) {
+        self.failures = 0;
+    }
+
     /// Notes how `what` ended. The kernel log hears of the first failure, and when it is over.
     pub(super) fn note(&mut self, what: &str, result: Result) {
         match result {
@@ -222,7 +227,10 @@ impl Log {
             return;
         }
         state.fresh.asked = true;
-        let _ = self.seal_automatically(&mut held);
+        if self.seal_automatically(&mut held).is_err() {
+            // Nobody else may have a reason to.
+            wake();
+        }
     }
 
     /// Does what is due.
@@ -248,8 +256,14 @@ impl Log {
         }
         let state = self.state.get(&mut held);
         match state.fresh.due(self.config, now()) {
-            Due::Never => return None,
-            Due::InSeconds(seconds) => return Some(seconds),
+            Due::Never => {
+                state.retry.give_up();
+                return None;
+            }
+            Due::InSeconds(seconds) => {
+                state.retry.give_up();
+                return Some(seconds);
+            }
             Due::Now if state.retry.pause() > 0 => return Some(state.retry.pause()),
             Due::Now => (),
         }

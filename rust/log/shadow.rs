@@ -210,6 +210,16 @@ fn read(held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
 /// The PCRs in use, in ascending order.
 pub(crate) struct Pcrs(KVec<Pcr>);
 
+/// EIO if the TPM cannot be asked what the default PCR holds.
+pub(super) fn require_answer(held: &Extend, env: &Env) -> Result {
+    let readings = read(held, env, env.pcr())?;
+    let mut banks = env.banks().iter().zip(&readings);
+    if banks.any(|(bank, reading)| bank.in_tpm() && reading.is_none()) {
+        return Err(EIO);
+    }
+    Ok(())
+}
+
 impl Pcrs {
     pub(crate) fn new() -> Self {
         Self(KVec::new())

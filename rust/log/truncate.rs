@@ -4,6 +4,7 @@
 
 use super::{
     automatic::wake,
+    shadow::require_answer,
     Log, //
 };
 use crate::{
@@ -84,6 +85,8 @@ impl Log {
         freed.reserve(count, GFP_KERNEL)?;
         self.state.get(held).known.reserve(count)?;
 
+        // A record that the TPM does not take stays in the list, and is not true.
+        require_answer(held, &self.env)?;
         let size = segment.start() - self.store.start();
         self.measure_truncation(held, reason, &segment, size)?;
         self.store.remove_before(seq, freed);

@@ -101,6 +101,11 @@ impl Status {
     }
 }
 
+/// The settings of `config`, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct Config(pub BTreeMap<String, String>);
+
 /// A checkpoint that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Created {
@@ -173,6 +178,27 @@ impl Kernel {
         let pairs = read_text(&path)?;
         let pairs = pairs.lines().filter_map(|line| line.split_once('='));
         Ok(Status(pairs.map(|(k, v)| (k.into(), v.into())).collect()))
+    }
+
+    /// The settings; `None` if the kernel has no such file, or does not show it to us.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn config(&self) -> Result<Option<Config>> {
+        let path = self.path("config");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(None),
+                    _ => Err(refused(&path, &error)),
+                }
+            }
+        };
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        let settings = pairs.map(|(k, v)| (k.into(), v.into())).collect();
+        Ok(Some(Config(settings)))
     }
 
     /// The live segments, oldest first; the last one is active.
@@ -388,6 +414,31 @@ mod tests {
         );
         assert_eq!(parse_segments("seq=1 state=active"), None);
         assert_eq!(parse_segments(""), Some(Vec::new()));
+    }
+
+    #[test]
+    fn config() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("checkpoint"))?;
+        let kernel = Kernel::open(folder.path())?;
+        assert_eq!(kernel.config()?, None);
+        let text = "checkpoint_records=1000\nduplicate_scope=live\nnew=a=b\n";
+        std::fs::write(kernel.path("config"), text)?;
+        let config = kernel.config()?.unwrap_or_default();
+        let settings: Vec<_> = config.0.iter().collect();
+        let wanted = [
+            ("checkpoint_records", "1000"),
+            ("duplicate_scope", "live"),
+            ("new", "a=b"),
+        ];
+        assert!(settings
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .eq(wanted));
+        std::fs::remove_file(kernel.path("config"))?;
+        std::fs::create_dir(kernel.path("config"))?;
+        assert!(kernel.config().is_err());
+        Ok(())
     }
 
     #[test]

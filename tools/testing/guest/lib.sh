@@ -77,6 +77,35 @@ cut_to()
 	echo "$1 $(value digest "$CHECKPOINT/segments" "$1")" >"$CHECKPOINT/truncate"
 }
 
+# configure SETTING=VALUE...: all in one write
+configure()
+{
+	printf '%s\n' "$@" >"$CHECKPOINT/config"
+}
+
+# count KEY: a number of status
+count()
+{
+	value "$1" "$CHECKPOINT/status"
+}
+
+# reaches KEY NUMBER, is KEY VALUE: for wait_for
+reaches()
+{
+	[ "$(count "$1")" -ge "$2" ]
+}
+
+is()
+{
+	[ "$(count "$1")" = "$2" ]
+}
+
+# said TIMES TEXT: by the kernel, for wait_for
+said()
+{
+	[ "$(dmesg | grep -c "$2")" -ge "$1" ]
+}
+
 # snapshot DIR: leave lists, tables and PCRs in the share
 snapshot()
 {

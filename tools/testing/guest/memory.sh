@@ -26,5 +26,6 @@ while [ $n -lt 100 ]; do
 	load "/tmp/load" 1 1000 $n || exit
 	[ $n -ne 10 ] || usage before >"$SHARE/full"
 	seal >/dev/null && cut_to $n || exit
+	wait_for is bytes_pinned 0 || exit
 	usage $n >>"$SHARE/usage"
 done

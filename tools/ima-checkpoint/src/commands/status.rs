@@ -15,6 +15,7 @@ use crate::{
     },
     cli::KernelOption,
     kernel::{
+        Config,
         Segment,
         Status, //
     },
@@ -30,7 +31,7 @@ use std::{
     path::PathBuf, //
 };
 
-/// Show log, segments and memory of the running kernel
+/// Show log, segments, memory and configuration of the running kernel
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Print JSON
@@ -57,6 +58,8 @@ struct Report {
     schema: &'static str,
     status: Status,
     segments: Vec<Segment>,
+    /// None if the kernel does not show it.
+    config: Option<Config>,
     archive: Option<Summary>,
 }
 
@@ -69,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         archive: archive(arguments, status.log_id())?,
         status,
         segments: kernel.segments()?,
+        config: kernel.config()?,
     };
     if arguments.json {
         print_json(&report)?;
@@ -143,6 +147,7 @@ fn table(report: &Report) -> String {
         };
         let _ = writeln!(out, "{name:<18}{state}");
     }
+    out += &settings(report.config.as_ref());
     let _ = writeln!(
         out,
         "\n{:>8} {:8}{:>12}{:>12}{:>14}  digest of the checkpoint",
@@ -175,6 +180,19 @@ fn table(report: &Report) -> String {
         let _ = write!(out, "\n{}", paragraph(archive));
     }
     out
+}
+
+/// The configuration, a setting a line.
+fn settings(config: Option<&Config>) -> String {
+    let Some(config) = config else {
+        return "configuration     not shown: an older kernel, or not root of the host\n"
+            .to_owned();
+    };
+    let names = std::iter::once("configuration").chain(std::iter::repeat(""));
+    let lines = names.zip(&config.0);
+    lines
+        .map(|(name, (setting, value))| format!("{name:<18}{setting}={value}\n"))
+        .collect()
 }
 
 /// What the archive has, in words.
@@ -220,4 +238,26 @@ fn paragraph(archive: &Summary) -> String {
 /// Bytes with a unit.
 fn size(bytes: u64) -> impl std::fmt::Display {
     indicatif::BinaryBytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let config = Config(
+            [
+                pair("checkpoint_records", "7"),
+                pair("duplicate_scope", "log"),
+            ]
+            .into(),
+        );
+        assert_eq!(
+            settings(Some(&config)),
+            "configuration     checkpoint_records=7\n                  duplicate_scope=log\n"
+        );
+        assert!(settings(None).contains("not shown"));
+    }
 }
