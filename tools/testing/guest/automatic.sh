@@ -26,7 +26,7 @@ still()
 {
 	sleep 8
 	count checkpoints >"$SHARE/still-$1"
-	echo $checkpoints >>"$SHARE/still-$1"
+	echo "$checkpoints" >>"$SHARE/still-$1"
 }
 
 # names PREFIX COUNT
