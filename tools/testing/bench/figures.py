@@ -48,6 +48,7 @@ class Values:
             self.rows += [about | row for row in boot["rows"]]
         self.records = data.get("records", [])
         self.most = self.records[-1] if self.records else 0
+        self.middle = self.records[len(self.records) // 2] if self.records else 0
         self.big = data.get("big") or self.most
 
     def of(self, value, **wanted):

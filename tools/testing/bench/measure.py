@@ -34,6 +34,10 @@ class Sizes:
         return self.records[-1]
 
     @property
+    def middle(self):
+        return self.records[len(self.records) // 2]
+
+    @property
     def freed(self):
         """How many records are freed at once."""
         return self.records if self.quick else sorted({1000, self.records[0], self.most})
@@ -184,11 +188,12 @@ def append(sizes):
             job += f"grow {size}\nnote size={size} probe=1\n"
             job += f"b append {min(1000, size // 10)} 1\n" * 5 + "note probe=0\n"
             if kernel != "staging":  # reads as "off" does
-                job += "views sha1 65536 1\ntmpfs $(bytes) 65536 2\nb pread ${BINARY}_sha1 $(bytes) 8\n"
+                job += "views sha1 65536 1\ntmpfs $(bytes) 65536 2\n"
+                job += f"b pread ${{BINARY}}_sha1 $(bytes) {8 if kernel == 'on' else 2}\n"
+                if size == sizes.middle:
+                    job += "b profile ${BINARY}_sha1\nb profile ${ASCII}_sha1\n"
             if kernel == "on":
                 job += "views sha1 4096 1\ntmpfs $(bytes) 4096 2\n"
-        if kernel != "staging":
-            job += "b profile ${BINARY}_sha1\nb profile ${ASCII}_sha1\n"
         if kernel != "off":
             job += (f"note freed=$(count)\nfree_all\ngrow {sizes.records[0]}\n"
                     f"note size={sizes.records[0]} freed=$(count)\nfree_all\n")

@@ -153,7 +153,8 @@ def latency(v, output):
     figure, axes = plt.subplots(figsize=(8, 4.8))
     sizes = v.latency_sizes("on")
     names = {"none": ("nothing", OTHER, ":"), "checkpoint": ("a checkpoint", OURS, "-"),
-             "truncate": ("a truncation", "#009e73", "-"), "config": ("a setting", STAGING, "-")}
+             "truncate": ("a truncation", "#009e73", "-"), "config": ("a setting", STAGING, "-"),
+             "growth": ("growth to that length", THEIRS, "-")}
     ends = []
     for operation, (name, color, style) in names.items():
         points = [(size, v.waits("on", size, operation)) for size in sizes]
@@ -170,7 +171,7 @@ def latency(v, output):
                       color=end[2], va="center", fontweight="bold")
     if sizes:
         lengths(axes, sizes)
-        room(axes, 8)
+        room(axes, 30)
     axes.set_ylabel("longest append, thousand instructions")
     waits = [max(v.waits("on", size, "checkpoint").values, default=0) for size in sizes]
     axes.set_title(f"Longest append during a checkpoint: {waits[-1] / waits[0]:.2f} times as long at "

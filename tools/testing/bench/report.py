@@ -73,8 +73,14 @@ def reading(v):
     rows = [row for row in rows if any(cell != "not measured" for cell in row[2:])]
     def a_record(view):
         return profile(v, f"{view}_sha1", lambda kernel: Stat(list(v.reading(
-            kernel, f"{view}_sha1", v.most, instructions=True).values())).scaled(1 / v.most))
+            kernel, f"{view}_sha1", v.middle, instructions=True).values())).scaled(1 / v.middle))
 
+    counts = []
+    for name, file in ("binary", f"{BINARY}_sha1"), ("ASCII", f"{ASCII}_sha1"), ("tmpfs", "tmpfs"):
+        for kernel in ("on",) if file == "tmpfs" else ("off", "on"):
+            label = name if file == "tmpfs" else f"{name}, {NAMES[kernel]}"
+            counts += present((label, *(Stat(list(v.reading(kernel, file, size, instructions=True).values())).scaled(
+                1e-6).text() for size in v.records)))
     pages = []
     for kernel in "off", "on":
         lengths = list(dict.fromkeys((*v.records, v.big)))
@@ -86,7 +92,9 @@ def reading(v):
               [[cell.replace("not measured", "") for cell in row] for row in rows]),
         "A page at the end of the list (``pread``), thousand instructions:\n",
         table(["", *(f"{size:,}" for size in sizes)], pages),
-        f"Where the instructions of reading {v.most:,} records go, from samples, a record, binary:\n", a_record(BINARY),
+        "Million instructions to read a list whole, 64 KiB at once:\n",
+        table(["view", *(f"{size:,}" for size in v.records)], counts),
+        f"Where they go, from samples, a record of {v.middle:,}, binary:\n", a_record(BINARY),
         "ASCII:\n", a_record(ASCII)])
 
 
@@ -152,10 +160,10 @@ def profile(v, of, cost):
         total = cost(kernel)
         columns.append({plain(row["symbol"]): row["samples"] / row["total"] * (total.median if total else 0)
                         for row in rows})
-    names = sorted(set(columns[0]) | set(columns[1]), key=lambda name: -max(c.get(name, 0) for c in columns))[:12]
+    names = sorted(set(columns[0]) | set(columns[1]), key=lambda name: (-max(c.get(name, 0) for c in columns), name))
     return table(("function", NAMES["off"], NAMES["on"]),
                  [(f"``{name}``", *(f"{column[name]:,.0f}" if name in column else "" for column in columns))
-                  for name in names])
+                  for name in names[:12]])
 
 
 def hashing(v):
