@@ -16,6 +16,10 @@ fuzz: ## fuzz the tool's parsers (TARGET=all SECONDS=600 each)
 	@scripts/install-deps
 	@scripts/fuzz $(or $(TARGET),all) $(SECONDS)
 
+bench: ## measure the kernel side against upstream: reading, memory, appending, waiting, freeing, kexec
+	@scripts/install-deps
+	@scripts/bench $(ARGS)
+
 bench-verify: ## measure the tool: replay against evmctl, memory, archive and cat against the disk
 	@scripts/install-deps
 	@scripts/bench-verify
@@ -63,4 +67,4 @@ refresh-patches: ## write its commits back to patches/
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check fuzz bench-verify lint kernel kernel-off kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean
+.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-off kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean

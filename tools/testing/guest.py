@@ -27,7 +27,7 @@ def build(program, directory):
     if not compiler:
         raise tap.Skip("needs a C compiler")
     subprocess.run([compiler, "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o",
-                    Path(directory) / program, SCRIPTS / f"{program}.c"], check=True)
+                    Path(directory) / Path(program).name, SCRIPTS / f"{program}.c"], check=True)
 
 
 class Run:
