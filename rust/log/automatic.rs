@@ -222,8 +222,9 @@ impl Log {
             return;
         }
         let mut held = seam::lock();
+        let suspended = seam::suspended(&held);
         let state = self.state.get(&mut held);
-        if state.fresh.records == 0 {
+        if suspended || state.fresh.records == 0 {
             return;
         }
         state.fresh.asked = true;

@@ -93,11 +93,14 @@ impl Log {
         if self.config.duplicate_scope() == Scope::Log {
             self.state.get(held).known.keep(freed);
         }
-        pr_info!(
-            "truncated to checkpoint {seq}: {} records, {} bytes freed\n",
-            size.records,
-            size.bytes
-        );
+        // Retention goes on for years; each of its truncations is in the audit log.
+        if reason != Reason::Retention {
+            pr_info!(
+                "truncated to checkpoint {seq}: {} records, {} bytes freed\n",
+                size.records,
+                size.bytes
+            );
+        }
         Ok(true)
     }
 
