@@ -13,7 +13,7 @@
  *   exec MARK                   start the kernel that is loaded, MARK in the kernel's log before it
  *   settle                      wait until the store has given back what it frees in the background
  *   latency OPERATION TIMES     append in one thread while another performs OPERATION: "none", or
- *                               FILE=TEXT, where # is a digit that changes each time, or FILE=@,
+ *                               FILE=TEXT, FILE=TEXT|TEXT, one and the other in turn, or FILE=@,
  *                               truncation to the first TIMES checkpoints, one after the other
  *   profile COUNT               append, and where the time goes
  *   profile FILE                the same of reading FILE
@@ -421,17 +421,17 @@ static void latency(char *operation, int times)
 			die(operation);
 		if (times > MAX_COMMANDS)
 			times = MAX_COMMANDS;
-		if (*command == '@')
+		if (*command == '@') {
 			times = truncations(commands, times);
-		else
-			for (int i = 0; i < times; i++) {
-				char *digit;
+		} else {
+			char *other = strchr(command, '|');
 
-				snprintf(commands[i], sizeof(commands[i]), "%s\n", command);
-				digit = strchr(commands[i], '#');
-				if (digit)
-					*digit = '0' + i % 10;
-			}
+			if (other)
+				*other++ = '\0';
+			for (int i = 0; i < times; i++)
+				snprintf(commands[i], sizeof(commands[i]), "%s\n",
+					 other && i % 2 ? other : command);
+		}
 	}
 	spans = calloc(times, sizeof(*spans));
 	appends = mmap(NULL, MAX_SPANS * sizeof(*appends), PROT_READ | PROT_WRITE,

@@ -232,16 +232,14 @@ def latency(sizes):
                     job += "b pread ${BINARY}_sha1 $(bytes) 8\n"
                     operations = {"none": "none", "truncate": "$CHECKPOINT/truncate=@",
                                   "checkpoint": "$CHECKPOINT/create=bench",
-                                  "config": "$CHECKPOINT/config=checkpoint_records=1000000#",
-                                  "scope-live": "$CHECKPOINT/config=duplicate_scope=live",
-                                  "scope-log": "$CHECKPOINT/config=duplicate_scope=log"}
+                                  "config": "$CHECKPOINT/config=checkpoint_records=10000000|checkpoint_records=0",
+                                  "scope": "$CHECKPOINT/config=duplicate_scope=live|duplicate_scope=log"}
                 else:
                     job += f"grow {size}\n"
                     operations = {"none": "none", "delete": f"${{BINARY}}=$(($(count) / 16))",
                                   "stage": "${STAGED}=A", "delete-staged": "${STAGED}=D"}
                 for name, operation in operations.items():
-                    count = {"truncate": 8, "delete": 8} | dict.fromkeys(("none", "checkpoint", "config"), times)
-                    count = count.get(name, 1)
+                    count = {"truncate": 10, "delete": 10, "stage": 1, "delete-staged": 1}.get(name, times)
                     guard = '[ -z "${config:-}" ] || ' if "/config=" in operation else ""
                     job += f'note operation={name}\n{guard}b latency "{operation}" {count}\n'
             yield Boot("latency", kernel, 0, job, kind, icount=icount)

@@ -157,8 +157,8 @@ def latency(v, output):
              "growth": ("growth to that length", THEIRS, "-")}
     ends = []
     for operation, (name, color, style) in names.items():
-        points = [(size, v.waits("on", size, operation)) for size in sizes]
-        points = [(size, max(stat.values) / 1e3) for size, stat in points if stat]
+        points = [(size, v.longest("on", size, [operation])) for size in sizes]
+        points = [(size, stat.median / 1e3) for size, stat in points if stat]
         if points:
             axes.plot(*zip(*points), color=color, linestyle=style, marker="o")
             ends.append([points[-1][1], name, color, points[-1][0]])
@@ -173,9 +173,9 @@ def latency(v, output):
         lengths(axes, sizes)
         room(axes, 30)
     axes.set_ylabel("longest append, thousand instructions")
-    waits = [max(v.waits("on", size, "checkpoint").values, default=0) for size in sizes]
-    axes.set_title(f"Longest append during a checkpoint: {waits[-1] / waits[0]:.2f} times as long at "
-                   f"{short(sizes[-1])} as at {short(sizes[0])}" if waits and waits[0] else "Longest append")
+    few, many = (v.longest("on", size, ["checkpoint"]) for size in ((sizes[0], sizes[-1]) if sizes else (0, 0)))
+    axes.set_title(f"Longest append during a checkpoint: {many.median / few.median:.2f} times as long at "
+                   f"{short(sizes[-1])} as at {short(sizes[0])}" if few and many else "Longest append")
     save(figure, output, "latency")
 
 
