@@ -166,6 +166,12 @@ class Values:
             parts.append([max(values[start::5]) for start in range(5) if values[start::5]])
         return Stat([max(part[at] for part in parts if len(part) > at) for at in range(max(map(len, parts)))])
 
+    def growth(self, kernel, size):
+        """The longest append of the last quarter of a list that grows, by that of the first, which has as many."""
+        values = self.waits(kernel, size, "growth").values
+        quarter = len(values) // 4
+        return Stat([max(values[-quarter:]) / max(values[:quarter])]) if quarter else Stat([])
+
     def latency_sizes(self, kernel):
         return sorted({row["size"] for row in self.rows
                        if row["part"] == "latency" and row["kernel"] == kernel and "size" in row})
@@ -182,8 +188,8 @@ class Values:
                                  instructions=instructions).values()))
 
     def freeing_a_record(self, kernel):
-        """Instructions."""
-        points = sorted((row["freed"], row["wall"]) for row in self.rows
+        """Instructions of the write; on one processor, others run in between."""
+        points = sorted((row["freed"], row["cpu"]) for row in self.rows
                         if row["what"] == "write" and row["part"] == "append" and row["kernel"] == kernel
                         and row.get("state") == "sealed" and "freed" in row)
         if len(points) < 2 or points[0][0] == points[-1][0]:
@@ -257,13 +263,14 @@ def goals(v):
                   v.each(lambda on, off: on / off, v.tpm("on", "cpu"), v.tpm("off", "cpu")))
     sizes = v.latency_sizes("on") or [0]
     for name, operations in (("a checkpoint", ["checkpoint"]), ("a truncation", ["truncate"]),
-                             ("a change of configuration", ["config", "scope"]),
-                             ("growth of the index", ["growth"])):
+                             ("a change of configuration", ["config", "scope"])):
         few, many = (v.longest("on", size, operations) for size in (sizes[0], sizes[-1]))
         stat = many.scaled(1 / few.median) if few and len(sizes) > 1 else Stat([])
         yield at_most(f"longest append at {name}, list of {sizes[-1]:,}: instructions, by those at {sizes[0]:,}", 1.25,
                       stat)
-    yield at_most("free a record: instructions", 10, v.freeing_a_record("on"), digits=1)
+    yield at_most(f"longest append at growth, last quarter of {sizes[-1]:,}: instructions, by those of the first", 1.25,
+                  v.growth("on", sizes[-1]))
+    yield at_most("free a record: instructions", 10, v.freeing_a_record("on"), digits=3)
     yield at_most(f"kexec, {most}: instructions of the dump, by upstream's", 0.1,
                   ratio(v.handing("dump", "on", True), v.handing("dump", "off", True)), digits=3)
     yield at_most(f"kexec, {most}: time of the dump, by upstream's", 0.1,

@@ -86,7 +86,7 @@ def read(v, output):
             tmpfs = [(x, stat) for x, stat in points("on", "tmpfs") if stat]
             if tmpfs:
                 axes.plot([x for x, _ in tmpfs], [stat.median for _, stat in tmpfs], color=OTHER, linestyle=":")
-                axes.annotate("a file on tmpfs", (tmpfs[0][0], tmpfs[0][1].median), xytext=(6, -16),
+                axes.annotate("a file on tmpfs", (tmpfs[-1][0], tmpfs[-1][1].median), xytext=(8, -14),
                               textcoords="offset points", color=OTHER)
         faster = v.faster(file, v.most)
         axes.set_title(f"{name}: {faster.median:,.0f} times faster at {short(v.most)}" if faster else name)
@@ -128,24 +128,27 @@ def memory(v, output):
 
 
 def append(v, output):
-    figure, axes = plt.subplots(figsize=(8, 4.8))
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.8))
     sizes = v.records
-    theirs = line(axes, [(s, v.costs("off", s, True).scaled(1e-3)) for s in sizes], THEIRS, "upstream")
-    ours = line(axes, [(s, v.costs("on", s, True).scaled(1e-3)) for s in sizes], OURS, "ima-checkpoint")
-    idle = v.costs("off", 0, True).scaled(1e-3)
-    if idle:
-        axes.axhline(idle.median, color=OTHER, linestyle=":")
-        axes.annotate("the same without measuring", (sizes[0], idle.median), xytext=(0, 5), textcoords="offset points",
-                      color=OTHER)
-    axes.set_ylim(0)
-    lengths(axes, sizes)
-    room(axes, 3)
-    axes.set_ylabel("thousand instructions")
-    title = "Measuring a file"
-    if ours and theirs:
-        times = ours[-1][1].median / theirs[-1][1].median
-        title = f"Measuring a file costs {times:.2f} times upstream's instructions at {short(sizes[-1])}"
-    axes.set_title(title)
+    for axes, name, unit, factor, cost in (
+            (panels[0], "CPU time", "µs", 1e-3, lambda kernel, size: v.costs(kernel, size, False, "cpu")),
+            (panels[1], "instructions", "thousand instructions", 1e-3, lambda kernel, size: v.costs(kernel, size, True))):
+        theirs = line(axes, [(s, cost("off", s).scaled(factor)) for s in sizes], THEIRS, "upstream")
+        ours = line(axes, [(s, cost("on", s).scaled(factor)) for s in sizes], OURS, "ima-checkpoint")
+        idle = cost("off", 0).scaled(factor)
+        if idle:
+            axes.axhline(idle.median, color=OTHER, linestyle=":")
+            axes.annotate("the same without measuring", (sizes[0], idle.median), xytext=(0, 5),
+                          textcoords="offset points", color=OTHER)
+        axes.set_ylim(0)
+        lengths(axes, sizes)
+        room(axes, 5)
+        axes.set_ylabel(f"to measure a file, {unit}")
+        title = name
+        if ours and theirs:
+            first, last = (ours[at][1].median / theirs[at][1].median for at in (0, -1))
+            title = f"{name}: {first:.2f} times upstream's at {short(sizes[0])}, {last:.2f} at {short(sizes[-1])}"
+        axes.set_title(title, fontsize=11)
     save(figure, output, "append")
 
 
@@ -153,8 +156,7 @@ def latency(v, output):
     figure, axes = plt.subplots(figsize=(8, 4.8))
     sizes = v.latency_sizes("on")
     names = {"none": ("nothing", OTHER, ":"), "checkpoint": ("a checkpoint", OURS, "-"),
-             "truncate": ("a truncation", "#009e73", "-"), "config": ("a setting", STAGING, "-"),
-             "growth": ("growth to that length", THEIRS, "-")}
+             "truncate": ("a truncation", "#009e73", "-"), "config": ("a setting", STAGING, "-")}
     ends = []
     for operation, (name, color, style) in names.items():
         points = [(size, v.longest("on", size, [operation])) for size in sizes]
