@@ -6,13 +6,9 @@
 //! securityfs. The [`commands`] of the program are made of these, and end as [`outcome`] says.
 
 pub mod archive;
-pub mod bank;
 pub mod chain;
-pub mod claim;
 pub mod cli;
 pub mod commands;
-pub mod detect;
-pub mod escape;
 pub mod finding;
 pub mod fuse;
 pub mod holders;
@@ -22,10 +18,19 @@ pub mod kernel;
 pub mod notify;
 pub mod outcome;
 pub mod quote;
-pub mod records;
-pub mod replay;
 pub mod segment;
-pub mod special;
 pub mod verify;
 pub mod view;
 pub mod whole;
+
+pub use ima_log::{
+    bank,
+    escape,
+    list::{
+        claim,
+        detect,
+        records,
+        special, //
+    },
+    replay, //
+};

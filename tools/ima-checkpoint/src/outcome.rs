@@ -2,6 +2,7 @@
 
 //! How a command ends: exit codes, and errors that say what was wrong and what to do.
 
+use ima_log::list::records::Fault;
 use std::{
     fmt,
     io,
@@ -118,6 +119,16 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        let code = match fault {
+            Fault::Io(_) => Code::Internal,
+            Fault::Malformed(..) | Fault::Cut(_) => Code::Tampered,
+        };
+        Self::new(code, fault.to_string())
+    }
+}
 
 #[cfg(test)]
 mod tests {

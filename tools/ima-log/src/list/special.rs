@@ -84,7 +84,7 @@ pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor>
 
 /// Is the digest that of the buffer? The template digest does not cover the template name, so a
 /// signature could be passed off as a buffer otherwise.
-pub(crate) fn digest_matches(record: &Record<'_>) -> bool {
+pub fn digest_matches(record: &Record<'_>) -> bool {
     let matches = || {
         let (algorithm, digest) = record.file_digest()?;
         let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;

@@ -2,10 +2,6 @@
 
 //! Reading a measurement list record by record, in bounded memory.
 
-use crate::outcome::{
-    Code,
-    Error, //
-};
 use ima_checkpoint_format::{
     record::Record,
     template::{
@@ -75,15 +71,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        let code = match fault {
-            Fault::Io(_) => Code::Internal,
-            Fault::Malformed(..) | Fault::Cut(_) => Code::Tampered,
-        };
-        Self::new(code, fault.to_string())
-    }
-}
+impl std::error::Error for Fault {}
 
 /// Reads records from a source of bytes. It holds one buffer, which grows to the largest record.
 #[derive(Debug)]

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The measurement list: its records, and what checkpoints and truncations among them say.
+
+pub mod claim;
+pub mod detect;
+pub mod records;
+pub mod special;
