@@ -181,7 +181,7 @@ type Numbered = Vec<(u8, Vec<u8>)>;
 /// What tpm2-tools wrote.
 fn quotes() -> Result<Numbered, Box<dyn Error>> {
     let mut quotes = Vec::new();
-    for line in include_str!("../tests/data/quotes").lines() {
+    for line in include_str!("../../ima-log/tests/data/quotes").lines() {
         let Some((name, digits)) = line.split_once(" = ") else {
             continue;
         };

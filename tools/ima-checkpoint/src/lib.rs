@@ -9,6 +9,7 @@ pub mod archive;
 pub mod chain;
 pub mod cli;
 pub mod commands;
+pub mod evidence;
 pub mod finding;
 pub mod fuse;
 pub mod holders;
@@ -17,7 +18,6 @@ pub mod inspect;
 pub mod kernel;
 pub mod notify;
 pub mod outcome;
-pub mod quote;
 pub mod segment;
 pub mod verify;
 pub mod view;
@@ -32,5 +32,6 @@ pub use ima_log::{
         records,
         special, //
     },
+    quote,
     replay, //
 };

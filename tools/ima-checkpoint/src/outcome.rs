@@ -2,7 +2,10 @@
 
 //! How a command ends: exit codes, and errors that say what was wrong and what to do.
 
-use ima_log::list::records::Fault;
+use ima_log::{
+    list::records::Fault,
+    quote, //
+};
 use std::{
     fmt,
     io,
@@ -130,6 +133,21 @@ impl From<Fault> for Error {
     }
 }
 
+impl From<quote::Error> for Error {
+    fn from(error: quote::Error) -> Self {
+        let code = match error {
+            quote::Error::Malformed { .. }
+            | quote::Error::Forged(_)
+            | quote::Error::UnfitKey { .. }
+            | quote::Error::WeakKey => Code::Tampered,
+            quote::Error::Stale { .. } => Code::Stale,
+            quote::Error::Weak { .. } => Code::Unanchored,
+            quote::Error::NotAKey(_) | quote::Error::NotPcrValues(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +161,48 @@ mod tests {
             Code::Tampered
         );
         assert_eq!(worst([Code::Tampered, Code::Usage]), Code::Usage);
+    }
+
+    #[test]
+    fn codes_of_quotes() {
+        use quote::{
+            Forgery,
+            Hex,
+            Part, //
+        };
+        let hash = crate::bank::Bank::Sha1;
+        for (error, code) in [
+            (
+                quote::Error::Malformed {
+                    what: Part::Message,
+                    why: "cut".into(),
+                },
+                Code::Tampered,
+            ),
+            (
+                quote::Error::Forged(Forgery::Signature),
+                Code::Tampered, //
+            ),
+            (
+                quote::Error::Stale {
+                    expected: Hex(vec![1]),
+                    found: Hex(vec![2]),
+                },
+                Code::Stale,
+            ),
+            (quote::Error::Weak { hash }, Code::Unanchored),
+            (
+                quote::Error::UnfitKey {
+                    attributes: Vec::new(),
+                },
+                Code::Tampered,
+            ),
+            (quote::Error::WeakKey, Code::Tampered),
+            (quote::Error::NotAKey("text".into()), Code::Internal),
+            (quote::Error::NotPcrValues("text".into()), Code::Internal),
+        ] {
+            let text = error.to_string();
+            assert_eq!(Error::from(error), Error::new(code, text));
+        }
     }
 }

@@ -14,7 +14,7 @@
 //! | a truncation forged | 1 | `truncations` |
 //! | rewound to an older checkpoint | 1 | `rewound` |
 //! | an old quote | 9 | `exit_codes.rs` |
-//! | a quote changed, or of another key | 1 | `quote.rs`, `exit_codes.rs` |
+//! | a quote changed, or of another key | 1 | `quote.rs` of ima-log, `exit_codes.rs` |
 //! | a quote that lacks a bank or a PCR | 3 | `values_of_too_few_pcrs_or_banks` |
 //! | a violation hidden | 1 | `a_violation_hidden` |
 //! | cut in a record, a length of 4 GiB | 1 | `cut_and_malformed` |

@@ -36,7 +36,7 @@ use tempfile::TempDir;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-const QUOTES: &str = include_str!("data/quotes");
+const QUOTES: &str = include_str!("../../ima-log/tests/data/quotes");
 
 #[test]
 fn precedence() {

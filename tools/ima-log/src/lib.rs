@@ -4,9 +4,11 @@
 //! PCRs of a TPM prove of them.
 //!
 //! Nothing here opens a file of the kernel, needs a privilege, talks to a network or writes to a
-//! terminal. Bytes become records in [`list`], records a replay in each [`bank`].
+//! terminal. Bytes become records in [`list`], records a [`replay`] in each [`bank`], which
+//! is compared with what a TPM signed in a [`quote`].
 
 pub mod bank;
 pub mod escape;
 pub mod list;
+pub mod quote;
 pub mod replay;

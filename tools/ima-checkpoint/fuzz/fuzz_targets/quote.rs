@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use ima_checkpoint::{
+use ima_log::{
     bank::Bank,
     quote::{
         pcrs::PcrValues,

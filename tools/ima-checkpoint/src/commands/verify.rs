@@ -14,13 +14,13 @@ use crate::{
     },
     chain::Trust,
     cli::KernelOption,
+    evidence,
     outcome::{
         Code,
         Error,
         Result, //
     },
     quote::{
-        self,
         pcrs::PcrValues,
         AttestationKey,
         Quote, //
@@ -322,8 +322,8 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
             .iter()
             .flat_map(|quote| quote.attest.selection.clone());
         let selection: Vec<_> = selection.collect();
-        let parsed = PcrValues::parse(&quote::read_file(path)?, *bank, &selection);
-        let parsed = parsed.map_err(|error| error.during(path.display()))?;
+        let parsed = PcrValues::parse(&evidence::read(path)?, *bank, &selection);
+        let parsed = parsed.map_err(|error| Error::from(error).during(path.display()))?;
         for register in registers() {
             if let Some(value) = parsed.get(register.bank, register.pcr) {
                 add(register, value)?;
@@ -358,17 +358,17 @@ fn quote(arguments: &Arguments) -> Result<Option<Quote>> {
     let Some(((message, signature), key)) = files.zip(arguments.key.as_ref()) else {
         return Ok(None);
     };
-    let parsed = AttestationKey::parse(&quote::read_file(key)?);
+    let parsed = AttestationKey::parse(&evidence::read(key)?);
     let quote = Quote::verify(
-        &quote::read_file(message)?,
-        &quote::read_file(signature)?,
-        &parsed.map_err(|error| error.during(key.display()))?,
+        &evidence::read(message)?,
+        &evidence::read(signature)?,
+        &parsed.map_err(|error| Error::from(error).during(key.display()))?,
         arguments.nonce.as_ref().map(Digest::as_bytes),
         arguments.allow_weak_bank,
     );
     quote
         .map(Some)
-        .map_err(|error| error.during(message.display()))
+        .map_err(|error| Error::from(error).during(message.display()))
 }
 
 /// A bar on standard error, if that is a terminal.

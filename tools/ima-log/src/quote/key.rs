@@ -3,6 +3,10 @@
 //! The key that signs quotes.
 
 use super::{
+    error::{
+        Error,
+        Forgery, //
+    },
     public::Template,
     signature::{
         Algorithm,
@@ -12,16 +16,9 @@ use super::{
     },
     wire::Hex,
 };
-use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
+use crate::bank::{
+    Bank,
+    Digest, //
 };
 use openssl::{
     base64,
@@ -70,19 +67,17 @@ impl AttestationKey {
     ///
     /// # Errors
     ///
-    /// [`Code::Internal`] if it is none of these; [`Code::Tampered`] for a key that is too short
-    /// or has attributes with which it could sign forged quotes.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let malformed =
-            |why: String| Error::new(Code::Internal, format!("not a public key: {why}"));
-        let openssl = |error: ErrorStack| malformed(error.to_string());
+    /// [`Error::NotAKey`] if it is none of these; [`Error::WeakKey`] for one that is too short;
+    /// [`Error::UnfitKey`] if its attributes let it sign forged quotes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let openssl = |error: ErrorStack| Error::NotAKey(error.to_string());
         let key = if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
-            let der = pem(bytes).ok_or_else(|| malformed(NOT_PEM.into()))?;
+            let der = pem(bytes).ok_or_else(|| Error::NotAKey(NOT_PEM.into()))?;
             Self::bare(PKey::public_key_from_der(&der).map_err(openssl)?)
         } else if bytes.starts_with(b"\x30") {
             Self::bare(PKey::public_key_from_der(bytes).map_err(openssl)?)
         } else {
-            Self::described(Template::parse(bytes).map_err(malformed)?)?
+            Self::described(Template::parse(bytes).map_err(Error::NotAKey)?)?
         };
         key.check_strength()?;
         Ok(key)
@@ -96,13 +91,10 @@ impl AttestationKey {
         }
     }
 
-    fn described(template: Template) -> Result<Self> {
-        let unfit = template.unfit();
-        if !unfit.is_empty() {
-            let unfit = unfit.join(", ");
-            return Err(refused(format!(
-                "the key could sign forged quotes: {unfit}. `tpm2_createak` makes one that cannot"
-            )));
+    fn described(template: Template) -> Result<Self, Error> {
+        let attributes = template.unfit();
+        if !attributes.is_empty() {
+            return Err(Error::UnfitKey { attributes });
         }
         Ok(Self {
             key: template.key,
@@ -116,7 +108,7 @@ impl AttestationKey {
         self.name.as_ref()
     }
 
-    fn check_strength(&self) -> Result<()> {
+    fn check_strength(&self) -> Result<(), Error> {
         let strong = match self.key.id() {
             Id::RSA => {
                 self.key.bits() >= MIN_RSA_BITS
@@ -134,23 +126,18 @@ impl AttestationKey {
         if strong {
             return Ok(());
         }
-        Err(refused(
-            "the key is too weak or of an unknown kind: \
-             RSA of 2048 bits or more, P-256, P-384 and P-521 are taken",
-        ))
+        Err(Error::WeakKey)
     }
 
     /// Is this the key's signature over the message? Tells the scheme that it was made with.
     ///
     /// # Errors
     ///
-    /// [`Code::Tampered`] if it is not.
-    pub(super) fn verify(&self, message: &[u8], signature: &Signature) -> Result<Scheme> {
-        if let (Some(said), Some(fixed)) = (signature.scheme, self.scheme) {
-            if said != fixed {
-                return Err(refused(format!(
-                    "the quote is signed by {said}; its key can only sign by {fixed}"
-                )));
+    /// [`Error::Forged`] if it is not.
+    pub(super) fn verify(&self, message: &[u8], signature: &Signature) -> Result<Scheme, Error> {
+        if let (Some(found), Some(expected)) = (signature.scheme, self.scheme) {
+            if found != expected {
+                return Err(Forgery::Scheme { found, expected }.into());
             }
         }
         let schemes: Vec<Scheme> = match signature.scheme.or(self.scheme) {
@@ -162,12 +149,8 @@ impl AttestationKey {
             self.verify_digest(&digest, signature, *scheme)
                 .unwrap_or(false)
         };
-        schemes.into_iter().find(verifies).ok_or_else(|| {
-            refused(
-                "the signature is not that of this key over this message: \
-                 one of the three belongs to another quote, or was changed",
-            )
-        })
+        let found = schemes.into_iter().find(verifies);
+        found.ok_or(Error::Forged(Forgery::Signature))
     }
 
     fn verify_digest(
@@ -230,8 +213,4 @@ fn nid(hash: Bank) -> Nid {
         Bank::Sha3_384 => Nid::SHA3_384,
         Bank::Sha3_512 => Nid::SHA3_512,
     }
-}
-
-fn refused(text: impl Into<String>) -> Error {
-    Error::new(Code::Tampered, text)
 }

@@ -2,18 +2,17 @@
 
 //! The signature of a quote.
 
-use super::wire::{
-    Malformed,
-    Reader, //
-};
-use crate::{
-    bank::Bank,
-    outcome::{
-        Code,
+use super::{
+    error::{
         Error,
-        Result, //
+        Part, //
+    },
+    wire::{
+        Malformed,
+        Reader, //
     },
 };
+use crate::bank::Bank;
 use openssl::{
     bn::BigNum,
     ecdsa::EcdsaSig,
@@ -27,7 +26,7 @@ const MAX_RSA: usize = 2048;
 const MAX_ECC: usize = 66;
 
 /// How a key signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u16)]
 pub enum Algorithm {
@@ -49,7 +48,7 @@ impl Algorithm {
 }
 
 /// How a key signs what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Scheme {
     /// The algorithm.
     pub algorithm: Algorithm,
@@ -92,16 +91,13 @@ impl Signature {
     ///
     /// # Errors
     ///
-    /// [`Code::Tampered`] if it is none of these.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
-        marshalled(bytes).or_else(|why| {
-            plain(bytes).ok_or_else(|| {
-                Error::new(
-                    Code::Tampered,
-                    format!("the quote's signature is malformed: {why}"),
-                )
-            })
-        })
+    /// [`Error::Malformed`] if it is none of these.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let malformed = |why| Error::Malformed {
+            what: Part::Signature,
+            why,
+        };
+        marshalled(bytes).or_else(|why| plain(bytes).ok_or_else(|| malformed(why)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A public key as a TPM describes it.
 
 use super::{
+    error::Attribute,
     signature::{
         Algorithm,
         Scheme, //
@@ -110,13 +111,12 @@ impl Template {
     }
 
     /// The attributes with which the key could sign forged quotes.
-    pub(super) fn unfit(&self) -> Vec<String> {
-        let is_wrong =
-            |(_, bit, wanted): &&(&str, u32, bool)| (self.attributes & bit != 0) != *wanted;
-        let wrong = ATTRIBUTES.iter().filter(is_wrong);
-        wrong
-            .map(|(name, _, wanted)| format!("{name} is {}", if *wanted { "clear" } else { "set" }))
-            .collect()
+    pub(super) fn unfit(&self) -> Vec<Attribute> {
+        let state = |(name, bit, wanted): &(&'static str, u32, bool)| {
+            let set = self.attributes & bit != 0;
+            (set != *wanted).then_some(Attribute { name, set })
+        };
+        ATTRIBUTES.iter().filter_map(state).collect()
     }
 }
 

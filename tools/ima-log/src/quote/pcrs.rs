@@ -8,18 +8,12 @@ use super::{
         HashId,
         Selected, //
     },
-    wire::Reader,
+    error::Error,
+    wire::Reader, //
 };
-use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
+use crate::bank::{
+    Bank,
+    Digest, //
 };
 use std::collections::BTreeMap;
 
@@ -40,14 +34,13 @@ impl PcrValues {
     ///
     /// # Errors
     ///
-    /// [`Code::Internal`] if it is none of these.
-    pub fn parse(bytes: &[u8], bank: Option<Bank>, selection: &[Selected]) -> Result<Self> {
-        let error = |why| Error::new(Code::Internal, why);
+    /// [`Error::NotPcrValues`] if it is none of these.
+    pub fn parse(bytes: &[u8], bank: Option<Bank>, selection: &[Selected]) -> Result<Self, Error> {
         match std::str::from_utf8(bytes) {
-            Ok(text) if !text.contains('\0') => Self::text(text, bank).map_err(error),
+            Ok(text) if !text.contains('\0') => Self::text(text, bank).map_err(Error::NotPcrValues),
             _ => serialized(bytes)
                 .or_else(|| plain(bytes, selection))
-                .ok_or_else(|| error(UNKNOWN.into())),
+                .ok_or_else(|| Error::NotPcrValues(UNKNOWN.into())),
         }
     }
 

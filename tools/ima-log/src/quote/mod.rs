@@ -6,6 +6,7 @@
 //! sections named here are its.
 
 pub mod attest;
+mod error;
 mod key;
 pub mod pcrs;
 mod public;
@@ -15,6 +16,12 @@ mod wire;
 
 pub use self::{
     attest::Attest,
+    error::{
+        Attribute,
+        Error,
+        Forgery,
+        Part, //
+    },
     key::AttestationKey,
     search::PcrDigest,
     signature::{
@@ -26,26 +33,11 @@ pub use self::{
 };
 
 use self::attest::HashId;
-use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
+use crate::bank::{
+    Bank,
+    Digest, //
 };
-use std::{
-    fmt,
-    fs::File,
-    io::Read,
-    path::Path, //
-};
-
-/// Largest file that belongs to a quote, in bytes; real ones have some hundred.
-pub const MAX_FILE: u64 = 64 << 10;
+use std::fmt;
 
 /// A quote whose signature, type and nonce were verified.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -103,38 +95,32 @@ impl Quote {
     ///
     /// # Errors
     ///
-    /// [`Code::Tampered`] if the signature is not that of the key, or what it signed is not a
-    /// quote; [`Code::Stale`] if the nonce differs; [`Code::Unanchored`] if SHA-1 was signed and
-    /// that is not allowed.
+    /// [`Error::Malformed`] and [`Error::Forged`] if the signature is not that of the key, or what
+    /// it signed is not a quote; [`Error::Stale`] if the nonce differs; [`Error::Weak`] if SHA-1
+    /// was signed and that is not allowed.
     pub fn verify(
         message: &[u8],
         signature: &[u8],
         key: &AttestationKey,
         nonce: Option<&[u8]>,
         allow_weak: bool,
-    ) -> Result<Self> {
+    ) -> Result<Self, Error> {
         let signature = Signature::parse(signature)?;
         let scheme = key.verify(message, &signature)?;
         let attest = Attest::parse(message)?;
         let nonce = nonce.filter(|nonce| !nonce.is_empty());
         if let Some(nonce) = nonce.filter(|nonce| *nonce != attest.extra_data.0) {
-            let text = format!(
-                "the quote answers another question: its nonce is '{}', not '{}'. Ask for a new one",
-                attest.extra_data,
-                Hex(nonce.to_vec())
-            );
-            return Err(Error::new(Code::Stale, text));
+            return Err(Error::Stale {
+                expected: Hex(nonce.to_vec()),
+                found: attest.extra_data,
+            });
         }
         if scheme.hash == Bank::Sha1 && !allow_weak {
-            let text = "the quote signs a sha1 digest, which proves nothing any more; \
-                use a key that signs by sha256";
-            return Err(Error::new(Code::Unanchored, text));
+            return Err(Error::Weak { hash: scheme.hash });
         }
-        if attest.pcr_digest.as_bytes().len() != scheme.hash.size() {
-            return Err(Error::new(
-                Code::Tampered,
-                "the quote's PCR digest has another size than its signature's hash",
-            ));
+        let (found, hash) = (attest.pcr_digest.as_bytes().len(), scheme.hash);
+        if found != hash.size() {
+            return Err(Forgery::DigestSize { found, hash }.into());
         }
         Ok(Self {
             attest,
@@ -184,24 +170,4 @@ impl Quote {
     ) -> Result<PcrDigest, Vec<Pcr>> {
         PcrDigest::new(self, values)
     }
-}
-
-/// Reads a file that belongs to a quote.
-///
-/// # Errors
-///
-/// [`Code::Internal`] if it cannot be read, or is larger than [`MAX_FILE`].
-pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|error| Error::io("read", path, &error))?;
-    if bytes.len() as u64 > MAX_FILE {
-        let text = format!(
-            "{}: this cannot belong to a quote: it has more than 64 KiB",
-            path.display()
-        );
-        return Err(Error::new(Code::Internal, text));
-    }
-    Ok(bytes)
 }

@@ -2,15 +2,17 @@
 
 //! Quotes that a software TPM made, and forgeries of them.
 
-use ima_checkpoint::{
+use ima_log::{
     bank::{
         Bank,
         Digest, //
     },
-    outcome::Code,
     quote::{
         pcrs::PcrValues,
         AttestationKey,
+        Attribute,
+        Error,
+        Forgery,
         Hex,
         Quote, //
     },
@@ -41,20 +43,23 @@ fn quotes() -> impl Iterator<Item = (String, Fields)> {
     fixtures().into_iter().filter(is_quote)
 }
 
-fn verify(fields: &Fields, key: &[u8]) -> Result<Quote, Code> {
-    let key = AttestationKey::parse(key).map_err(|error| error.code())?;
-    verify_with(&key, fields)
+fn verify(fields: &Fields, key: &[u8]) -> Result<Quote, Error> {
+    verify_with(&AttestationKey::parse(key)?, fields)
 }
 
-fn verify_with(key: &AttestationKey, fields: &Fields) -> Result<Quote, Code> {
-    let quote = Quote::verify(
+fn verify_with(key: &AttestationKey, fields: &Fields) -> Result<Quote, Error> {
+    Quote::verify(
         &fields["message"],
         &fields["signature"],
         key,
         Some(&fields["nonce"]),
         true,
-    );
-    quote.map_err(|error| error.code())
+    )
+}
+
+/// Was it found out that no TPM made this quote with this key?
+fn is_forged(error: &Error) -> bool {
+    matches!(error, Error::Malformed { .. } | Error::Forged(_))
 }
 
 fn changed(fields: &Fields, name: &str, value: &[u8]) -> Fields {
@@ -233,11 +238,8 @@ fn a_quote_that_was_changed_is_refused() {
             for key in ["tpm2b", "pem"] {
                 let key = AttestationKey::parse(&fields[key]).expect(&name);
                 for fields in &all {
-                    assert_eq!(
-                        verify_with(&key, fields).err(),
-                        Some(Code::Tampered),
-                        "{name}, {part}"
-                    );
+                    let seen = verify_with(&key, fields);
+                    assert!(seen.is_err_and(|error| is_forged(&error)), "{name}, {part}");
                 }
             }
         }
@@ -254,11 +256,8 @@ fn a_key_that_was_changed_is_refused() {
             }
         }
         for len in 0..fields["tpm2b"].len() {
-            assert_eq!(
-                verify(&fields, &fields["tpm2b"][..len]).err(),
-                Some(Code::Internal),
-                "{name}"
-            );
+            let seen = AttestationKey::parse(&fields["tpm2b"][..len]);
+            assert!(matches!(seen, Err(Error::NotAKey(_))), "{name}");
         }
         for key in flips(&fields["pem"]) {
             if let Ok(quote) = verify(&fields, &key) {
@@ -274,16 +273,16 @@ fn another_key_and_another_quote() {
     for (name, fields) in &all {
         for (other, others) in &all {
             if fields["name"] != others["name"] {
-                assert_eq!(
-                    verify(fields, &others["pem"]).err(),
-                    Some(Code::Tampered),
-                    "{name}, key of {other}"
-                );
-                assert_eq!(
-                    verify(fields, &others["tpm2b"]).err(),
-                    Some(Code::Tampered),
-                    "{name}, key of {other}"
-                );
+                for key in [&others["pem"], &others["tpm2b"]] {
+                    let seen = verify(fields, key).err();
+                    assert!(
+                        matches!(
+                            seen,
+                            Some(Error::Forged(Forgery::Signature | Forgery::Scheme { .. }))
+                        ),
+                        "{name}, key of {other}: {seen:?}"
+                    );
+                }
             }
             if name != other {
                 let seen = verify(
@@ -292,7 +291,7 @@ fn another_key_and_another_quote() {
                 );
                 assert_eq!(
                     seen.err(),
-                    Some(Code::Tampered),
+                    Some(Error::Forged(Forgery::Signature)),
                     "{name}, message of {other}"
                 );
             }
@@ -312,9 +311,11 @@ fn nonces() {
         fields["nonce"][1..].to_vec(),
         [&fields["nonce"][..], b"\0"].concat(),
     ] {
+        let found = Hex(fields["nonce"].clone());
+        let expected = Hex(wrong.clone());
         assert_eq!(
-            verify(Some(&wrong)).err().map(|error| error.code()),
-            Some(Code::Stale)
+            verify(Some(&wrong)).err(),
+            Some(Error::Stale { expected, found })
         );
     }
     for none in [None, Some(b"".as_slice())] {
@@ -328,34 +329,32 @@ fn sha1_must_be_allowed() {
     let fields = &fixtures()["sha1"];
     let key = AttestationKey::parse(&fields["tpm2b"]).expect("it is good");
     let seen = Quote::verify(&fields["message"], &fields["signature"], &key, None, false);
-    assert_eq!(seen.err().map(|error| error.code()), Some(Code::Unanchored));
+    assert_eq!(seen.err(), Some(Error::Weak { hash: Bank::Sha1 }));
     assert!(verify(fields, &fields["tpm2b"]).is_ok());
 }
 
 #[test]
 fn keys_that_could_forge() {
     let seen = AttestationKey::parse(&fixtures()["ek"]["tpm2b"]).expect_err("it decrypts");
-    assert_eq!(seen.code(), Code::Tampered);
     assert!(
         seen.to_string().contains("decrypt is set, sign is clear"),
         "{seen}"
     );
-    for (name, bit, state) in [
-        ("fixedTPM", 1, "clear"),
-        ("fixedParent", 4, "clear"),
-        ("sensitiveDataOrigin", 5, "clear"),
-        ("restricted", 16, "clear"),
-        ("decrypt", 17, "set"),
-        ("sign", 18, "clear"),
+    for (name, bit, set) in [
+        ("fixedTPM", 1, false),
+        ("fixedParent", 4, false),
+        ("sensitiveDataOrigin", 5, false),
+        ("restricted", 16, false),
+        ("decrypt", 17, true),
+        ("sign", 18, false),
     ] {
         let mut key = fixtures()["p256"]["tpm2b"].clone();
         let attributes = u32::from_be_bytes([key[6], key[7], key[8], key[9]]) ^ 1 << bit;
         key[6..10].copy_from_slice(&attributes.to_be_bytes());
-        let seen = AttestationKey::parse(&key).expect_err(name);
-        assert_eq!(seen.code(), Code::Tampered);
-        assert!(
-            seen.to_string().contains(&format!("{name} is {state}")),
-            "{seen}"
+        let attributes = vec![Attribute { name, set }];
+        assert_eq!(
+            AttestationKey::parse(&key).err(),
+            Some(Error::UnfitKey { attributes })
         );
     }
 }

@@ -2,28 +2,28 @@
 
 //! What a TPM signs in a quote.
 
-use super::wire::{
-    Hex,
-    Malformed,
-    Reader, //
-};
-use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    outcome::{
-        Code,
+use super::{
+    error::{
         Error,
-        Result, //
+        Forgery,
+        Part, //
     },
+    wire::{
+        Hex,
+        Malformed,
+        Reader, //
+    },
+};
+use crate::bank::{
+    Bank,
+    Digest, //
 };
 use std::fmt;
 
 /// TPM_GENERATED_VALUE. A restricted key signs nothing that starts with it but what the TPM made.
-const MAGIC: u32 = 0xff54_4347;
+pub(super) const MAGIC: u32 = 0xff54_4347;
 /// TPM_ST_ATTEST_QUOTE.
-const QUOTE: u16 = 0x8018;
+pub(super) const QUOTE: u16 = 0x8018;
 /// TPMT_HA, an algorithm and a digest of it, which bounds names and nonces.
 const MAX_NAME: usize = 2 + Digest::MAX;
 /// Banks of a TPM, as the TCG's software stack bounds them.
@@ -92,7 +92,7 @@ pub struct Attest {
 }
 
 /// A number that may exceed 2^53.
-fn text<S: serde::Serializer>(number: &u64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+fn text<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }
 
@@ -101,34 +101,27 @@ impl Attest {
     ///
     /// # Errors
     ///
-    /// [`Code::Tampered`] if it is not a quote, not from a TPM, or malformed.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
-        Self::read(bytes).map_err(|why| {
-            Error::new(
-                Code::Tampered,
-                format!("the quote's message is malformed: {why}"),
-            )
-        })
+    /// [`Error::Forged`] if it is not from a TPM, or not a quote; [`Error::Malformed`] if it is
+    /// cut, too long, or has a field that no TPM writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let malformed = |why| Error::Malformed {
+            what: Part::Message,
+            why,
+        };
+        let mut reader = Reader::new(bytes);
+        let magic = reader.u32("magic number").map_err(malformed)?;
+        if magic != MAGIC {
+            return Err(Forgery::Magic(magic).into());
+        }
+        let kind = reader.u16("type").map_err(malformed)?;
+        if kind != QUOTE {
+            return Err(Forgery::Type(kind).into());
+        }
+        Self::body(reader).map_err(malformed)
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        match reader.u32("magic number")? {
-            MAGIC => (),
-            magic => {
-                return Err(format!(
-                    "it starts with {magic:08x} and not with {MAGIC:08x}, so no TPM made it"
-                ))
-            }
-        }
-        match reader.u16("type")? {
-            QUOTE => (),
-            other => {
-                return Err(format!(
-                    "its type is {other:04x}; that of a quote is {QUOTE:04x}"
-                ))
-            }
-        }
+    /// What follows the type.
+    fn body(mut reader: Reader<'_>) -> Result<Self, Malformed> {
         let attest = Self {
             qualified_signer: Hex(reader.sized(MAX_NAME, "name of the key")?.to_vec()),
             extra_data: Hex(reader.sized(MAX_NAME, "nonce")?.to_vec()),

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading the small files that somebody else made: quotes, signatures, keys, PCR values.
+
+use crate::outcome::{
+    Code,
+    Error,
+    Result, //
+};
+use rustix::fs::OFlags;
+use std::{
+    fs::OpenOptions,
+    io::Read,
+    os::unix::fs::OpenOptionsExt,
+    path::Path, //
+};
+
+/// Largest file that is read, in bytes; real ones have some hundred.
+const MAX: u64 = 64 << 10;
+
+/// Reads such a file.
+///
+/// # Errors
+///
+/// [`Code::Internal`] if it cannot be read, is no regular file, or is larger than 64 KiB.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |error| Error::io("read", path, &error);
+    let refused = |why| Error::new(Code::Internal, format!("{}: {why}", path.display()));
+    // a FIFO that nobody writes to would block the opening itself, a device the reading
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path);
+    let file = opened.map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(refused(
+            "this is no regular file: write what it holds to one, and give that",
+        ));
+    }
+    let too_large = || refused("this cannot belong to a quote: it has more than 64 KiB");
+    if metadata.len() > MAX {
+        return Err(too_large());
+    }
+    // it may grow at the same time
+    let mut bytes = Vec::new();
+    file.take(MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        fs::{
+            self,
+            File, //
+        },
+        os::unix::net::UnixListener,
+    };
+
+    fn refusal(path: &Path) -> String {
+        let error = read(path).err();
+        let error = error.filter(|error| error.code() == Code::Internal);
+        error.map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn sizes_are_bounded() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("file");
+        fs::write(&path, vec![7; 64 << 10])?;
+        assert!(read(&path).is_ok_and(|bytes| bytes == vec![7; 64 << 10]));
+        fs::write(&path, vec![7; (64 << 10) + 1])?;
+        assert!(refusal(&path).contains("more than 64 KiB"));
+        // nothing of it is read
+        File::create(&path)?.set_len(1 << 40)?;
+        assert!(refusal(&path).contains("more than 64 KiB"));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_blocks_and_nothing_is_endless() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )?;
+        let socket = folder.path().join("socket");
+        let _listener = UnixListener::bind(&socket)?;
+        for path in [
+            &fifo,
+            Path::new("/dev/zero"),
+            folder.path(), //
+        ] {
+            assert!(refusal(path).contains("no regular file"), "{path:?}");
+        }
+        assert!(refusal(&socket).contains("cannot read"));
+        assert!(refusal(&folder.path().join("none")).contains("cannot read"));
+        Ok(())
+    }
+}
