@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_quotes() {
+    fn codes_of_quotes() -> Result<(), quote::NotANonce> {
         use quote::{
             Forgery,
             Hex,
@@ -185,7 +185,7 @@ mod tests {
             ),
             (
                 quote::Error::Stale {
-                    expected: Hex(vec![1]),
+                    expected: "01".parse()?,
                     found: Hex(vec![2]),
                 },
                 Code::Stale,
@@ -204,5 +204,6 @@ mod tests {
             let text = error.to_string();
             assert_eq!(Error::from(error), Error::new(code, text));
         }
+        Ok(())
     }
 }

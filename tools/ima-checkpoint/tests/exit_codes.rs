@@ -190,6 +190,12 @@ fn all_that_hold() -> Result {
 fn what_cannot_be_verified() -> Result {
     let files = Files::new()?;
     let nowhere = Path::new("nowhere").display().to_string();
+    // as an unset variable of a shell gives it
+    let mut unset = [["good"].as_slice(), &STALE].concat();
+    unset[8] = "";
+    let mut long = unset.clone();
+    let digits = "0".repeat(130);
+    long[8] = &digits;
     for (arguments, code, says) in [
         ([].as_slice(), 2, "--archive or --live"),
         (
@@ -198,6 +204,8 @@ fn what_cannot_be_verified() -> Result {
             "64 hexadecimal digits",
         ),
         (&["good", "--quote", "msg"], 2, "--signature"),
+        (&unset, 2, "the nonce is empty: check the variable"),
+        (&long, 2, "the nonce has 65 bytes"),
         (&["--live", "--ima", &nowhere], 7, "nowhere"),
         (&["good", "--tpm=nowhere"], 7, "nowhere"),
         (&["missing"], 8, "missing"),

@@ -11,6 +11,7 @@ use ima_log::{
         Attest,
         AttestationKey,
         Error,
+        Nonce,
         Quote, //
     },
 };
@@ -85,11 +86,12 @@ impl Forged {
     fn quote(&self) -> Result<Quote, Error> {
         let (key, public) = p256();
         let message = self.message();
+        let nonce = Nonce::try_from(b"nonce".as_slice()).expect("a nonce");
         Quote::verify(
             &message,
             &sign(&key, &message, None),
             &public,
-            Some(b"nonce"),
+            Some(&nonce),
             false,
         )
     }

@@ -23,6 +23,7 @@ use crate::{
     quote::{
         pcrs::PcrValues,
         AttestationKey,
+        Nonce,
         Quote, //
     },
     replay::{
@@ -129,8 +130,8 @@ pub struct Arguments {
     key: Option<PathBuf>,
 
     /// What the quote was asked to contain
-    #[arg(long, value_name = "HEX", requires = "quote", value_parser = nonce)]
-    nonce: Option<Digest>,
+    #[arg(long, value_name = "HEX", requires = "quote")]
+    nonce: Option<Nonce>,
 
     /// A segment that may be broken
     #[arg(long, value_name = "SEQ")]
@@ -222,11 +223,6 @@ impl FromStr for PcrFile {
         let path = path.into();
         Ok(Self { bank, path })
     }
-}
-
-/// The TPM takes at most 64 bytes.
-fn nonce(digits: &str) -> std::result::Result<Digest, String> {
-    Digest::from_hex(digits).ok_or_else(|| "write at most 64 bytes in hexadecimal digits".into())
 }
 
 /// Runs it.
@@ -363,7 +359,7 @@ fn quote(arguments: &Arguments) -> Result<Option<Quote>> {
         &evidence::read(message)?,
         &evidence::read(signature)?,
         &parsed.map_err(|error| Error::from(error).during(key.display()))?,
-        arguments.nonce.as_ref().map(Digest::as_bytes),
+        arguments.nonce.as_ref(),
         arguments.allow_weak_bank,
     );
     quote

@@ -3,6 +3,7 @@
 //! Why a quote, or what belongs to it, proves nothing.
 
 use super::{
+    nonce::Nonce,
     signature::Scheme,
     wire::Hex, //
 };
@@ -25,7 +26,7 @@ pub enum Error {
     /// The quote is genuine, and answers another question.
     Stale {
         /// The nonce that was asked for.
-        expected: Hex,
+        expected: Nonce,
         /// That of the quote.
         found: Hex,
     },

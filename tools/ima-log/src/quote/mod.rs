@@ -8,6 +8,7 @@
 pub mod attest;
 mod error;
 mod key;
+mod nonce;
 pub mod pcrs;
 mod public;
 mod search;
@@ -23,6 +24,10 @@ pub use self::{
         Part, //
     },
     key::AttestationKey,
+    nonce::{
+        Nonce,
+        NotANonce, //
+    },
     search::PcrDigest,
     signature::{
         Algorithm,
@@ -91,7 +96,7 @@ impl fmt::Display for Quote {
 
 impl Quote {
     /// Verifies a quote's message and signature. The message proves nothing of the PCRs before
-    /// [`Self::search`] found them. An empty nonce counts as none.
+    /// [`Self::search`] found them. Without a nonce it may be an old one.
     ///
     /// # Errors
     ///
@@ -102,16 +107,16 @@ impl Quote {
         message: &[u8],
         signature: &[u8],
         key: &AttestationKey,
-        nonce: Option<&[u8]>,
+        nonce: Option<&Nonce>,
         allow_weak: bool,
     ) -> Result<Self, Error> {
         let signature = Signature::parse(signature)?;
         let scheme = key.verify(message, &signature)?;
         let attest = Attest::parse(message)?;
-        let nonce = nonce.filter(|nonce| !nonce.is_empty());
-        if let Some(nonce) = nonce.filter(|nonce| *nonce != attest.extra_data.0) {
+        let is_other = |nonce: &&Nonce| nonce.as_bytes() != attest.extra_data.0;
+        if let Some(nonce) = nonce.filter(is_other) {
             return Err(Error::Stale {
-                expected: Hex(nonce.to_vec()),
+                expected: nonce.clone(),
                 found: attest.extra_data,
             });
         }
