@@ -139,7 +139,9 @@ impl From<quote::Error> for Error {
             quote::Error::Malformed { .. }
             | quote::Error::Forged(_)
             | quote::Error::UnfitKey { .. }
-            | quote::Error::WeakKey => Code::Tampered,
+            | quote::Error::WeakKey
+            | quote::Error::WrongKeyName { .. } => Code::Tampered,
+            quote::Error::NoKeyName { .. } => Code::Usage,
             quote::Error::Stale { .. } => Code::Stale,
             quote::Error::Weak { .. } => Code::Unanchored,
             quote::Error::NotAKey(_) | quote::Error::NotPcrValues(_) => Code::Internal,
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_quotes() -> Result<(), quote::NotANonce> {
+    fn codes_of_quotes() -> Result<(), Box<dyn std::error::Error>> {
         use quote::{
             Forgery,
             Hex,
@@ -198,6 +200,19 @@ mod tests {
                 Code::Tampered,
             ),
             (quote::Error::WeakKey, Code::Tampered),
+            (
+                quote::Error::WrongKeyName {
+                    expected: format!("000b{}", "0".repeat(64)).parse()?,
+                    found: format!("000b{}", "f".repeat(64)).parse()?,
+                },
+                Code::Tampered,
+            ),
+            (
+                quote::Error::NoKeyName {
+                    expected: format!("000b{}", "0".repeat(64)).parse()?,
+                },
+                Code::Usage,
+            ),
             (quote::Error::NotAKey("text".into()), Code::Internal),
             (quote::Error::NotPcrValues("text".into()), Code::Internal),
         ] {

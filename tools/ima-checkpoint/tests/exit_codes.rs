@@ -100,6 +100,7 @@ impl Files {
         let last = forged.len() - 1;
         forged[last] ^= 1;
         new.write("forged", &forged)?;
+        new.write("pem", &fixture("pem").ok_or("no such fixture")?)?;
         Ok(new)
     }
 
@@ -220,6 +221,42 @@ fn what_cannot_be_verified() -> Result {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(says), "{arguments:?}: {said}");
         assert!(output.stdout.is_empty());
+    }
+    Ok(())
+}
+
+/// The key of the quote, and which name it is to have.
+#[test]
+fn names_of_keys() -> Result {
+    let files = Files::new()?;
+    let name: String = fixture("name")
+        .ok_or("no such fixture")?
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let other = format!("000b{}", "0".repeat(64));
+    for (key, wanted, code, says) in [
+        // the list is not the one that was quoted, which has values of other PCRs
+        ("key", name.as_str(), 2, "give their values"),
+        ("key", &name.to_uppercase(), 2, "give their values"),
+        (
+            "key",
+            &other,
+            1,
+            "this is another key than the one that is expected",
+        ),
+        ("pem", &name, 2, "give its TPM2B_PUBLIC"),
+        ("key", &name[..8], 2, "64 digits behind the first 4"),
+        ("key", "", 2, "hexadecimal digits"),
+    ] {
+        let mut arguments = [["good"].as_slice(), &FORGED, &["--key-name", wanted]].concat();
+        arguments[4] = "sig";
+        arguments[6] = key;
+        let output = files.run(&arguments)?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said)?;
+        assert_eq!(output.status.code(), Some(code), "{wanted}: {said}");
+        assert!(said.contains(says), "{wanted}: {said}");
     }
     Ok(())
 }

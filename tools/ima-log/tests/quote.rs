@@ -14,9 +14,16 @@ use ima_log::{
         Error,
         Forgery,
         Hex,
+        KeyName,
         Nonce,
         Quote, //
     },
+};
+use openssl::{
+    hash::MessageDigest,
+    pkey::PKey,
+    rsa::Rsa,
+    sign::Signer, //
 };
 use std::collections::BTreeMap;
 
@@ -62,6 +69,10 @@ fn nonce(bytes: &[u8]) -> Nonce {
     Nonce::try_from(bytes).expect("a nonce")
 }
 
+fn key_name(fields: &Fields) -> KeyName {
+    KeyName::try_from(fields["name"].as_slice()).expect("a name")
+}
+
 /// Was it found out that no TPM made this quote with this key?
 fn is_forged(error: &Error) -> bool {
     matches!(error, Error::Malformed { .. } | Error::Forged(_))
@@ -97,18 +108,15 @@ fn real_quotes() {
                 fields["scheme"],
                 "{name}"
             );
-            let key_name = (format == "tpm2b").then(|| Hex(fields["name"].clone()));
+            let key_name = (format == "tpm2b").then(|| key_name(&fields));
             assert_eq!(quote.key_name, key_name, "{name}");
             assert!(quote.fresh && quote.attest.safe, "{name}");
             let named = quote
                 .to_string()
                 .contains(&Hex(fields["name"].clone()).to_string());
             assert_eq!(named, format == "tpm2b", "{quote}");
-            assert_eq!(
-                quote.caveats().len(),
-                usize::from(format == "pem"),
-                "{name}"
-            );
+            assert!(!quote.key_name_checked, "{name}");
+            assert_eq!(quote.caveats().len(), 1, "{name}");
         }
         // TPMT_PUBLIC is what the size is in front of
         assert!(verify(&fields, &fields["tpm2b"][2..]).is_ok(), "{name}");
@@ -257,7 +265,7 @@ fn a_key_that_was_changed_is_refused() {
         for key in flips(&fields["tpm2b"]) {
             // attributes that do not matter here change the name
             if let Ok(quote) = verify(&fields, &key) {
-                assert_ne!(quote.key_name, Some(Hex(fields["name"].clone())), "{name}");
+                assert_ne!(quote.key_name, Some(key_name(&fields)), "{name}");
             }
         }
         for len in 0..fields["tpm2b"].len() {
@@ -327,7 +335,66 @@ fn nonces() {
         );
     }
     let quote = verify(None).expect("it is good");
-    assert!(!quote.fresh && quote.caveats().contains(&"not fresh: no nonce was checked"));
+    assert!(!quote.fresh && quote.caveats()[0].contains("not fresh"));
+}
+
+#[test]
+fn names_of_keys() {
+    for (name, fields) in quotes() {
+        let parse = |format: &str| AttestationKey::parse(&fields[format]).expect(&name);
+        let expected = key_name(&fields);
+        let key = parse("tpm2b").expect_name(&expected).expect(&name);
+        let quote = verify_with(&key, &fields).expect(&name);
+        assert!(
+            quote.key_name_checked && quote.caveats().is_empty(),
+            "{quote}"
+        );
+        let shown = parse("tpm2b");
+        let quote = verify_with(&shown, &fields).expect(&name);
+        let caveats = quote.caveats().join("\n");
+        assert!(caveats.contains(&format!("compare the name {expected} with")));
+
+        let seen = parse("pem").expect_name(&expected).expect_err(&name);
+        assert!(seen.to_string().contains("give its TPM2B_PUBLIC"), "{seen}");
+        for (other, others) in quotes() {
+            let other_name = key_name(&others);
+            if other_name != expected {
+                let wrong = Error::WrongKeyName {
+                    expected: other_name.clone(),
+                    found: expected.clone(),
+                };
+                assert_eq!(
+                    parse("tpm2b").expect_name(&other_name).err(),
+                    Some(wrong),
+                    "{name} for {other}"
+                );
+            }
+        }
+    }
+}
+
+/// What `--key-name` is for: nothing in the file tells it from a key of a TPM.
+#[test]
+fn a_key_that_a_program_made() {
+    let fields = &fixtures()["rsassa"];
+    let mut public = fields["tpm2b"].clone();
+    let modulus = public.len() - 256;
+    let software = Rsa::generate(2048).expect("a key");
+    public[modulus..].copy_from_slice(&software.n().to_vec());
+    let key = AttestationKey::parse(&public).expect("it says that it is in a TPM");
+    let private = PKey::from_rsa(software).expect("a key");
+    let mut signer = Signer::new(MessageDigest::sha256(), &private).expect("a signer");
+    let signature = signer.sign_oneshot_to_vec(&fields["message"]);
+    let fields = changed(fields, "signature", &signature.expect("a signature"));
+    let quote = verify_with(&key, &fields).expect("it is signed with this key");
+    assert!(quote
+        .caveats()
+        .iter()
+        .any(|text| text.contains("a program can make a key")));
+    assert!(matches!(
+        key.expect_name(&key_name(&fields)),
+        Err(Error::WrongKeyName { .. })
+    ));
 }
 
 #[test]

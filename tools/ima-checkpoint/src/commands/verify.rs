@@ -23,6 +23,7 @@ use crate::{
     quote::{
         pcrs::PcrValues,
         AttestationKey,
+        KeyName,
         Nonce,
         Quote, //
     },
@@ -128,6 +129,13 @@ pub struct Arguments {
     /// The public key that signed the quote: PEM, or TPM2B_PUBLIC
     #[arg(long, value_name = "FILE", requires = "quote")]
     key: Option<PathBuf>,
+
+    /// The TPM Name that this key must have, as tpm2_readpublic shows it
+    ///
+    /// Without it, nothing says that the key is in a TPM: a program can write a TPM2B_PUBLIC of its
+    /// own key with the same attributes.
+    #[arg(long, value_name = "HEX", requires = "key")]
+    key_name: Option<KeyName>,
 
     /// What the quote was asked to contain
     #[arg(long, value_name = "HEX", requires = "quote")]
@@ -354,7 +362,10 @@ fn quote(arguments: &Arguments) -> Result<Option<Quote>> {
     let Some(((message, signature), key)) = files.zip(arguments.key.as_ref()) else {
         return Ok(None);
     };
-    let parsed = AttestationKey::parse(&evidence::read(key)?);
+    let mut parsed = AttestationKey::parse(&evidence::read(key)?);
+    if let Some(name) = &arguments.key_name {
+        parsed = parsed.and_then(|parsed| parsed.expect_name(name));
+    }
     let quote = Quote::verify(
         &evidence::read(message)?,
         &evidence::read(signature)?,

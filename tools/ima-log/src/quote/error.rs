@@ -3,6 +3,7 @@
 //! Why a quote, or what belongs to it, proves nothing.
 
 use super::{
+    name::KeyName,
     nonce::Nonce,
     signature::Scheme,
     wire::Hex, //
@@ -42,6 +43,18 @@ pub enum Error {
     },
     /// The key is too short, or of a kind or on a curve that is not taken.
     WeakKey,
+    /// The key has another TPM name than the verifier expects.
+    WrongKeyName {
+        /// The one that is expected.
+        expected: KeyName,
+        /// That of the key.
+        found: KeyName,
+    },
+    /// The key is in PEM or DER, and has no TPM name that could be compared.
+    NoKeyName {
+        /// The one that is expected.
+        expected: KeyName,
+    },
     /// These bytes are no public key, as is said here.
     NotAKey(String),
     /// These bytes are no values of PCRs, as is said here.
@@ -117,6 +130,16 @@ impl fmt::Display for Error {
             Self::WeakKey => f.write_str(
                 "the key is too weak or of an unknown kind: \
                  RSA of 2048 bits or more, P-256, P-384 and P-521 are taken",
+            ),
+            Self::WrongKeyName { expected, found } => write!(
+                f,
+                "this is another key than the one that is expected: its name is {found}, not \
+                 {expected}"
+            ),
+            Self::NoKeyName { expected } => write!(
+                f,
+                "a key in PEM or DER has no name to compare with {expected}: give its \
+                 TPM2B_PUBLIC, as `tpm2_createak -u` and `tpm2_readpublic -o` write it"
             ),
             Self::NotAKey(why) => write!(f, "not a public key: {why}"),
             Self::NotPcrValues(why) => f.write_str(why),

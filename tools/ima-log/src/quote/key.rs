@@ -7,6 +7,7 @@ use super::{
         Error,
         Forgery, //
     },
+    name::KeyName,
     public::Template,
     signature::{
         Algorithm,
@@ -14,7 +15,6 @@ use super::{
         Signature,
         Value, //
     },
-    wire::Hex,
 };
 use crate::bank::{
     Bank,
@@ -58,7 +58,8 @@ pub struct AttestationKey {
     // INVARIANT: RSA of `MIN_RSA_BITS` at least, or of one of `CURVES`.
     key: PKey<Public>,
     scheme: Option<Scheme>,
-    name: Option<Hex>,
+    name: Option<KeyName>,
+    name_checked: bool,
 }
 
 impl AttestationKey {
@@ -88,6 +89,7 @@ impl AttestationKey {
             key,
             scheme: None,
             name: None,
+            name_checked: false,
         }
     }
 
@@ -100,12 +102,36 @@ impl AttestationKey {
             key: template.key,
             scheme: template.scheme,
             name: Some(template.name),
+            name_checked: false,
         })
     }
 
     /// Its TPM name, as `tpm2_readpublic` shows it. A key in PEM does not tell.
-    pub fn name(&self) -> Option<&Hex> {
+    pub fn name(&self) -> Option<&KeyName> {
         self.name.as_ref()
+    }
+
+    /// Takes it only if it has this name, which somebody told whom the verifier trusts. That, and
+    /// not what the key says of itself, makes sure that it is in a TPM.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongKeyName`] if it has another; [`Error::NoKeyName`] if it is in PEM or DER.
+    pub fn expect_name(self, expected: &KeyName) -> Result<Self, Error> {
+        let expected = expected.clone();
+        match self.name {
+            Some(ref found) if *found == expected => Ok(Self {
+                name_checked: true,
+                ..self
+            }),
+            Some(found) => Err(Error::WrongKeyName { expected, found }),
+            None => Err(Error::NoKeyName { expected }),
+        }
+    }
+
+    /// Was its name compared, by [`Self::expect_name`]?
+    pub fn is_name_checked(&self) -> bool {
+        self.name_checked
     }
 
     fn check_strength(&self) -> Result<(), Error> {

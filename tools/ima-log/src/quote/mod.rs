@@ -8,6 +8,7 @@
 pub mod attest;
 mod error;
 mod key;
+mod name;
 mod nonce;
 pub mod pcrs;
 mod public;
@@ -24,6 +25,10 @@ pub use self::{
         Part, //
     },
     key::AttestationKey,
+    name::{
+        KeyName,
+        NotAName, //
+    },
     nonce::{
         Nonce,
         NotANonce, //
@@ -51,9 +56,12 @@ pub struct Quote {
     pub attest: Attest,
     /// How.
     pub scheme: Scheme,
-    /// The key's TPM name, which says that it can sign nothing but what its TPM made. A key in
-    /// PEM has none: whoever vouches for it must vouch for that as well.
-    pub key_name: Option<Hex>,
+    /// The key's TPM name. Its attributes say that it is in a TPM and signs nothing but what that
+    /// made; a program can write the same about a key of its own. So this is only worth as much
+    /// as whoever vouches for the name. A key in PEM has none, and says nothing of itself.
+    pub key_name: Option<KeyName>,
+    /// Was that name compared with the one that the verifier expects?
+    pub key_name_checked: bool,
     /// Does it answer the question that was asked? Not known without a nonce.
     pub fresh: bool,
 }
@@ -131,25 +139,38 @@ impl Quote {
             attest,
             scheme,
             key_name: key.name().cloned(),
+            key_name_checked: key.is_name_checked(),
             fresh: nonce.is_some(),
         })
     }
 
     /// What does not follow from the quote although one may think so, in plain sentences.
-    pub fn caveats(&self) -> Vec<&'static str> {
+    pub fn caveats(&self) -> Vec<String> {
+        let stale = "not fresh: no nonce was checked";
+        let unsafe_clock = "the TPM was not shut down in order: its clock may repeat itself";
         let caveats = [
-            (!self.fresh, "not fresh: no nonce was checked"),
-            (
-                self.key_name.is_none(),
-                "the key does not tell its attributes: if it is not restricted, it can sign forged quotes",
-            ),
-            (!self.attest.safe, "the TPM was not shut down in order: its clock may repeat itself"),
+            (!self.fresh).then(|| stale.to_owned()),
+            self.caveat_of_key(),
+            (!self.attest.safe).then(|| unsafe_clock.to_owned()),
         ];
-        caveats
-            .into_iter()
-            .filter(|(holds, _)| *holds)
-            .map(|(_, text)| text)
-            .collect()
+        caveats.into_iter().flatten().collect()
+    }
+
+    /// Why it is not known whose key it is.
+    fn caveat_of_key(&self) -> Option<String> {
+        match &self.key_name {
+            Some(_) if self.key_name_checked => None,
+            Some(name) => Some(format!(
+                "no --key-name was given: a program can make a key that says it cannot leave a \
+                 TPM; compare the name {name} with what the TPM's owner says, or demand a \
+                 certificate"
+            )),
+            None => Some(
+                "the key does not tell its attributes: if it is not restricted, it can sign \
+                 forged quotes"
+                    .to_owned(),
+            ),
+        }
     }
 
     /// The selected PCRs, in the order in which their values are hashed.

@@ -4,12 +4,12 @@
 
 use super::{
     error::Attribute,
+    name::KeyName,
     signature::{
         Algorithm,
         Scheme, //
     },
     wire::{
-        Hex,
         Malformed,
         Reader, //
     },
@@ -50,7 +50,8 @@ const MAX_RSA: usize = 2048;
 const MAX_ECC: usize = 66;
 const DEFAULT_EXPONENT: u32 = 65537;
 
-/// TPMA_OBJECT: a key signs nothing as a quote that its TPM did not make if these bits are so.
+/// TPMA_OBJECT: a TPM lets a key of its own sign nothing as a quote that it did not make if these
+/// bits are so. Whether a TPM holds the key at all, they cannot say: a program can set them too.
 const ATTRIBUTES: [(&str, u32, bool); 6] = [
     ("fixedTPM", 1 << 1, true),
     ("fixedParent", 1 << 4, true),
@@ -65,7 +66,7 @@ pub(super) struct Template {
     attributes: u32,
     /// The only scheme that the TPM lets it sign with, if it is bound to one.
     pub(super) scheme: Option<Scheme>,
-    pub(super) name: Hex,
+    pub(super) name: KeyName,
     pub(super) key: PKey<Public>,
 }
 
@@ -101,11 +102,10 @@ impl Template {
             _ => ecc(&mut reader)?,
         };
         reader.end()?;
-        let digest = hash.hash(&[bytes]);
         Ok(Self {
             attributes,
             scheme,
-            name: Hex([&id.to_be_bytes(), digest.as_bytes()].concat()),
+            name: KeyName::of(hash, bytes),
             key,
         })
     }
