@@ -158,8 +158,22 @@ fn all_that_hold() -> Result {
     let files = Files::new()?;
     let pcrs: Vec<&str> = files.pcrs.iter().map(String::as_str).collect();
     let no_pcrs: &[&str] = &[];
+    let prefixed: Vec<String> = pcrs.iter().map(|pcr| pcr.replacen('=', "=0x", 2)).collect();
+    let prefixed: Vec<&str> = prefixed
+        .iter()
+        .map(|pcr| pcr.trim_start_matches("--pcr=0x"))
+        .flat_map(|value| ["--pcr", value])
+        .collect();
+    let twice = [pcrs.as_slice(), &pcrs, &prefixed].concat();
     for (what, list, anchor, codes) in [
         ("good", ["good"].as_slice(), pcrs.as_slice(), [0].as_slice()),
+        (
+            "the same as tpm2_pcrread shows it",
+            &["good"],
+            &prefixed,
+            &[0],
+        ),
+        ("the same twice", &["good"], &twice, &[0]),
         ("in segments", &["0", "1", "2"], &pcrs, &[0]),
         ("records behind", &["longer"], &pcrs, &[0]),
         ("nothing to compare with", &["good"], no_pcrs, &[3]),
@@ -191,6 +205,16 @@ fn all_that_hold() -> Result {
 fn what_cannot_be_verified() -> Result {
     let files = Files::new()?;
     let nowhere = Path::new("nowhere").display().to_string();
+    let (zeros, ones) = (
+        format!("sha256:10={}", "0".repeat(64)),
+        format!("sha256:10=0x{}", "1".repeat(64)),
+    );
+    let two = |option| ["good", option, &zeros, option, &ones];
+    let both = format!(
+        "two values for PCR 10 in sha256, {} and {}",
+        "0".repeat(64),
+        "1".repeat(64)
+    );
     // as an unset variable of a shell gives it
     let mut unset = [["good"].as_slice(), &STALE].concat();
     unset[8] = "";
@@ -205,6 +229,9 @@ fn what_cannot_be_verified() -> Result {
             "64 hexadecimal digits",
         ),
         (&["good", "--quote", "msg"], 2, "--signature"),
+        (&two("--pcr"), 2, &both),
+        (&two("--base"), 2, &both),
+        (&["good", "--pcr", "sha1:32=00"], 2, "there is no PCR 32"),
         (&unset, 2, "the nonce is empty: check the variable"),
         (&long, 2, "the nonce has 65 bytes"),
         (&["--live", "--ima", &nowhere], 7, "nowhere"),

@@ -180,9 +180,16 @@ fn pcr_values_in_text() {
         format!("PCR-10: {sha1}\n"),
         format!("PCR-10: {spaced}\n"),
         format!("\nsha1:\n 10 : 0x{sha1}"),
+        format!("sha1:10={sha1}\n"),
+        format!("sha256:\n\n sha1:10=0x{sha1}"),
     ] {
         let values = parse(&text, Some(Bank::Sha1)).expect(&text);
         assert_eq!(values.get(Bank::Sha1, 10), value);
+        let all: Vec<String> = values
+            .iter()
+            .map(|pair| format!("{}: {}", pair.register, pair.value))
+            .collect();
+        assert_eq!(all, [format!("PCR 10 in sha1: {sha1}")]);
         assert_eq!(values.get(Bank::Sha1, 0), None);
     }
     let foreign = parse(
@@ -202,6 +209,22 @@ fn pcr_values_in_text() {
             "line 3: a second value",
         ),
         ("sha1:\n1: 0xgg".into(), "line 2: not a value"),
+        (
+            format!("sha1:1={sha1}\nsha1:1={}", "0".repeat(40)),
+            "line 2: a second value for PCR 1 in sha1",
+        ),
+        (format!("\nsha1:32={sha1}"), "line 2: there is no PCR 32"),
+        (format!("sha1:-1={sha1}"), "line 1: write BANK:PCR=HEX"),
+        (
+            format!("md5:1={sha1}"),
+            "line 1: no such bank; there are sha1,",
+        ),
+        (
+            format!("sha1:1=0x0x{sha1}"),
+            "line 1: a value of sha1 has 40",
+        ),
+        (format!("sha256:1={sha1}"), "a value of sha256 has 64"),
+        (format!("10={sha1}"), "line 1: write BANK:PCR=HEX"),
         ("hello".into(), "line 1: neither"),
         ("quoted: 00".into(), "line 1: neither"),
     ] {

@@ -21,7 +21,10 @@ use crate::{
         Result, //
     },
     quote::{
-        pcrs::PcrValues,
+        pcrs::{
+            PcrValue,
+            PcrValues, //
+        },
         AttestationKey,
         KeyName,
         Nonce,
@@ -180,39 +183,6 @@ fn bank(name: &str) -> std::result::Result<Bank, String> {
     Bank::from_name(name).ok_or_else(|| format!("no such bank; there are {}", names()))
 }
 
-/// `BANK:PCR=HEX`
-#[derive(Clone, Copy, Debug)]
-struct PcrValue {
-    register: Register,
-    value: Digest,
-}
-
-impl FromStr for PcrValue {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let parts = || {
-            let (place, value) = text.split_once('=')?;
-            let (bank, pcr) = place.split_once(':')?;
-            Some((bank, pcr.parse().ok()?, value))
-        };
-        let (name, pcr, value) = parts().ok_or("write BANK:PCR=HEX, as in sha256:10=00ff...")?;
-        let bank = bank(name)?;
-        let value = Digest::from_hex(value).filter(|value| value.as_bytes().len() == bank.size());
-        let wrong = || {
-            format!(
-                "a value of {bank} has {} hexadecimal digits",
-                2 * bank.size()
-            )
-        };
-        let register = Register { pcr, bank };
-        Ok(Self {
-            register,
-            value: value.ok_or_else(wrong)?,
-        })
-    }
-}
-
 /// `[BANK,]FILE`
 #[derive(Clone, Debug)]
 struct PcrFile {
@@ -273,10 +243,10 @@ fn evidence(arguments: &Arguments) -> Result<Evidence> {
 }
 
 fn options(arguments: &Arguments) -> Result<Options> {
-    let pairs = |values: &[PcrValue]| -> Values {
-        let pairs = values.iter().map(|pair| (pair.register, pair.value));
-        pairs.collect()
-    };
+    let mut base = Values::new();
+    for pair in &arguments.base {
+        add(&mut base, pair.register, pair.value)?;
+    }
     Ok(Options {
         told: Told {
             view: arguments.view,
@@ -286,7 +256,7 @@ fn options(arguments: &Arguments) -> Result<Options> {
             }),
         },
         trust: Trust {
-            base: pairs(&arguments.base),
+            base,
             breaks: arguments.accept_break.iter().copied().collect(),
         },
         anchor: anchor(arguments)?,
@@ -312,14 +282,8 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
         quote => quote?,
     };
     let mut values = Values::new();
-    let mut add = |register: Register, value: Digest| match values.insert(register, value) {
-        Some(other) if other != value => {
-            Err(Error::usage(format!("there are two values for {register}")))
-        }
-        _ => Ok(()),
-    };
     for pair in &arguments.pcr {
-        add(pair.register, pair.value)?;
+        add(&mut values, pair.register, pair.value)?;
     }
     for PcrFile { bank, path } in &arguments.pcrs {
         let selection = quote
@@ -328,15 +292,13 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
         let selection: Vec<_> = selection.collect();
         let parsed = PcrValues::parse(&evidence::read(path)?, *bank, &selection);
         let parsed = parsed.map_err(|error| Error::from(error).during(path.display()))?;
-        for register in registers() {
-            if let Some(value) = parsed.get(register.bank, register.pcr) {
-                add(register, value)?;
-            }
+        for pair in parsed.iter() {
+            add(&mut values, pair.register, pair.value)?;
         }
     }
     if let Some(folder) = &arguments.tpm {
         for (register, value) in gather::tpm(folder)? {
-            add(register, value)?;
+            add(&mut values, register, value)?;
         }
     }
     Ok(Anchor {
@@ -347,14 +309,19 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
     })
 }
 
+/// Adds what a PCR held. Nothing tells which of two values is true.
+fn add(values: &mut Values, register: Register, value: Digest) -> Result<()> {
+    match values.insert(register, value) {
+        Some(other) if other != value => Err(Error::usage(format!(
+            "there are two values for {register}, {other} and {value}: give the one that it held"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Was the quote read, and found to prove nothing?
 fn is_about_quote(code: Code) -> bool {
     matches!(code, Code::Tampered | Code::Stale | Code::Unanchored)
-}
-
-fn registers() -> impl Iterator<Item = Register> {
-    let of_bank = |bank| (0..=31).map(move |pcr| Register { pcr, bank });
-    Bank::ALL.into_iter().flat_map(of_bank)
 }
 
 fn quote(arguments: &Arguments) -> Result<Option<Quote>> {

@@ -11,14 +11,60 @@ use super::{
     error::Error,
     wire::Reader, //
 };
-use crate::bank::{
-    Bank,
-    Digest, //
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    replay::Register,
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    str::FromStr, //
+};
 
 const UNKNOWN: &str = "not PCR values as tpm2_pcrread or tpm2_quote writes them, or of other PCRs";
 const MAX_PCR: u32 = 31;
+
+/// What one PCR holds, written `BANK:PCR=HEX`, as in `sha256:10=00ff...`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PcrValue {
+    /// The PCR, 0 to 31.
+    pub register: Register,
+    /// As long as a digest of its bank.
+    pub value: Digest,
+}
+
+impl FromStr for PcrValue {
+    type Err = Error;
+
+    /// The digits may have `0x` in front, as `tpm2_pcrread` prints them.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = |why: String| Err(Error::NotPcrValues(why));
+        let parts = || {
+            let (place, value) = text.split_once('=')?;
+            let (bank, pcr) = place.split_once(':')?;
+            Some((bank, pcr.parse().ok()?, value))
+        };
+        let Some((name, pcr, value)) = parts() else {
+            return wrong("write BANK:PCR=HEX, as in sha256:10=00ff...".into());
+        };
+        let Some(bank) = Bank::from_name(name) else {
+            let names = Bank::ALL.map(Bank::name).join(", ");
+            return wrong(format!("no such bank; there are {names}"));
+        };
+        if pcr > MAX_PCR {
+            return wrong(format!("there is no PCR {pcr}; the last is {MAX_PCR}"));
+        }
+        let value = Digest::from_hex(value.strip_prefix("0x").unwrap_or(value));
+        let Some(value) = value.filter(|value| value.as_bytes().len() == bank.size()) else {
+            let digits = 2 * bank.size();
+            return wrong(format!("a value of {bank} has {digits} hexadecimal digits"));
+        };
+        let register = Register { pcr, bank };
+        Ok(Self { register, value })
+    }
+}
 
 /// Values of PCRs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +75,7 @@ pub struct PcrValues {
 
 impl PcrValues {
     /// Reads what `tpm2_pcrread` prints; the lines `PCR-10: HEX` that `evmctl --pcrs` takes, which
-    /// are of `bank`; or what `tpm2_quote -o` and `tpm2_pcrread -o` write, in both formats, of
+    /// are of `bank`; lines as [`PcrValue`] is written; or what `tpm2_quote -o` and `tpm2_pcrread -o` write, in both formats, of
     /// which `--pcrs_format=values` holds the values of `selection` and nothing else.
     ///
     /// # Errors
@@ -49,6 +95,17 @@ impl PcrValues {
         self.values.get(&(bank, number)).copied()
     }
 
+    /// All values.
+    pub fn iter(&self) -> impl Iterator<Item = PcrValue> + '_ {
+        self.values.iter().map(|((bank, pcr), value)| PcrValue {
+            register: Register {
+                pcr: *pcr,
+                bank: *bank,
+            },
+            value: *value,
+        })
+    }
+
     fn text(text: &str, mut bank: Option<Bank>) -> Result<Self, String> {
         let mut new = Self::default();
         // below the name of a bank that cannot be computed
@@ -56,6 +113,13 @@ impl PcrValues {
         for (index, line) in text.lines().enumerate() {
             let wrong = |why: &str| format!("line {}: {why}", index + 1);
             let line = line.trim();
+            if line.contains('=') {
+                let PcrValue { register, value } =
+                    line.parse().map_err(|why: Error| wrong(&why.to_string()))?;
+                new.add(register.bank, register.pcr, value)
+                    .map_err(|why| wrong(&why))?;
+                continue;
+            }
             let Some((key, value)) = line.split_once(':') else {
                 if line.is_empty() {
                     continue;
