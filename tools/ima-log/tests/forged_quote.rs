@@ -45,6 +45,8 @@ struct Forged {
     banks: u32,
     bank: u16,
     select: Vec<u8>,
+    /// More selections, as they are marshalled.
+    others: Vec<u8>,
     digest: Digest,
     behind: Vec<u8>,
 }
@@ -57,6 +59,7 @@ fn good() -> Forged {
         banks: 1,
         bank: 0x000b,
         select: vec![0, 4, 0],
+        others: Vec::new(),
         digest: Bank::Sha256.hash(&[&[7; 32]]),
         behind: Vec::new(),
     }
@@ -77,6 +80,7 @@ impl Forged {
             self.bank.to_be_bytes().to_vec(),
             vec![self.select.len() as u8],
             self.select.clone(),
+            self.others.clone(),
             sized(self.digest.as_bytes()),
             self.behind.clone(),
         ]
@@ -217,6 +221,48 @@ fn a_bank_that_cannot_be_computed() -> Result<(), Error> {
         missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["tpm_alg_99:10"]
     );
+    Ok(())
+}
+
+/// As many banks as the TCG's software stack takes, each with a bitmap of the largest size.
+#[test]
+fn sixteen_banks() -> Result<(), Error> {
+    let (count, highest) = (16, [0, 0, 0, 0x80]);
+    let of = |id: u16| [&id.to_be_bytes(), [4].as_slice(), &highest].concat();
+    let quote = Forged {
+        banks: count,
+        select: highest.to_vec(),
+        others: (1..count)
+            .flat_map(|index| of(0x90 + index as u16))
+            .collect(),
+        ..good()
+    }
+    .quote()?;
+    let missing = quote.search(|bank, _| Some(bank.zeros()));
+    let missing = missing.expect_err("only the first has values");
+    assert_eq!((missing.len(), quote.pcrs().count()), (15, 16));
+    assert_eq!(missing[0].to_string(), "tpm_alg_91:31");
+    Ok(())
+}
+
+#[test]
+fn a_pcr_that_is_selected_twice() -> Result<(), Error> {
+    let quote = Forged {
+        banks: 2,
+        others: vec![0, 0x0b, 3, 1, 4, 0],
+        digest: Bank::Sha256.hash(&[&[7; 32], &[1; 32], &[7; 32]]),
+        ..good()
+    }
+    .quote()?;
+    assert_eq!(quote.pcrs().count(), 3);
+    let values = |_, pcr| Some(Digest::new(&[pcr as u8 + 1; 32]));
+    let mut search = quote.search(values).expect("all values");
+    assert!(!search.matches());
+    // both places change, and nothing in between
+    let slot = search.slot(Bank::Sha256, 10).expect("it was quoted");
+    search.set_slot(slot, &[7; 32]);
+    assert!(search.matches());
+    assert_ne!(search.slot(Bank::Sha256, 0), Some(slot));
     Ok(())
 }
 

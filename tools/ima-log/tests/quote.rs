@@ -158,6 +158,19 @@ fn pcr_values() {
             search.set(Bank::Sha256, 11, &Bank::Sha256.zeros());
             search.set(Bank::Sha256, 10, &value);
             assert!(search.matches(), "{name}");
+
+            let mut copy = search.clone();
+            let slot = search.slot(Bank::Sha256, 10).expect("it was quoted");
+            assert_eq!(search.slot(Bank::Sha256, 11), None);
+            assert_eq!(search.slot(Bank::Sha384, 10), None);
+            search.set_slot(slot, &[0; 32]);
+            assert!(!search.matches() && copy.matches(), "{name}");
+            for of_other_size in [[].as_slice(), &[0; 31], &[0; 48]] {
+                copy.set_slot(slot, of_other_size);
+                assert!(copy.matches(), "{name}");
+            }
+            search.set_slot(slot, value.as_bytes());
+            assert!(search.matches(), "{name}");
         }
         let zeros = |bank: Bank, _| Some(bank.zeros());
         assert!(!matches(&quote, zeros), "{name}");

@@ -33,7 +33,10 @@ pub use self::{
         Nonce,
         NotANonce, //
     },
-    search::PcrDigest,
+    search::{
+        PcrDigest,
+        Slot, //
+    },
     signature::{
         Algorithm,
         Scheme,

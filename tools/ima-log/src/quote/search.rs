@@ -10,17 +10,36 @@ use crate::bank::{
     Bank,
     Digest, //
 };
-use std::ops::Range;
 
 /// The values that a quote selects. A copy for each thread searches in parallel.
+///
+/// A replay changes one PCR with each record and asks each time: [`Self::set_slot`] and
+/// [`Self::matches`] allocate nothing and look nothing up.
 #[derive(Clone, Debug)]
 pub struct PcrDigest {
     hash: Bank,
     wanted: Digest,
+    /// All that is hashed, in the order of the selection.
     values: Vec<u8>,
-    // INVARIANT: each range is within `values`, and as long as a digest of its bank.
-    places: Vec<(Bank, u32, Range<usize>)>,
+    // INVARIANT: each PCR is in here once.
+    places: Vec<Place>,
 }
+
+/// Where the value of a PCR is.
+#[derive(Clone, Debug)]
+struct Place {
+    bank: Bank,
+    number: u32,
+    // INVARIANT: from here on, `values` has as many bytes as a digest of `bank`; at each of `more`
+    // too.
+    start: usize,
+    /// Again, if the quote selects the PCR more than once.
+    more: Vec<usize>,
+}
+
+/// The place of a PCR in a [`PcrDigest`] and its copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(usize);
 
 impl PcrDigest {
     pub(super) fn new(
@@ -45,28 +64,50 @@ impl PcrDigest {
     }
 
     fn push(&mut self, pcr: Pcr, values: impl Fn(Bank, u32) -> Option<Digest>) -> Option<()> {
-        let bank = pcr.bank.bank()?;
-        let value =
-            values(bank, pcr.number).filter(|value| value.as_bytes().len() == bank.size())?;
+        let (bank, number) = (pcr.bank.bank()?, pcr.number);
+        let value = values(bank, number).filter(|value| value.as_bytes().len() == bank.size())?;
         let start = self.values.len();
         self.values.extend_from_slice(value.as_bytes());
-        self.places
-            .push((bank, pcr.number, start..self.values.len()));
+        let mut known = self.places.iter_mut();
+        match known.find(|place| (place.bank, place.number) == (bank, number)) {
+            Some(place) => place.more.push(start),
+            None => self.places.push(Place {
+                bank,
+                number,
+                start,
+                more: Vec::new(),
+            }),
+        }
         Some(())
+    }
+
+    /// Where a PCR is; nowhere, if it was not quoted. A copy has it at the same place.
+    pub fn slot(&self, bank: Bank, number: u32) -> Option<Slot> {
+        let is_it = |place: &Place| (place.bank, place.number) == (bank, number);
+        self.places.iter().position(is_it).map(Slot)
+    }
+
+    /// Changes the value of a PCR. Does nothing if that is not as long as a digest of its bank, or
+    /// if the slot is that of another quote and not in this one.
+    pub fn set_slot(&mut self, slot: Slot, value: &[u8]) {
+        let Some(place) = self.places.get(slot.0) else {
+            return;
+        };
+        if value.len() != place.bank.size() {
+            return;
+        }
+        for start in [place.start].iter().chain(&place.more) {
+            let end = start + value.len();
+            if let Some(bytes) = self.values.get_mut(*start..end) {
+                bytes.copy_from_slice(value);
+            }
+        }
     }
 
     /// Changes the value of a PCR. Does nothing if it was not quoted.
     pub fn set(&mut self, bank: Bank, number: u32, value: &Digest) {
-        for (_, _, range) in self
-            .places
-            .iter()
-            .filter(|place| (place.0, place.1) == (bank, number))
-        {
-            if let Some(place) = self.values.get_mut(range.clone()) {
-                if place.len() == value.as_bytes().len() {
-                    place.copy_from_slice(value.as_bytes());
-                }
-            }
+        if let Some(slot) = self.slot(bank, number) {
+            self.set_slot(slot, value.as_bytes());
         }
     }
 
