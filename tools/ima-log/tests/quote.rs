@@ -8,7 +8,6 @@ use ima_log::{
         Digest, //
     },
     quote::{
-        pcrs::PcrValues,
         AttestationKey,
         Attribute,
         Error,
@@ -16,6 +15,7 @@ use ima_log::{
         Hex,
         KeyName,
         Nonce,
+        PcrValues,
         Quote, //
     },
 };

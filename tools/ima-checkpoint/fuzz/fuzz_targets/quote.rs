@@ -7,9 +7,9 @@
 use ima_log::{
     bank::Bank,
     quote::{
-        pcrs::PcrValues,
         Attest,
         AttestationKey,
+        PcrValues,
         Quote,
         Signature, //
     },

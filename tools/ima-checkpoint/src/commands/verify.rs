@@ -21,13 +21,11 @@ use crate::{
         Result, //
     },
     quote::{
-        pcrs::{
-            PcrValue,
-            PcrValues, //
-        },
         AttestationKey,
         KeyName,
         Nonce,
+        PcrValue,
+        PcrValues,
         Quote, //
     },
     replay::{
