@@ -50,7 +50,9 @@ impl Input {
     }
 }
 
-fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn decompressed<'a>(
+    mut source: impl Read + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut start = Vec::new();
     source.by_ref().take(4).read_to_end(&mut start)?;
     let compressed = is_zstd(&start);

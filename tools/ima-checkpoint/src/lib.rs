@@ -6,11 +6,9 @@
 //! securityfs. The [`commands`] of the program are made of these, and end as [`outcome`] says.
 
 pub mod archive;
-pub mod chain;
 pub mod cli;
 pub mod commands;
 pub mod evidence;
-pub mod finding;
 pub mod fuse;
 pub mod holders;
 pub mod input;
@@ -18,8 +16,6 @@ pub mod inspect;
 pub mod kernel;
 pub mod notify;
 pub mod outcome;
-pub mod segment;
-pub mod verify;
 pub mod view;
 pub mod whole;
 

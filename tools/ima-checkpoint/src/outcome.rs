@@ -4,8 +4,13 @@
 
 use ima_log::{
     list::records::Fault,
-    quote, //
+    quote,
+    verify::{
+        self,
+        verdict::Outcome, //
+    }, //
 };
+use rustix::io::Errno;
 use std::{
     fmt,
     io,
@@ -53,6 +58,18 @@ impl Code {
         Self::Unanchored,
         Self::Verified,
     ];
+}
+
+impl From<Outcome> for Code {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Verified | Outcome::Accepted => Self::Verified,
+            Outcome::Unanchored => Self::Unanchored,
+            Outcome::Missing => Self::Missing,
+            Outcome::Stale => Self::Stale,
+            Outcome::Tampered => Self::Tampered,
+        }
+    }
 }
 
 impl From<Code> for std::process::ExitCode {
@@ -122,6 +139,31 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<verify::Error> for Error {
+    fn from(error: verify::Error) -> Self {
+        let code = match error {
+            verify::Error::Source(error) => {
+                // the sources are ours
+                return match error.downcast::<Self>() {
+                    Ok(error) => *error,
+                    Err(error) => Self::new(Code::Internal, error.to_string()),
+                };
+            }
+            verify::Error::Read { ref error, .. } => {
+                match error.raw_os_error().map(Errno::from_raw_os_error) {
+                    Some(Errno::STALE) => Code::Stale,
+                    _ => Code::Internal,
+                }
+            }
+            verify::Error::Changed { .. } => Code::Busy,
+            verify::Error::Empty
+            | verify::Error::ValuesNeeded(_)
+            | verify::Error::ForeignBanks(_) => Code::Usage,
+        };
+        Self::new(code, error.to_string())
+    }
+}
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {

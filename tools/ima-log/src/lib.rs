@@ -4,11 +4,15 @@
 //! PCRs of a TPM prove of them.
 //!
 //! Nothing here opens a file of the kernel, needs a privilege, talks to a network or writes to a
-//! terminal. Bytes become records in [`list`], records a [`replay`] in each [`bank`], which
-//! is compared with what a TPM signed in a [`quote`].
+//! terminal. Bytes become records in [`list`], records a [`replay`] in each [`bank`]; the
+//! [`chain`] joins segments by their checkpoints; [`verify`] compares with what the PCRs held, as a
+//! [`quote`] says, and makes a verdict, which [`report`] shows.
 
 pub mod bank;
+pub mod chain;
 pub mod escape;
 pub mod list;
 pub mod quote;
 pub mod replay;
+pub mod report;
+pub mod verify;

@@ -9,6 +9,7 @@ use crate::{
         Digest, //
     },
     claim::Claim,
+    detect::Layout,
     outcome::{
         Code,
         Error,
@@ -16,16 +17,26 @@ use crate::{
     },
     records::{
         Fault,
-        Position,
-        Records, //
+        Position, //
     },
     replay::{
+        self,
+        Hint,
+        Observer,
+        Origin,
+        Place,
+        Register,
         Replay,
+        Sealed,
+        Seen,
+        Source,
+        Start,
         Values, //
     },
-    segment::{
+    special::{
         recognise,
-        Mark, //
+        Mark,
+        Remark, //
     },
 };
 use ima_checkpoint_format::{
@@ -81,48 +92,124 @@ pub(super) struct Plan {
 pub(super) fn survey(
     source: impl Read,
     plan: Plan,
-    mut each: impl FnMut(&[u8]) -> Result<()>,
+    each: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<Survey> {
-    let mut records = Records::new(source, DIGEST_SIZE, plan.order, plan.at);
-    let mut hash = Sha256::new();
-    let (mut head, mut prefix, mut wrong) = (None, None, None);
-    let mut ascii_bytes = 0_u64;
-    let mut end = plan.at;
-    let replays = !plan.banks.is_empty();
-    let mut replay = Replay::new(plan.banks.iter().copied(), plan.base.clone());
-    while let Some(entry) = records.next().map_err(unreadable)? {
-        if entry.at == plan.at {
-            head = checkpoint(&entry.record);
-            if let Some(claim) = &head {
-                let mut base = plan.base.clone();
-                base.extend(claim.base());
-                replay = Replay::new(plan.banks.iter().copied(), base);
-            }
-        }
-        if replays {
-            replay.extend(&entry.record);
-            if wrong.is_none() && !is_right(&entry.record, &replay) {
-                wrong = Some(entry.at);
-            }
-        }
-        ascii_bytes = ascii_bytes.saturating_add(ascii_len(&entry.record, DIGEST_SIZE));
-        hash.update(entry.raw);
-        each(entry.raw)?;
-        end = records.position();
-        if plan.prefix == Some(end.offset - plan.at.offset) {
-            prefix = Some(Digest::new(&hash.clone().finalize()));
+    let source = Source {
+        name: String::new(),
+        bytes: Box::new(source),
+        layout: Layout {
+            bank: Bank::Sha1,
+            order: plan.order,
+        },
+        segment: None,
+        hint: Hint::Unknown,
+    };
+    let how = replay::Plan {
+        checks: !plan.banks.is_empty(),
+        banks: plan.banks.clone(),
+        jobs: 1,
+        seals: false,
+    };
+    let mut surveyor = Surveyor {
+        plan,
+        each,
+        hash: Sha256::new(),
+        seen: Survey {
+            records: 0,
+            bytes: 0,
+            ascii_bytes: 0,
+            sha256: Bank::Sha256.zeros(),
+            head: None,
+            prefix: None,
+            wrong: None,
+            values: Values::new(),
+        },
+    };
+    let replay = replay::run(std::iter::once(Ok(source)), &how, &mut surveyor)?;
+    let mut seen = surveyor.seen;
+    seen.sha256 = Digest::new(&surveyor.hash.finalize());
+    let values = replay.registers();
+    seen.values = values.map(|(register, start)| (register, start.value)).collect();
+    Ok(seen)
+}
+
+/// Observes the replay of a segment.
+struct Surveyor<F> {
+    plan: Plan,
+    each: F,
+    hash: Sha256,
+    seen: Survey,
+}
+
+impl<F> Surveyor<F> {
+    /// The place since cold boot.
+    fn since_boot(&self, at: Place) -> Position {
+        Position {
+            record: self.plan.at.record.saturating_add(at.inner.record),
+            offset: self.plan.at.offset.saturating_add(at.inner.offset),
         }
     }
-    Ok(Survey {
-        records: end.record - plan.at.record,
-        bytes: end.offset - plan.at.offset,
-        ascii_bytes,
-        sha256: Digest::new(&hash.finalize()),
-        head,
-        prefix,
-        wrong,
-        values: replay.values(),
-    })
+}
+
+impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
+    type Error = Error;
+
+    fn start(&self, register: Register) -> Start {
+        let value = self.plan.base.get(&register).copied();
+        Start {
+            value: value.unwrap_or(register.bank.zeros()),
+            origin: Origin::Unknown,
+        }
+    }
+
+    fn remark(
+        &mut self,
+        at: Place,
+        remark: &Remark,
+        _sealed: &Sealed,
+        replay: &mut Replay,
+    ) -> Result<()> {
+        match remark {
+            Remark::Checkpoint(claim) if at.record == 0 => {
+                let origin = Origin::Claimed(claim.header.sequence);
+                for (register, (_, value)) in &claim.values {
+                    let value = *value;
+                    let start = Start { value, origin };
+                    replay.restart(*register, start, 0, |other| self.start(other));
+                }
+                self.seen.head = Some(Claim::clone(claim));
+            }
+            Remark::TemplateDigest(_) => {
+                let at = self.since_boot(at);
+                self.seen.wrong.get_or_insert(at);
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, seen: &Seen<'_>, _replay: &Replay) -> Result<()> {
+        let raw = seen.raw();
+        let ascii = seen.record().map_or(0, |record| ascii_len(&record, DIGEST_SIZE));
+        self.seen.ascii_bytes = self.seen.ascii_bytes.saturating_add(ascii);
+        self.hash.update(raw);
+        (self.each)(raw)?;
+        self.seen.records += 1;
+        self.seen.bytes += raw.len() as u64;
+        if self.plan.prefix == Some(self.seen.bytes) {
+            self.seen.prefix = Some(Digest::new(&self.hash.clone().finalize()));
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, at: Place, fault: Fault) -> Result<()> {
+        let at = self.since_boot(at);
+        Err(unreadable(match fault {
+            Fault::Malformed(_, error) => Fault::Malformed(at, error),
+            Fault::Cut(_) => Fault::Cut(at),
+            fault => fault,
+        }))
+    }
 }
 
 /// A file that does not follow its format was tampered with; another just cannot be read.
@@ -146,11 +233,6 @@ pub(super) fn checkpoint(record: &Record<'_>) -> Option<Claim> {
         Ok(Some(Mark::Checkpoint(claim))) => Some(*claim),
         _ => None,
     }
-}
-
-fn is_right(record: &Record<'_>, replay: &Replay) -> bool {
-    let digest = replay.extended(Bank::Sha1);
-    record.is_violation() || digest.as_ref().map(Digest::as_bytes) == Some(record.digest())
 }
 
 impl Plan {

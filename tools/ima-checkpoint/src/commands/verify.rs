@@ -12,15 +12,22 @@ use crate::{
         Bank,
         Digest, //
     },
-    chain::Trust,
     cli::KernelOption,
-    evidence,
+    evidence::{
+        files,
+        tpm::{
+            self,
+            TPM, //
+        },
+        Evidence, //
+    },
     outcome::{
         Code,
         Error,
         Result, //
     },
     quote::{
+        self,
         AttestationKey,
         KeyName,
         Nonce,
@@ -32,28 +39,33 @@ use crate::{
         Register,
         Values, //
     },
-    verify::{
-        anchor::Anchor,
-        gather::{
-            self,
-            Evidence,
-            TPM, //
-        },
-        pieces::Told,
-        report::{
-            self,
-            Json, //
-        },
-        source::Source,
-        verify,
-        Options, //
-    },
+    whole::Whole,
 };
 use clap::{
     Args,
     ValueEnum, //
 };
 use ima_checkpoint_format::ByteOrder;
+use ima_log::{
+    report::{
+        text,
+        Json, //
+    },
+    verify::{
+        finding::{
+            Finding,
+            Kind, //
+        },
+        policy::{
+            Anchor,
+            Policy,
+            Told, //
+        },
+        verdict::Verdict,
+        verify,
+        Layouts, //
+    },
+};
 use indicatif::{
     ProgressBar,
     ProgressDrawTarget,
@@ -70,7 +82,7 @@ use std::{
 ///
 /// Ends with 0 if the log is complete from a trusted start and the PCRs prove it, 1 if it was
 /// tampered with or does not match, 3 if it agrees with itself but was compared with no PCR, 5 if a
-/// part of it is missing.
+/// part of it is missing. Nothing that the list says of itself is ever a trusted start.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Lists or segments in order, which are one list; - is standard input
@@ -142,19 +154,29 @@ pub struct Arguments {
     #[arg(long, value_name = "HEX", requires = "quote")]
     nonce: Option<Nonce>,
 
-    /// A segment that may be broken
-    #[arg(long, value_name = "SEQ")]
-    accept_break: Vec<u64>,
+    /// The PCR that IMA extends by default: CONFIG_IMA_MEASURE_PCR_IDX of the kernel
+    #[arg(long, value_name = "PCR", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(..24))]
+    default_pcr: u32,
 
-    /// Accept a list that starts with a checkpoint that nobody vouches for
-    #[arg(long)]
-    accept_truncated: bool,
+    /// A segment that may be broken: its number, and the digest of the checkpoint that follows it
+    ///
+    /// What is proven starts with that checkpoint then. The finding `broken` says what to write.
+    #[arg(long, value_name = "SEQ:DIGEST")]
+    accept_break: Vec<Pin>,
+
+    /// The checkpoint that the list may start with, though nobody vouches for it: its number, and
+    /// the digest of its buffer
+    ///
+    /// The finding `start` says what to write. `segments` in securityfs has the digest, too.
+    #[arg(long, value_name = "SEQ:DIGEST")]
+    accept_start: Option<Pin>,
 
     /// Let sha1, and banks that are extended with SHA-1 digests, prove something
     #[arg(long)]
     allow_weak_bank: bool,
 
-    /// Segments that are examined at the same time [default: one for each processor]
+    /// Threads that work at the same time [default: one for each processor]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
 
@@ -201,83 +223,143 @@ impl FromStr for PcrFile {
     }
 }
 
+/// A checkpoint that is meant, and no other.
+#[derive(Clone, Copy, Debug)]
+struct Pin {
+    seq: u64,
+    digest: Digest,
+}
+
+impl FromStr for Pin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        let parts = || {
+            let (seq, digest) = text.split_once(':')?;
+            let digest = Digest::from_hex(digest)?;
+            let seq = seq.parse().ok()?;
+            (digest.as_bytes().len() == 32).then_some(Self { seq, digest })
+        };
+        parts().ok_or(
+            "write SEQ:DIGEST, a number and 64 hexadecimal digits, as the finding shows it: a number \
+             alone would accept whatever somebody gives that number",
+        )
+    }
+}
+
+/// How often the live list is read again because it was truncated meanwhile.
+const ATTEMPTS: usize = 10;
+
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     // before the list: then the list has all that the TPM has
-    let options = options(arguments)?;
-    let evidence = evidence(arguments)?;
-    let verdict = verify(evidence, &options, &progress(arguments.quiet))?;
+    let policy = policy(arguments)?;
+    let mut left = ATTEMPTS;
+    let verdict = loop {
+        match judge(arguments, &policy) {
+            Err(error) if error.code() == Code::Stale && arguments.live && left > 0 => left -= 1,
+            Err(error) if error.code() == Code::Stale && arguments.live => {
+                let text = "the list is truncated faster than it can be read: try again";
+                return Err(Error::new(Code::Busy, text).during(error));
+            }
+            verdict => break verdict?,
+        }
+    };
     if arguments.json {
-        print_json(&Json::new(&verdict))?;
+        print_json(&Json::new(&verdict, |outcome| Code::from(outcome) as u8))?;
     } else if !arguments.quiet {
-        print(&report::text(&verdict))?;
+        print(&text(&verdict))?;
     }
-    Ok(verdict.code())
+    Ok(verdict.outcome().into())
 }
 
-fn evidence(arguments: &Arguments) -> Result<Evidence> {
-    let ima = &arguments.kernel.ima;
-    if let Some(dir) = &arguments.archive {
-        let archive = Archive::open(dir)?;
-        let log = archive.log(arguments.host.as_deref(), arguments.log_id.as_deref())?;
-        let kernel = match arguments.live {
-            true => Some(arguments.kernel.open()?),
-            false => None,
-        };
-        return Evidence::archived(&log, kernel.as_ref());
-    }
-    if arguments.live {
-        return Evidence::live(ima);
-    }
-    if arguments.input.is_empty() {
+fn judge(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
+    let progress = progress(arguments.quiet);
+    let verdict = if let Some(dir) = &arguments.archive {
+        judge_archive(arguments, &Archive::open(dir)?, policy, &progress)?
+    } else if arguments.live {
+        let evidence = Evidence::live(&arguments.kernel.ima, &progress)?;
+        judge_evidence(arguments, evidence, policy)?
+    } else if arguments.input.is_empty() {
         let text = "what is to be verified? Name lists or segments, or use --archive or --live";
         return Err(Error::usage(text));
-    }
-    let sources = arguments.input.iter().map(|path| Source::open(path));
-    Ok(Evidence {
-        sources: sources.collect::<Result<_>>()?,
-        forks: Vec::new(),
-    })
+    } else {
+        judge_evidence(arguments, Evidence::files(&arguments.input, &progress), policy)?
+    };
+    progress.finish_and_clear();
+    Ok(verdict)
 }
 
-fn options(arguments: &Arguments) -> Result<Options> {
+fn judge_archive(
+    arguments: &Arguments,
+    archive: &Archive,
+    policy: &Policy,
+    progress: &ProgressBar,
+) -> Result<Verdict> {
+    let log = archive.log(arguments.host.as_deref(), arguments.log_id.as_deref())?;
+    if !arguments.live {
+        return judge_evidence(arguments, Evidence::archived(&log, progress)?, policy);
+    }
+    let kernel = arguments.kernel.open()?;
+    match Whole::assemble(Some(&log), Some(&kernel)) {
+        Err(error) if error.code() == Code::Missing => {
+            judge_evidence(arguments, Evidence::torn(&log, &kernel, progress)?, policy)
+        }
+        whole => judge_evidence(arguments, Evidence::whole(&whole?, &log, progress)?, policy),
+    }
+}
+
+fn judge_evidence(
+    arguments: &Arguments,
+    evidence: Evidence<'_>,
+    policy: &Policy,
+) -> Result<Verdict> {
+    let layouts = Layouts {
+        view: arguments.view,
+        order: arguments.byte_order.map(|order| match order {
+            Order::Little => ByteOrder::Little,
+            Order::Big => ByteOrder::Big,
+        }),
+    };
+    let mut verdict = verify(evidence.inputs, policy, layouts)?;
+    for (seq, file) in evidence.forks {
+        let text =
+            format!("the archive has other bytes for segment {seq} in {file}: find out which is true");
+        verdict.find(Finding {
+            segment: Some(seq),
+            ..Finding::new(Kind::Fork, text)
+        });
+    }
+    Ok(verdict)
+}
+
+fn policy(arguments: &Arguments) -> Result<Policy> {
     let mut base = Values::new();
     for pair in &arguments.base {
         add(&mut base, pair.register, pair.value)?;
     }
-    Ok(Options {
-        told: Told {
-            view: arguments.view,
-            order: arguments.byte_order.map(|order| match order {
-                Order::Little => ByteOrder::Little,
-                Order::Big => ByteOrder::Big,
-            }),
-        },
-        trust: Trust {
-            base,
-            breaks: arguments.accept_break.iter().copied().collect(),
-        },
+    let breaks = arguments.accept_break.iter();
+    Ok(Policy {
+        default_pcr: arguments.default_pcr,
+        base,
+        firmware: Values::new(),
         anchor: anchor(arguments)?,
-        accept_truncated: arguments.accept_truncated,
+        breaks: breaks.map(|pin| (pin.seq, pin.digest)).collect(),
+        start: arguments.accept_start.map(|pin| (pin.seq, pin.digest)),
         allow_weak_bank: arguments.allow_weak_bank,
         jobs: match arguments.jobs {
-            Some(jobs) => jobs,
-            None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            Some(jobs) => jobs.get(),
+            None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
         },
     })
 }
 
 /// What the PCRs held. What is said twice must be the same.
 fn anchor(arguments: &Arguments) -> Result<Anchor> {
-    let quote = match quote(arguments) {
-        // what is wrong with the list is said all the same
-        Err(refused) if is_about_quote(refused.code()) => {
-            return Ok(Anchor {
-                refused: Some(refused),
-                ..Anchor::default()
-            });
-        }
-        quote => quote?,
+    let told = quote(arguments)?;
+    let quote = match &told {
+        Told::Quote(quote) => Some(quote),
+        _ => None,
     };
     let mut values = Values::new();
     for pair in &arguments.pcr {
@@ -288,22 +370,21 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
             .iter()
             .flat_map(|quote| quote.attest.selection.clone());
         let selection: Vec<_> = selection.collect();
-        let parsed = PcrValues::parse(&evidence::read(path)?, *bank, &selection);
+        let parsed = PcrValues::parse(&files::read(path)?, *bank, &selection);
         let parsed = parsed.map_err(|error| Error::from(error).during(path.display()))?;
         for pair in parsed.iter() {
             add(&mut values, pair.register, pair.value)?;
         }
     }
     if let Some(folder) = &arguments.tpm {
-        for (register, value) in gather::tpm(folder)? {
+        for (register, value) in tpm::values(folder)? {
             add(&mut values, register, value)?;
         }
     }
     Ok(Anchor {
+        told,
         values,
         demanded: arguments.pcr.iter().map(|pair| pair.register).collect(),
-        quote,
-        refused: None,
     })
 }
 
@@ -317,30 +398,35 @@ fn add(values: &mut Values, register: Register, value: Digest) -> Result<()> {
     }
 }
 
-/// Was the quote read, and found to prove nothing?
-fn is_about_quote(code: Code) -> bool {
-    matches!(code, Code::Tampered | Code::Stale | Code::Unanchored)
-}
-
-fn quote(arguments: &Arguments) -> Result<Option<Quote>> {
+fn quote(arguments: &Arguments) -> Result<Told> {
     let files = arguments.quote.as_ref().zip(arguments.signature.as_ref());
     let Some(((message, signature), key)) = files.zip(arguments.key.as_ref()) else {
-        return Ok(None);
+        return Ok(Told::Values);
     };
-    let mut parsed = AttestationKey::parse(&evidence::read(key)?);
+    let mut parsed = AttestationKey::parse(&files::read(key)?);
     if let Some(name) = &arguments.key_name {
         parsed = parsed.and_then(|parsed| parsed.expect_name(name));
     }
-    let quote = Quote::verify(
-        &evidence::read(message)?,
-        &evidence::read(signature)?,
-        &parsed.map_err(|error| Error::from(error).during(key.display()))?,
-        arguments.nonce.as_ref(),
-        arguments.allow_weak_bank,
-    );
-    quote
-        .map(Some)
-        .map_err(|error| Error::from(error).during(message.display()))
+    let (message_bytes, signature) = (files::read(message)?, files::read(signature)?);
+    let quote = match &parsed {
+        Ok(key) => Quote::verify(
+            &message_bytes,
+            &signature,
+            key,
+            arguments.nonce.as_ref(),
+            arguments.allow_weak_bank,
+        ),
+        Err(error) => Err(error.clone()),
+    };
+    match quote {
+        Ok(quote) => Ok(Told::Quote(quote)),
+        // no verdict on a quote, but an error of whoever gave the file
+        Err(error @ (quote::Error::NotAKey(_) | quote::Error::NoKeyName { .. })) => {
+            Err(Error::from(error).during(key.display()))
+        }
+        // what is wrong with the list is said all the same
+        Err(error) => Ok(Told::Refused(error)),
+    }
 }
 
 /// A bar on standard error, if that is a terminal.

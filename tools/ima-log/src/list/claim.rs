@@ -54,7 +54,10 @@ impl Claim {
     /// As [`Checkpoint::parse`], and [`FormatError::BadItem`] for a value that has not the size of
     /// its bank.
     pub fn parse(buffer: &[u8]) -> Result<Self, FormatError> {
-        let checkpoint = Checkpoint::parse(buffer)?;
+        Self::new(&Checkpoint::parse(buffer)?, buffer)
+    }
+
+    pub(super) fn new(checkpoint: &Checkpoint<'_>, buffer: &[u8]) -> Result<Self, FormatError> {
         let mut claim = Self {
             header: *checkpoint.header(),
             digest: Sha256::digest(buffer).into(),

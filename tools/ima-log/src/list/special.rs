@@ -1,14 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checkpoints and truncations among the records of a list.
+//! What single records tell by themselves: which are checkpoints, truncations or boot aggregates, and
+//! which are not what they are labelled.
+//!
+//! A template digest covers the template data, but not the name of the template. So whoever passes
+//! a list on can relabel a record, and it replays as before. Our event names are therefore searched
+//! for in the raw fields of every record, whatever its template is called. Only the event names:
+//! nobody can have another record measured under them, while anybody who may add a key to a keyring
+//! can have a buffer with our magic in it measured, and would break attestation by that.
 
-use crate::bank::Bank;
+use super::claim::Claim;
+use crate::bank::{
+    Bank,
+    Digest, //
+};
 use ima_checkpoint_format::{
     checkpoint::{
         self,
         Checkpoint, //
     },
     record::Record,
+    template::{
+        LEGACY_DIGEST_SIZE,
+        LEGACY_MAX_EVENT_NAME, //
+    },
     truncate::{
         self,
         Truncation, //
@@ -16,6 +31,12 @@ use ima_checkpoint_format::{
     Error as FormatError, //
 };
 use std::fmt;
+
+/// Event names of the record that IMA appends when it starts, early or late in the boot.
+const BOOT_AGGREGATE: [&[u8]; 2] = [b"boot_aggregate", b"boot_aggregate_late"];
+
+/// The highest PCR that an IMA policy can name. A forged record may name any.
+pub const LAST_PCR: u32 = 63;
 
 /// What segments add to a list. All that it says about the records before it is a claim.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +54,17 @@ pub enum Impostor {
     Template,
     /// It is a violation: nothing of what it says was extended.
     Violation,
-    /// The digest in `d-ng` is not that of the buffer, or is of an unknown algorithm.
+    /// The digest in `d-ng` is not that of the buffer.
     Digest,
     /// The buffer is malformed.
     Buffer(FormatError),
+    /// A checkpoint is in another PCR than it says that IMA's default PCR is.
+    Pcr {
+        /// The PCR that it is in.
+        is: u32,
+        /// The PCR that it names.
+        says: u32,
+    },
 }
 
 impl fmt::Display for Impostor {
@@ -46,6 +74,9 @@ impl fmt::Display for Impostor {
             Self::Violation => f.write_str("it is a violation"),
             Self::Digest => f.write_str("its digest is not that of the buffer"),
             Self::Buffer(error) => error.fmt(f),
+            Self::Pcr { is, says } => {
+                write!(f, "it is in PCR {is}, but IMA's default PCR is {says}")
+            }
         }
     }
 }
@@ -54,23 +85,25 @@ impl fmt::Display for Impostor {
 ///
 /// # Errors
 ///
-/// It only has the event name of one.
+/// It only has the event name of one, whatever its template calls that field.
 pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor> {
-    let name = record.event_name();
-    let Some(is_checkpoint) = name.and_then(|name| match name {
-        checkpoint::EVENT_NAME => Some(true),
-        truncate::EVENT_NAME => Some(false),
-        _ => None,
-    }) else {
+    // where the kernel's own records have it, whatever the template calls it
+    let second = record.fields().nth(1).unwrap_or_default();
+    let raw = second.strip_suffix(b"\0").unwrap_or(second);
+    let told = record.event_name().unwrap_or_default();
+    let is = |name| raw == name || told == name;
+    let is_checkpoint = is(checkpoint::EVENT_NAME);
+    if !is_checkpoint && !is(truncate::EVENT_NAME) {
         return Ok(None);
-    };
-    if record.template_name() != b"ima-buf" {
+    }
+    if record.template_name() != b"ima-buf" || raw != told {
         return Err(Impostor::Template);
     }
     if record.is_violation() {
         return Err(Impostor::Violation);
     }
-    if !digest_matches(record) {
+    // of an unknown algorithm nobody can tell; the name alone says whose record it is
+    if buffer_fits(record) == Some(false) {
         return Err(Impostor::Digest);
     }
     let buffer = record.buffer().unwrap_or_default();
@@ -82,15 +115,208 @@ pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor>
     parsed.map(Some).map_err(Impostor::Buffer)
 }
 
-/// Is the digest that of the buffer? The template digest does not cover the template name, so a
-/// signature could be passed off as a buffer otherwise.
-pub fn digest_matches(record: &Record<'_>) -> bool {
-    let matches = || {
+/// Is the digest in `d-ng` that of the buffer? Nothing if its algorithm is not known here.
+fn buffer_fits(record: &Record<'_>) -> Option<bool> {
+    let Some((algorithm, digest)) = record.file_digest() else {
+        return Some(false);
+    };
+    let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
+    let hash = bank.hash(&[record.buffer().unwrap_or_default()]);
+    Some(hash.as_bytes() == digest)
+}
+
+/// What a record tells by itself.
+#[derive(Clone, Debug)]
+pub enum Remark {
+    /// It starts a segment.
+    Checkpoint(Box<Claim>),
+    /// Segments were freed.
+    Truncation(Truncation),
+    /// IMA started, and hashed what firmware and boot loader had measured.
+    BootAggregate(Aggregate),
+    /// Its template digest is not that of its data, in the bank of the list.
+    TemplateDigest(Bank),
+    /// The digest in its `d-ng` is not that of its buffer.
+    BufferDigest,
+    /// Nobody can tell here whether that is so: the algorithm is not known.
+    BufferUnchecked,
+    /// It is in a PCR that IMA cannot use.
+    BadPcr(u32),
+    /// It has the event name of a checkpoint or a truncation and is none.
+    Impostor(Impostor),
+    /// It can be read as a record of another template with the same digest.
+    Ambiguous(&'static str),
+}
+
+/// The hash of the PCRs that firmware and boot loader extend, as IMA computed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Aggregate {
+    /// The PCR of its record.
+    pub pcr: u32,
+    /// The bank whose PCRs were hashed, by its own hash, if it is known here.
+    pub bank: Option<Bank>,
+    /// The hash.
+    pub digest: Digest,
+}
+
+/// Does a record need a closer look?
+#[inline]
+pub(crate) fn wants_look(record: &Record<'_>) -> bool {
+    if record.template().is_legacy() {
+        return legacy_wants_look(record);
+    }
+    let mut fields = record.fields();
+    let mut at = 0;
+    fields.any(|field| {
+        at += 1;
+        match field.len() {
+            0 => false,
+            13..=21 if is_our_name(field) => true,
+            // a signature that may be a buffer, or the reverse
+            _ => at == 3 && has_third_field(record.template_name()),
+        }
+    }) || record.pcr() > LAST_PCR
+}
+
+fn has_third_field(template: &[u8]) -> bool {
+    matches!(template, b"ima-buf" | b"ima-sig" | b"ima-sigv2")
+        || template.starts_with(b"d-ng|n-ng|")
+}
+
+fn is_our_name(field: &[u8]) -> bool {
+    let name = field.strip_suffix(b"\0").unwrap_or(field);
+    name == checkpoint::EVENT_NAME || name == truncate::EVENT_NAME || BOOT_AGGREGATE.contains(&name)
+}
+
+/// A digest that could be the length of a field; or one of our names.
+fn legacy_wants_look(record: &Record<'_>) -> bool {
+    let mut fields = record.fields();
+    let digest = fields.next().unwrap_or_default();
+    let length = digest.first_chunk().map(|length| record.order().get_u32(*length));
+    let small = length.is_some_and(|length| length as usize <= LEGACY_INPUT);
+    small || record.pcr() > LAST_PCR || fields.any(is_our_name)
+}
+
+/// Bytes whose hash is the template digest of a legacy record.
+const LEGACY_INPUT: usize = LEGACY_DIGEST_SIZE + LEGACY_MAX_EVENT_NAME + 1;
+
+/// What a record tells by itself, but for its template digest. `put` gets each remark.
+pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
+    if record.pcr() > LAST_PCR {
+        put(Remark::BadPcr(record.pcr()));
+    }
+    if record.template().is_legacy() && reads_as_fields(record) {
+        put(Remark::Ambiguous(
+            "its digest and name are the fields of another template",
+        ));
+    }
+    match recognise(record) {
+        Ok(Some(Mark::Checkpoint(claim))) => put(Remark::Checkpoint(claim)),
+        Ok(Some(Mark::Truncation(truncation))) => put(Remark::Truncation(truncation)),
+        Err(impostor) => put(Remark::Impostor(impostor)),
+        Ok(None) => look_at_fields(record, put),
+    }
+}
+
+/// Of a record that is none of ours.
+fn look_at_fields(record: &Record<'_>, mut put: impl FnMut(Remark)) {
+    let name = record.event_name().unwrap_or_default();
+    if BOOT_AGGREGATE.contains(&name) && !record.is_violation() {
+        if let Some((algorithm, digest)) = record.file_digest() {
+            let pcr = record.pcr();
+            put(Remark::BootAggregate(aggregate(pcr, algorithm, digest)));
+        }
+    }
+    if record.is_violation() {
+        return;
+    }
+    match record.buffer() {
+        // a rule for files may have this template: what it measures has no buffer
+        Some(buffer) if !buffer.is_empty() => match buffer_fits(record) {
+            Some(true) => (),
+            Some(false) => put(Remark::BufferDigest),
+            None => put(Remark::BufferUnchecked),
+        },
+        Some(_) => (),
+        None if signs_itself(record) => put(Remark::Ambiguous(
+            "what it calls a signature is what its digest is of, so that it is a buffer",
+        )),
+        None => (),
+    }
+}
+
+fn aggregate(pcr: u32, algorithm: &[u8], digest: &[u8]) -> Aggregate {
+    let name = match algorithm {
+        b"" => Some("sha1"),
+        name => std::str::from_utf8(name).ok(),
+    };
+    Aggregate {
+        pcr,
+        bank: name.and_then(Bank::from_name),
+        digest: Digest::new(digest),
+    }
+}
+
+/// No file is the hash of its own signature, but a buffer can be told as the signature of a file.
+fn signs_itself(record: &Record<'_>) -> bool {
+    let third = record.fields().nth(2).unwrap_or_default();
+    let fits = || {
         let (algorithm, digest) = record.file_digest()?;
         let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
-        Some(bank.hash(&[record.buffer()?]).as_bytes() == digest)
+        Some(bank.hash(&[third]).as_bytes() == digest)
     };
-    matches().unwrap_or(false)
+    !third.is_empty() && fits() == Some(true)
+}
+
+/// Are the bytes that a legacy digest is of the fields of another template as well? They are not
+/// when a hash stands in front, unless somebody wants it so.
+fn reads_as_fields(record: &Record<'_>) -> bool {
+    let mut input = Vec::with_capacity(LEGACY_INPUT);
+    record.digest_input(|piece| input.extend_from_slice(piece));
+    let mut rest = input.as_slice();
+    let mut fields = 0;
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let length = record.order().get_u32(*length) as usize;
+        let Some(behind) = behind.get(length..) else {
+            return false;
+        };
+        fields += 1;
+        rest = behind;
+    }
+    rest.is_empty() && fields > 1
+}
+
+/// The checkpoint or truncation that a record is, with all conditions of
+/// `Documentation/record-format.rst`.
+///
+/// # Errors
+///
+/// Why it only seems to be one.
+pub fn recognise(record: &Record<'_>) -> Result<Option<Mark>, Impostor> {
+    match special(record)? {
+        None => Ok(None),
+        Some(Special::Truncation(truncation)) => Ok(Some(Mark::Truncation(truncation))),
+        Some(Special::Checkpoint(checkpoint)) => {
+            let buffer = record.buffer().unwrap_or_default();
+            let claim = Claim::new(&checkpoint, buffer).map_err(Impostor::Buffer)?;
+            if claim.header.default_pcr != record.pcr() {
+                return Err(Impostor::Pcr {
+                    is: record.pcr(),
+                    says: claim.header.default_pcr,
+                });
+            }
+            Ok(Some(Mark::Checkpoint(Box::new(claim))))
+        }
+    }
+}
+
+/// A record that segments add to a list.
+#[derive(Clone, Debug)]
+pub enum Mark {
+    /// Starts a segment.
+    Checkpoint(Box<Claim>),
+    /// Segments were freed.
+    Truncation(Truncation),
 }
 
 #[cfg(test)]
@@ -152,7 +378,7 @@ mod tests {
         let other = [good.as_slice(), b".ima/checkpoint2\0", buffer];
         assert_eq!(with(b"ima-buf", &[1; 20], other), Ok(None));
         let wrong = d_ng(b"something else");
-        for wrong in [wrong.as_slice(), b"md5:\0D", b"", b"sha256:"] {
+        for wrong in [wrong.as_slice(), b"", b"sha256:"] {
             let fields = [wrong, name, buffer];
             assert_eq!(with(b"ima-buf", &[1; 20], fields), Err(Impostor::Digest));
         }

@@ -139,6 +139,15 @@ pub struct Pcr {
     pub number: u32,
 }
 
+impl From<crate::replay::Register> for Pcr {
+    fn from(register: crate::replay::Register) -> Self {
+        Self {
+            bank: HashId(register.bank.tpm_id()),
+            number: register.pcr,
+        }
+    }
+}
+
 impl fmt::Display for Pcr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.bank, self.number)

@@ -5,6 +5,7 @@
 //! SHA-1 and SHA-256 pad alike, so that a message is padded once for both, and an extend is one or two
 //! blocks of fixed layout.
 
+use super::digests::Column;
 use crate::bank::{
     Bank,
     Digest, //
@@ -54,35 +55,45 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// The bytes whose hash is the template digest of a record.
-    pub(super) fn message<'a>(&'a mut self, record: &Record<'a>) -> Message<'a> {
-        let bytes = if record.template().is_legacy() {
-            self.bytes.clear();
-            record.digest_input(|piece| self.bytes.extend_from_slice(piece));
-            &self.bytes
-        } else {
-            record.data()
-        };
-        let whole = bytes.chunks_exact(BLOCK);
-        let rest = whole.remainder();
-        self.blocks.clear();
-        self.blocks
-            .extend(whole.map(|block| *Block::from_slice(block)));
-        // a one, zeros, and the length in bits (FIPS 180-4, 5.1.1)
-        let mut end = Block::default();
-        end[..rest.len()].copy_from_slice(rest);
-        end[rest.len()] = 0x80;
-        if rest.len() >= BLOCK - 8 {
-            self.blocks.push(end);
-            end = Block::default();
-        }
-        end[BLOCK - 8..].copy_from_slice(&((bytes.len() as u64) << 3).to_be_bytes());
-        self.blocks.push(end);
+    /// A message of these bytes.
+    pub(super) fn message<'a>(&'a mut self, bytes: &'a [u8]) -> Message<'a> {
+        pad(bytes, &mut self.blocks);
         Message {
             bytes,
             blocks: &self.blocks,
         }
     }
+
+    /// The message whose hash is the template digest of a record of the legacy template.
+    pub(super) fn legacy(&mut self, record: Option<&Record<'_>>) -> Message<'_> {
+        self.bytes.clear();
+        if let Some(record) = record {
+            record.digest_input(|piece| self.bytes.extend_from_slice(piece));
+        }
+        pad(&self.bytes, &mut self.blocks);
+        Message {
+            bytes: &self.bytes,
+            blocks: &self.blocks,
+        }
+    }
+}
+
+/// Behind the message come a one, zeros, and its length in bits (FIPS 180-4, 5.1.1).
+#[inline]
+fn pad(bytes: &[u8], blocks: &mut Vec<Block>) {
+    let whole = bytes.chunks_exact(BLOCK);
+    let rest = whole.remainder();
+    blocks.clear();
+    blocks.extend(whole.map(|block| *Block::from_slice(block)));
+    let mut end = Block::default();
+    end[..rest.len()].copy_from_slice(rest);
+    end[rest.len()] = 0x80;
+    if rest.len() >= BLOCK - 8 {
+        blocks.push(end);
+        end = Block::default();
+    }
+    end[BLOCK - 8..].copy_from_slice(&((bytes.len() as u64) << 3).to_be_bytes());
+    blocks.push(end);
 }
 
 /// What a template digest is the hash of, as it is and padded.
@@ -92,39 +103,51 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// Sets `out`, which is of this bank, to the template digest: of a hash that IMA does not know,
-    /// the SHA-1 digest with zeros behind it.
-    pub(super) fn digest(&self, bank: Bank, out: &mut Hash) {
-        match (bank, out) {
-            (Bank::Sha1, Hash::Sha1(words)) => sha1(self.blocks, words),
-            (Bank::Sha256, Hash::Sha256(words)) => sha256(self.blocks, words),
-            (Bank::Sha384 | Bank::Sha512 | Bank::Sm3, out) => {
-                *out = Hash::Other(bank.hash(&[self.bytes]));
+    /// Adds the template digest to a column: of a hash that IMA does not know, the SHA-1 digest with
+    /// zeros behind it.
+    #[inline]
+    pub(super) fn push(&self, to: &mut Column) {
+        match to {
+            Column::Sha1(digests) => digests.push(self.sha1()),
+            Column::Sha256(digests) => {
+                let mut words = SHA256;
+                sha2::compress256(&mut words, self.blocks);
+                digests.push(words);
             }
-            (_, out) => {
-                let mut words = SHA1;
-                sha1(self.blocks, &mut words);
-                *out = Hash::Other(with_zeros(bank, &bytes::<20>(&words)));
+            Column::Other(bank, digests) if bank.mapped() => {
+                digests.push(bank.hash(&[self.bytes]));
             }
+            Column::Other(bank, digests) => {
+                digests.push(with_zeros(*bank, &bytes::<20>(&self.sha1())));
+            }
+        }
+    }
+
+    fn sha1(&self) -> [u32; 5] {
+        let mut words = SHA1;
+        sha1::compress(&mut words, self.blocks);
+        words
+    }
+}
+
+/// What IMA extends for a violation: ones. In a bank whose hash it does not know, the ones of a
+/// SHA-1 digest, and zeros behind them.
+pub(super) fn push_violation(to: &mut Column) {
+    match to {
+        Column::Sha1(digests) => digests.push([u32::MAX; 5]),
+        Column::Sha256(digests) => digests.push([u32::MAX; 8]),
+        Column::Other(bank, digests) => {
+            let ones = if bank.mapped() { *bank } else { Bank::Sha1 };
+            digests.push(with_zeros(*bank, &[0xff; Digest::MAX][..ones.size()]));
         }
     }
 }
 
 /// A digest with zeros behind it, as long as the bank wants it.
-pub(super) fn with_zeros(bank: Bank, digest: &[u8]) -> Digest {
+fn with_zeros(bank: Bank, digest: &[u8]) -> Digest {
     let mut bytes = [0; Digest::MAX];
     bytes[..digest.len()].copy_from_slice(digest);
     Digest::new(&bytes[..bank.size()])
-}
-
-fn sha1(blocks: &[Block], out: &mut [u32; 5]) {
-    *out = SHA1;
-    sha1::compress(out, blocks);
-}
-
-fn sha256(blocks: &[Block], out: &mut [u32; 8]) {
-    *out = SHA256;
-    sha2::compress256(out, blocks);
 }
 
 fn bytes<const N: usize>(words: &[u32]) -> [u8; N] {
@@ -143,17 +166,39 @@ fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
     (bytes.len() == 4 * N).then_some(out)
 }
 
-/// What a PCR holds or is extended with. Those that are computed most often stay the words that they
-/// are computed with.
-#[derive(Clone, Debug)]
-pub(super) enum Hash {
+/// The digest that these words are.
+pub(super) fn digest(words: &[u32]) -> Digest {
+    Digest::new(&bytes::<32>(words)[..4 * words.len().min(8)])
+}
+
+#[inline]
+pub(super) fn extend_sha1(value: &mut [u32; 5], digest: &[u32; 5]) {
+    let [a, b, c, d, e] = *value;
+    let [f, g, h, i, j] = *digest;
+    let message = [a, b, c, d, e, f, g, h, i, j, 1 << 31, 0, 0, 0, 0, 320];
+    *value = SHA1;
+    sha1::compress(value, &[bytes(&message).into()]);
+}
+
+#[inline]
+pub(super) fn extend_sha256(value: &mut [u32; 8], digest: &[u32; 8]) {
+    let mut message = [0; 16];
+    message[..8].copy_from_slice(value);
+    message[8..].copy_from_slice(digest);
+    *value = SHA256;
+    sha2::compress256(value, &[bytes(&message).into(), PADDING.into()]);
+}
+
+/// What a PCR holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hash {
     Sha1([u32; 5]),
     Sha256([u32; 8]),
     Other(Digest),
 }
 
 impl Hash {
-    pub(super) fn new(bank: Bank, digest: &Digest) -> Self {
+    pub(crate) fn new(bank: Bank, digest: &Digest) -> Self {
         let sha1 = || words(digest.as_bytes()).map(Self::Sha1);
         let sha256 = || words(digest.as_bytes()).map(Self::Sha256);
         let fast = match bank {
@@ -164,33 +209,11 @@ impl Hash {
         fast.unwrap_or(Self::Other(*digest))
     }
 
-    pub(super) fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         match self {
-            Self::Sha1(words) => Digest::new(&bytes::<20>(words)),
-            Self::Sha256(words) => Digest::new(&bytes::<32>(words)),
+            Self::Sha1(words) => digest(words),
+            Self::Sha256(words) => digest(words),
             Self::Other(digest) => *digest,
-        }
-    }
-
-    /// Extends a PCR of this bank.
-    pub(super) fn extend(&mut self, bank: Bank, digest: &Self) {
-        match (&mut *self, digest) {
-            (Self::Sha1(value), Self::Sha1(digest)) => {
-                let [a, b, c, d, e] = *value;
-                let [f, g, h, i, j] = *digest;
-                let message = [a, b, c, d, e, f, g, h, i, j, 1 << 31, 0, 0, 0, 0, 320];
-                sha1(&[bytes(&message).into()], value);
-            }
-            (Self::Sha256(value), Self::Sha256(digest)) => {
-                let mut message = [0; 16];
-                message[..8].copy_from_slice(value);
-                message[8..].copy_from_slice(digest);
-                sha256(&[bytes(&message).into(), PADDING.into()], value);
-            }
-            (value, digest) => {
-                let value = bank.extend(&value.digest(), &digest.digest());
-                *self = Self::new(bank, &value);
-            }
         }
     }
 }

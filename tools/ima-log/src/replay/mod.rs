@@ -1,25 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the PCRs hold after each record, in every bank that is asked for.
+//!
+//! [`run`] reads lists, each byte once, and computes template digests on as many threads as it may.
+//! In the order of the list it extends the PCRs, and tells an [`Observer`] of each record. All that
+//! is known of a list, whoever asks for it, is found out by such an observer.
 
+mod digests;
 mod hash;
+mod pipeline;
+mod seal;
 
-use self::hash::{
-    Hash,
-    Room, //
+pub use self::{
+    pipeline::{
+        run,
+        Plan,
+        Source, //
+    },
+    seal::{
+        Hint,
+        Sealed, //
+    },
 };
-use crate::bank::{
-    Bank,
-    Digest, //
+pub use crate::list::special::LAST_PCR;
+
+use self::digests::Digests;
+pub(crate) use self::hash::Hash;
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    list::{
+        batch::{
+            Batch,
+            Item, //
+        },
+        detect::Layout,
+        records::{
+            Fault,
+            Position, //
+        },
+        special::Remark,
+    },
 };
 use ima_checkpoint_format::record::Record;
 use std::{
     collections::BTreeMap,
     fmt, //
 };
-
-/// The highest PCR that an IMA policy can name. A forged record may name any.
-pub const LAST_PCR: u32 = 63;
 
 /// A PCR in a bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,242 +68,320 @@ impl fmt::Display for Register {
 /// What PCRs hold.
 pub type Values = BTreeMap<Register, Digest>;
 
-/// Replays records.
+/// What the replay of a PCR in a bank starts from. Only the verifier's own knowledge is trusted;
+/// what the list says never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Zeros, which the PCR holds after a reset of the TPM, and nothing else resets it.
+    Reset,
+    /// A base that the verifier gave.
+    Given,
+    /// What the firmware's event log replays to.
+    EventLog,
+    /// This checkpoint, which the verifier knows and accepts by its digest.
+    Accepted(u64),
+    /// This checkpoint, which nobody vouches for.
+    Claimed(u64),
+    /// Zeros, for want of anything better: nobody says what the PCR held.
+    Unknown,
+}
+
+impl Origin {
+    /// Does the verifier know of it from elsewhere than from the list?
+    pub fn is_trusted(self) -> bool {
+        matches!(self, Self::Reset | Self::Given | Self::EventLog)
+    }
+}
+
+/// Where the replay of a PCR in a bank starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// What it held.
+    pub value: Digest,
+    /// Who says so.
+    pub origin: Origin,
+}
+
+/// The replay of a PCR in a bank, since it started last.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) value: Hash,
+    pub(crate) origin: Origin,
+    /// The record that it starts before, by its place in the list.
+    pub(crate) since: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Pcr {
+    pub(crate) index: u32,
+    pub(crate) records: u64,
+    // INVARIANT: one for each bank of the replay, in the same order.
+    pub(crate) runs: Vec<Run>,
+    /// The first record that was extended into it, if one was.
+    pub(crate) first: Option<u64>,
+}
+
+/// What the PCRs hold.
 #[derive(Clone, Debug)]
 pub struct Replay {
     banks: Vec<Bank>,
-    // INVARIANT: a value for each of `banks`, in each of them.
     pcrs: Vec<Pcr>,
-    /// Those that were not used yet start from here.
-    base: Values,
-    /// Template digests of the last record.
-    // INVARIANT: one for each of `banks`, as long as that one's are.
-    digests: Vec<Hash>,
-    room: Room,
-}
-
-#[derive(Clone, Debug)]
-struct Pcr {
-    index: u32,
-    records: u64,
-    values: Vec<Hash>,
 }
 
 impl Replay {
-    /// Starts from `base`; what is not in there starts from zeros.
-    pub fn new(banks: impl IntoIterator<Item = Bank>, base: Values) -> Self {
-        let banks: Vec<Bank> = banks.into_iter().collect();
-        let digests = banks.iter().map(|bank| Hash::new(*bank, &bank.zeros()));
+    fn new(banks: &[Bank]) -> Self {
         Self {
-            digests: digests.collect(),
-            banks,
+            banks: banks.to_vec(),
             pcrs: Vec::new(),
-            base,
-            room: Room::default(),
         }
     }
 
-    /// Follows the extends of a record. Its PCR must be at most [`LAST_PCR`], or it is left out.
-    pub fn extend(&mut self, record: &Record<'_>) {
-        if record.is_violation() {
-            for (digest, bank) in self.digests.iter_mut().zip(&self.banks) {
-                *digest = Hash::new(*bank, &violation(*bank));
-            }
-        } else {
-            let message = self.room.message(record);
-            for (digest, bank) in self.digests.iter_mut().zip(&self.banks) {
-                message.digest(*bank, digest);
-            }
-        }
-        let pcr = self.pcr(record.pcr());
-        let Some(pcr) = pcr.and_then(|pcr| self.pcrs.get_mut(pcr)) else {
+    /// The banks that are replayed.
+    pub fn banks(&self) -> &[Bank] {
+        &self.banks
+    }
+
+    /// Where a bank's runs are in [`Pcr::runs`].
+    pub(crate) fn bank(&self, bank: Bank) -> Option<usize> {
+        self.banks.iter().position(|other| *other == bank)
+    }
+
+    pub(crate) fn pcrs(&self) -> &[Pcr] {
+        &self.pcrs
+    }
+
+    pub(crate) fn pcr(&self, index: u32) -> Option<&Pcr> {
+        self.pcrs.iter().find(|pcr| pcr.index == index)
+    }
+
+    pub(crate) fn get(&self, register: Register) -> Option<&Run> {
+        let at = self.bank(register.bank)?;
+        self.pcr(register.pcr)?.runs.get(at)
+    }
+
+    /// What a PCR holds now, if it was used, or a start of it is known.
+    pub fn value(&self, register: Register) -> Option<Digest> {
+        self.get(register).map(|run| run.value.digest())
+    }
+
+    /// All that is replayed: what it holds now, and where that replay started.
+    pub fn registers(&self) -> impl Iterator<Item = (Register, Start)> + '_ {
+        self.pcrs.iter().flat_map(|pcr| {
+            let runs = self.banks.iter().zip(&pcr.runs);
+            runs.map(|(bank, run)| {
+                let register = Register {
+                    pcr: pcr.index,
+                    bank: *bank,
+                };
+                let value = run.value.digest();
+                let origin = run.origin;
+                (register, Start { value, origin })
+            })
+        })
+    }
+
+    /// The PCRs that records were extended into, and how many.
+    pub fn used(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let used = self.pcrs.iter().filter(|pcr| pcr.records > 0);
+        used.map(|pcr| (pcr.index, pcr.records))
+    }
+
+    /// Lets a PCR hold this from before a record on; if it was not used yet, `others` tells what it
+    /// holds in other banks. Does nothing if its bank is not replayed.
+    pub fn restart(
+        &mut self,
+        register: Register,
+        start: Start,
+        since: u64,
+        others: impl Fn(Register) -> Start,
+    ) {
+        let Some(bank) = self.bank(register.bank) else {
             return;
         };
-        pcr.records += 1;
-        for ((value, bank), digest) in pcr.values.iter_mut().zip(&self.banks).zip(&self.digests) {
-            value.extend(*bank, digest);
+        let at = self.place(register.pcr, since, others);
+        let runs = at.and_then(|at| self.pcrs.get_mut(at));
+        if let Some(run) = runs.and_then(|pcr| pcr.runs.get_mut(bank)) {
+            *run = Run {
+                value: Hash::new(register.bank, &start.value),
+                origin: start.origin,
+                since,
+            };
         }
     }
 
-    /// The digest that the last record extended in this bank.
-    pub fn extended(&self, bank: Bank) -> Option<Digest> {
-        let at = self.banks.iter().position(|other| *other == bank)?;
-        self.digests.get(at).map(Hash::digest)
-    }
-
-    /// Where the PCR is in `pcrs`.
-    fn pcr(&mut self, index: u32) -> Option<usize> {
+    /// Where a PCR is in `pcrs`; it starts from `start` if it was not there.
+    fn place(&mut self, index: u32, at: u64, start: impl Fn(Register) -> Start) -> Option<usize> {
         if let Some(at) = self.pcrs.iter().position(|pcr| pcr.index == index) {
             return Some(at);
         }
         if index > LAST_PCR {
             return None;
         }
-        let start = |bank: &Bank| {
-            let register = Register {
+        let run = |bank: &Bank| {
+            let start = start(Register {
                 pcr: index,
                 bank: *bank,
-            };
-            let value = self.base.get(&register).copied();
-            Hash::new(*bank, &value.unwrap_or(bank.zeros()))
+            });
+            Run {
+                value: Hash::new(*bank, &start.value),
+                origin: start.origin,
+                since: at,
+            }
         };
-        let values = self.banks.iter().map(start).collect();
         self.pcrs.push(Pcr {
             index,
             records: 0,
-            values,
+            runs: self.banks.iter().map(run).collect(),
+            first: None,
         });
         Some(self.pcrs.len() - 1)
     }
 
-    /// What a PCR holds now.
-    pub fn value(&self, register: Register) -> Digest {
-        let pcr = self.pcrs.iter().find(|pcr| pcr.index == register.pcr);
-        let bank = self.banks.iter().position(|bank| *bank == register.bank);
-        let value = pcr.zip(bank).and_then(|(pcr, at)| pcr.values.get(at));
-        let base = || self.base.get(&register).copied();
-        value
-            .map(Hash::digest)
-            .or_else(base)
-            .unwrap_or(register.bank.zeros())
-    }
-
-    /// What the PCRs hold now: those that were used, and those that the base names.
-    pub fn values(&self) -> Values {
-        let mut values = self.base.clone();
-        for pcr in &self.pcrs {
-            for (bank, value) in self.banks.iter().zip(&pcr.values) {
-                let register = Register {
-                    pcr: pcr.index,
-                    bank: *bank,
-                };
-                values.insert(register, value.digest());
+    /// Extends the PCR of a record, of which `at` is the place in the list.
+    #[inline]
+    fn extend(
+        &mut self,
+        item: Item,
+        at: u64,
+        digests: &Digests,
+        number: usize,
+        start: impl Fn(Register) -> Start,
+    ) {
+        let place = self.place(item.pcr(), at, start);
+        let Some(pcr) = place.and_then(|place| self.pcrs.get_mut(place)) else {
+            return;
+        };
+        pcr.records += 1;
+        pcr.first.get_or_insert(at);
+        for (run, bank) in pcr.runs.iter_mut().zip(&self.banks) {
+            if let Some(column) = digests.column(*bank) {
+                digests::extend(&mut run.value, column, number);
             }
         }
-        values
-    }
-
-    /// The PCRs that were used, and by how many records.
-    pub fn used(&self) -> BTreeMap<u32, u64> {
-        let used = self.pcrs.iter().map(|pcr| (pcr.index, pcr.records));
-        used.collect()
     }
 }
 
-/// What IMA extends for a violation: ones. In a bank whose hash it does not know, the ones of a
-/// SHA-1 digest, and zeros behind them.
-fn violation(bank: Bank) -> Digest {
-    let ones = if bank.mapped() { bank } else { Bank::Sha1 };
-    hash::with_zeros(bank, &[0xff; Digest::MAX][..ones.size()])
+/// Where a record is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Records before it in the whole list.
+    pub record: u64,
+    /// Its place in its source.
+    pub inner: Position,
+}
+
+/// A record that was extended.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Where it is.
+    pub at: Place,
+    batch: &'a Batch,
+    item: Item,
+}
+
+impl<'a> Seen<'a> {
+    /// The PCR that it was extended into.
+    pub fn pcr(&self) -> u32 {
+        self.item.pcr()
+    }
+
+    /// Is it a violation?
+    pub fn is_violation(&self) -> bool {
+        self.item.is_violation()
+    }
+
+    /// Its bytes.
+    pub fn raw(&self) -> &'a [u8] {
+        self.batch.raw(self.item)
+    }
+
+    /// How its list is written.
+    pub fn layout(&self) -> Layout {
+        self.batch.layout()
+    }
+
+    /// Bytes of it.
+    pub fn length(&self) -> u64 {
+        self.item.length()
+    }
+
+    /// Its bytes in the sha1 view.
+    pub fn sha1_bytes(&self) -> u64 {
+        let surplus = self.layout().bank.size() as u64;
+        self.item.length() - surplus + Bank::Sha1.size() as u64
+    }
+
+    /// The record, parsed once more.
+    pub fn record(&self) -> Option<Record<'a>> {
+        self.batch.record(self.item)
+    }
+}
+
+/// Is told of a list as it is replayed, in the order of its records.
+pub trait Observer {
+    /// What stops the replay.
+    type Error;
+
+    /// Records of this source come next, from this place in the list on.
+    ///
+    /// # Errors
+    ///
+    /// The replay is to stop.
+    fn source(&mut self, _source: &Introduction, _record: u64) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// What a PCR holds when its first record is met.
+    fn start(&self, register: Register) -> Start {
+        Start {
+            value: register.bank.zeros(),
+            origin: Origin::Unknown,
+        }
+    }
+
+    /// A record tells something by itself. It is not extended yet; `sealed` is what a checkpoint
+    /// seals.
+    ///
+    /// # Errors
+    ///
+    /// The replay is to stop.
+    fn remark(
+        &mut self,
+        _at: Place,
+        _remark: &Remark,
+        _sealed: &Sealed,
+        _replay: &mut Replay,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// A record was extended.
+    ///
+    /// # Errors
+    ///
+    /// The replay is to stop.
+    fn record(&mut self, _seen: &Seen<'_>, _replay: &Replay) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Nothing more of a source can be read.
+    ///
+    /// # Errors
+    ///
+    /// The replay is to stop.
+    fn fault(&mut self, at: Place, fault: Fault) -> Result<(), Self::Error>;
+}
+
+/// What is known of a source before its first record.
+#[derive(Clone, Debug)]
+pub struct Introduction {
+    /// What messages call it.
+    pub name: String,
+    /// The segment that it is, if it is said to be one.
+    pub segment: Option<u64>,
+    /// How its records are written.
+    pub layout: Layout,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ima_checkpoint_format::{
-        record::NewRecord,
-        ByteOrder,
-        Error, //
-    };
-
-    fn replayed(
-        template: &[u8],
-        digest: &[u8],
-        fields: &[&[u8]],
-        base: Values,
-    ) -> Result<Replay, Error> {
-        let new = NewRecord {
-            pcr: 10,
-            digest,
-            template_name: template,
-            fields: fields.iter().copied(),
-            order: ByteOrder::Little,
-        };
-        let mut out = vec![0; new.encoded_len()?];
-        new.encode(&mut out)?;
-        let (record, _) = Record::parse(&out, digest.len(), ByteOrder::Little)?;
-        let mut replay = Replay::new(Bank::ALL, base);
-        replay.extend(&record);
-        replay.extend(&record);
-        Ok(replay)
-    }
-
-    /// Two extends of zeros, the slow way.
-    fn twice(bank: Bank, digest: &Digest) -> Digest {
-        bank.extend(&bank.extend(&bank.zeros(), digest), digest)
-    }
-
-    fn check(replay: &Replay, digest: impl Fn(Bank) -> Digest) {
-        for bank in Bank::ALL {
-            let register = Register { pcr: 10, bank };
-            assert_eq!(replay.value(register), twice(bank, &digest(bank)), "{bank}");
-            assert_eq!(replay.values()[&register], replay.value(register));
-            assert_eq!(replay.extended(bank), Some(digest(bank)));
-        }
-        assert!(replay.used().into_iter().eq([(10, 2)]));
-    }
-
-    #[test]
-    fn every_length_around_a_block() -> Result<(), Error> {
-        for length in (0..300).chain([4000, 70_000]) {
-            let name = vec![b'n'; length];
-            let input = [
-                b"\0\0\0\0".as_slice(),
-                &(length as u32).to_le_bytes(),
-                &name,
-            ]
-            .concat();
-            let replay = replayed(b"ima-ng", &[1; 20], &[b"", &name], Values::new())?;
-            check(&replay, |bank| match bank.mapped() {
-                true => bank.hash(&[&input]),
-                false => hash::with_zeros(bank, Bank::Sha1.hash(&[&input]).as_bytes()),
-            });
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn the_legacy_template_hashes_the_padded_name() -> Result<(), Error> {
-        let replay = replayed(b"ima", &[1; 20], &[&[7; 20], b"/bin/sh"], Values::new())?;
-        let mut input = [0; 276];
-        input[..20].fill(7);
-        input[20..27].copy_from_slice(b"/bin/sh");
-        check(&replay, |bank| match bank.mapped() {
-            true => bank.hash(&[&input]),
-            false => hash::with_zeros(bank, Bank::Sha1.hash(&[&input]).as_bytes()),
-        });
-        Ok(())
-    }
-
-    #[test]
-    fn violations_extend_ones() -> Result<(), Error> {
-        let replay = replayed(b"ima-ng", &[0; 20], &[b"", b""], Values::new())?;
-        check(&replay, |bank| {
-            let mut ones = [0xff; Digest::MAX];
-            if !bank.mapped() {
-                ones[20..].fill(0);
-            }
-            Digest::new(&ones[..bank.size()])
-        });
-        Ok(())
-    }
-
-    #[test]
-    fn starts_from_the_base() -> Result<(), Error> {
-        let register = |pcr| Register {
-            pcr,
-            bank: Bank::Sha256,
-        };
-        let value = Bank::Sha256.hash(&[b"base"]);
-        let base = Values::from([(register(10), value), (register(11), value)]);
-        let replay = replayed(b"ima-ng", &[0; 20], &[b"", b""], base)?;
-        let ones = violation(Bank::Sha256);
-        let expected = Bank::Sha256.extend(&value, &ones);
-        let expected = Bank::Sha256.extend(&expected, &ones);
-        assert_eq!(replay.value(register(10)), expected);
-        assert_eq!(replay.value(register(11)), value);
-        assert_eq!(replay.values().get(&register(11)), Some(&value));
-        assert!(replay.value(register(12)).is_zero());
-        Ok(())
-    }
-}
+mod tests;

@@ -10,32 +10,31 @@ use common::{
     Measured,
     PCR, //
 };
-use ima_checkpoint::{
+use ima_log::{
     bank::{
         Bank,
         Digest, //
     },
-    chain::Trust,
-    outcome::Code,
     replay::{
         Register,
         Values, //
     },
     verify::{
-        anchor::Anchor,
-        gather::Evidence,
-        pieces::Told,
-        source::Source,
+        policy::{
+            Anchor,
+            Policy, //
+        },
         verdict::{
+            Outcome,
             Standing,
             Verdict, //
         },
         verify,
-        Options, //
+        Input,
+        Layouts, //
     },
 };
 use ima_checkpoint_format::ByteOrder;
-use indicatif::ProgressBar;
 use proptest::{
     collection::vec,
     prelude::*,
@@ -44,10 +43,6 @@ use proptest::{
         Index, //
     },
     test_runner::Config, //
-};
-use std::{
-    collections::BTreeSet,
-    num::NonZeroUsize, //
 };
 
 /// What happens on a host.
@@ -196,32 +191,24 @@ fn held(host: &Host) -> Values {
     .collect()
 }
 
-fn options(host: &Host, view: Bank) -> Options {
+fn policy(host: &Host) -> Policy {
     let values = held(host);
-    Options {
-        told: Told {
-            view: Some(view),
-            order: Some(host.order),
-        },
-        trust: Trust::default(),
+    Policy {
         anchor: Anchor {
             demanded: values.keys().copied().collect(),
             values,
             ..Anchor::default()
         },
-        accept_truncated: false,
-        allow_weak_bank: false,
-        jobs: NonZeroUsize::MIN,
+        ..Policy::default()
     }
 }
 
-fn judge(list: &[u8], options: &Options) -> Verdict {
-    let source = Source::spool("list", list).expect("there is room for it");
-    let evidence = Evidence {
-        sources: vec![source],
-        ..Evidence::default()
+fn judge(list: &[u8], host: &Host, view: Bank, policy: &Policy) -> Verdict {
+    let layouts = Layouts {
+        view: Some(view),
+        order: Some(host.order),
     };
-    verify(evidence, options, &ProgressBar::hidden()).expect("it can be read")
+    verify([Ok(Input::new("list", list))], policy, layouts).expect("it can be judged")
 }
 
 /// What the slow replay says, in the banks of the host.
@@ -261,8 +248,8 @@ proptest! {
         let replayed = slowly(&host, &list, view).expect("it is true");
         prop_assert!(reaches(&host, &replayed) && replayed.broken.is_empty());
 
-        let verdict = judge(&list, &options(&host, view));
-        prop_assert_eq!(verdict.code(), Code::Verified, "{:?}", verdict.findings);
+        let verdict = judge(&list, &host, view, &policy(&host));
+        prop_assert_eq!(verdict.outcome(), Outcome::Verified, "{:?}", verdict.findings.kept());
         for one in &verdict.registers {
             let Register { pcr, bank } = one.register;
             // the sha1 view of a TPM without that bank
@@ -291,23 +278,24 @@ proptest! {
         let before = host.view_of(view, 0..first).expect("it can be written");
         let replayed = slowly(&host, &before, view).expect("it is true");
 
-        let mut options = options(&host, view);
-        prop_assert_eq!(judge(&list, &options).code(), Code::Missing);
-        options.accept_truncated = true;
-        prop_assert_eq!(judge(&list, &options).code(), Code::Verified);
-        options.accept_truncated = false;
+        let mut policy = policy(&host);
+        prop_assert_eq!(judge(&list, &host, view, &policy).outcome(), Outcome::Missing);
+        let digest = Bank::Sha256.hash(&[&host.checkpoints[from - 1].buffer]);
+        policy.start = Some((from as u64, digest));
+        prop_assert_eq!(judge(&list, &host, view, &policy).outcome(), Outcome::Accepted);
+        policy.start = None;
         let base = replayed.values.iter().filter_map(|((pcr, bank), value)| {
             let bank = Bank::from_tpm_id(*bank)?;
             Some((Register { pcr: *pcr, bank }, Digest::new(value)))
         });
-        options.trust.base = base.collect();
-        let verdict = judge(&list, &options);
-        prop_assert_eq!(verdict.code(), Code::Verified, "{:?}", verdict.findings);
+        policy.base = base.collect();
+        let verdict = judge(&list, &host, view, &policy);
+        prop_assert_eq!(verdict.outcome(), Outcome::Verified, "{:?}", verdict.findings.kept());
 
         // a base that is not what the checkpoint says
         let wrong = Bank::Sha256.hash(&[b"wrong"]);
-        options.trust.base.insert(Register { pcr: PCR, bank: Bank::Sha256 }, wrong);
-        prop_assert_eq!(judge(&list, &options).code(), Code::Tampered);
+        policy.base.insert(Register { pcr: PCR, bank: Bank::Sha256 }, wrong);
+        prop_assert_eq!(judge(&list, &host, view, &policy).outcome(), Outcome::Tampered);
     }
 
     #[test]
@@ -328,13 +316,15 @@ proptest! {
         prop_assert_eq!(&replayed.broken, &[broken]);
         prop_assert!(reaches(&host, &replayed));
 
-        let mut options = options(&host, view);
-        prop_assert_eq!(judge(&list, &options).code(), Code::Tampered);
-        options.trust.breaks = BTreeSet::from([broken]);
-        let verdict = judge(&list, &options);
-        prop_assert_eq!(verdict.code(), Code::Verified, "{:?}", verdict.findings);
-        options.trust.breaks = BTreeSet::from([broken + 1]);
-        prop_assert_eq!(judge(&list, &options).code(), Code::Tampered);
+        let mut policy = policy(&host);
+        prop_assert_eq!(judge(&list, &host, view, &policy).outcome(), Outcome::Tampered);
+        let digest = Bank::Sha256.hash(&[&host.checkpoints[broken as usize].buffer]);
+        policy.breaks = [(broken, digest)].into();
+        let verdict = judge(&list, &host, view, &policy);
+        // in a bank without the foreign extend, all of it is proven
+        prop_assert!(verdict.outcome() <= Outcome::Accepted, "{:?}", verdict.findings.kept());
+        policy.breaks = [(broken + 1, digest)].into();
+        prop_assert_eq!(judge(&list, &host, view, &policy).outcome(), Outcome::Tampered);
     }
 
     #[test]
@@ -346,14 +336,14 @@ proptest! {
     ) {
         let host = host(order, &banks, &events);
         let list = host.view(view).expect("it can be written");
-        let options = options(&host, view);
+        let policy = policy(&host);
         let sealed = host.first_of(host.checkpoints.len());
         let sealed = host.view_of(view, 0..sealed).expect("it can be written").len();
         for (at, mask) in changes {
             let at = at.index(list.len());
             let mut list = list.clone();
             list[at] ^= mask;
-            let verified = judge(&list, &options).code() == Code::Verified;
+            let verified = judge(&list, &host, view, &policy).outcome() == Outcome::Verified;
             let replayed = slowly(&host, &list, view);
             let reached = replayed.is_some_and(|end| end.broken.is_empty() && reaches(&host, &end));
             prop_assert_eq!(verified, reached, "byte {}", at);
@@ -370,12 +360,12 @@ proptest! {
     ) {
         let host = host(ByteOrder::Little, &banks, &events);
         let list = host.view(view).expect("it can be written");
-        let options = options(&host, view);
+        let policy = policy(&host);
         for cut in cuts {
             // of nothing there is nothing to say
             let cut = 1 + cut.index(list.len() - 1);
-            let code = judge(&list[..cut], &options).code();
-            prop_assert_ne!(code, Code::Verified, "cut at {}", cut);
+            let code = judge(&list[..cut], &host, view, &policy).outcome();
+            prop_assert_ne!(code, Outcome::Verified, "cut at {}", cut);
         }
     }
 
@@ -401,8 +391,8 @@ proptest! {
         }
         prop_assert_eq!(again.records.len(), last + 1);
         let list = again.view(view).expect("it can be written");
-        let verdict = judge(&list, &options(&again, view));
-        prop_assert_ne!(verdict.code(), Code::Verified);
+        let verdict = judge(&list, &again, view, &policy(&again));
+        prop_assert_ne!(verdict.outcome(), Outcome::Verified);
         prop_assert!(slowly(&again, &list, view).is_none());
     }
 }

@@ -8,26 +8,32 @@ use super::{
     Host,
     Measured, //
 };
-use ima_checkpoint::{
+use ima_log::{
     bank::{
         Bank,
         Digest, //
     },
-    chain::Trust,
-    finding::Kind,
-    outcome::Result,
     replay::{
         Register,
         Values, //
     },
     verify::{
-        anchor::Anchor,
-        gather::Evidence,
-        pieces::Told,
-        source::Source,
-        verdict::Verdict,
+        finding::{
+            Gravity,
+            Kind, //
+        },
+        policy::{
+            Anchor,
+            Policy, //
+        },
+        verdict::{
+            Outcome,
+            Verdict, //
+        },
         verify,
-        Options, //
+        Error as VerifyError,
+        Input,
+        Layouts, //
     },
 };
 use ima_checkpoint_format::{
@@ -35,8 +41,6 @@ use ima_checkpoint_format::{
     ByteOrder,
     Error, //
 };
-use indicatif::ProgressBar;
-use std::num::NonZeroUsize;
 
 /// The banks of the host.
 pub(crate) const BANKS: [Bank; 2] = [Bank::Sha1, Bank::Sha256];
@@ -86,41 +90,67 @@ pub(crate) fn pcrs(host: &Host) -> Values {
     .collect()
 }
 
-/// Compares with these PCRs.
-pub(crate) fn against(values: Values) -> Options {
-    Options {
-        told: Told::default(),
-        trust: Trust::default(),
+/// What the PCR held that something extended before IMA used it, which the verifier has to know.
+pub(crate) fn before_ima(host: &Host) -> Values {
+    let banks = host.banks.iter().map(|bank| {
+        let register = Register {
+            pcr: 11,
+            bank: *bank,
+        };
+        let before = bank.extend(&bank.zeros(), &bank.hash(&[b"before IMA"]));
+        (register, before)
+    });
+    banks.collect()
+}
+
+/// Compares with these PCRs, and knows the event log of [`host`].
+pub(crate) fn against(values: Values) -> Policy {
+    let host = Host::new(ByteOrder::Little, &BANKS);
+    Policy {
+        firmware: before_ima(&host),
         anchor: Anchor {
             values,
             ..Anchor::default()
         },
-        accept_truncated: false,
-        allow_weak_bank: false,
-        jobs: NonZeroUsize::MIN,
+        ..Policy::default()
     }
 }
 
 /// Verifies files that are one list.
-pub(crate) fn judge(files: &[&[u8]], options: &Options) -> Result<Verdict> {
-    let sources = files.iter().enumerate();
-    let sources = sources.map(|(number, bytes)| Source::spool(format!("file {number}"), *bytes));
-    let evidence = Evidence {
-        sources: sources.collect::<Result<_>>()?,
-        forks: Vec::new(),
-    };
-    verify(evidence, options, &ProgressBar::hidden())
+pub(crate) fn judge(files: &[&[u8]], policy: &Policy) -> Result<Verdict, VerifyError> {
+    let inputs = files.iter().enumerate();
+    let inputs = inputs.map(|(number, bytes)| Ok(Input::new(format!("file {number}"), *bytes)));
+    verify(inputs, policy, Layouts::default())
+}
+
+/// The exit code that the program gives an outcome.
+pub(crate) fn exit(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Verified | Outcome::Accepted => 0,
+        Outcome::Tampered => 1,
+        Outcome::Unanchored => 3,
+        Outcome::Missing => 5,
+        Outcome::Stale => 9,
+    }
+}
+
+/// The exit code.
+pub(crate) fn code(verdict: &Verdict) -> u8 {
+    exit(verdict.outcome())
 }
 
 /// Every exit code that holds.
 pub(crate) fn codes(verdict: &Verdict) -> Vec<u8> {
-    verdict.codes().into_iter().map(|code| code as u8).collect()
+    let mut codes: Vec<u8> = verdict.outcomes().into_iter().map(exit).collect();
+    codes.sort_unstable();
+    codes
 }
 
 /// The kinds of the findings that cause an exit code.
 pub(crate) fn kinds(verdict: &Verdict) -> Vec<Kind> {
-    let kinds = verdict.findings.iter().map(|finding| finding.kind);
-    kinds.filter(|kind| kind.code() as u8 > 0).collect()
+    let grave = verdict.findings.kept().iter();
+    let grave = grave.filter(|finding| finding.gravity() > Gravity::Note);
+    grave.map(|finding| finding.kind).collect()
 }
 
 /// The records of a list in the sha1 view.

@@ -6,7 +6,7 @@
 
 pub(crate) mod judge;
 
-use ima_checkpoint::bank::{
+use ima_log::bank::{
     Bank,
     Digest, //
 };

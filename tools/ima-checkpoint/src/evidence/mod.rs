@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a verification is made of: lists from files, archives and the running kernel, and the small
+//! files that quotes and values of PCRs are in.
+
+pub mod files;
+pub mod lists;
+pub mod tpm;
+
+pub use self::lists::Evidence;

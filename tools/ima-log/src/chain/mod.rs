@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Joins segments to a log: does each start where the one before ends, and is what its checkpoint
+//! claims of that one true?
+//!
+//! All this is about claims. None of it makes a log verified: it finds claims that are not true, and
+//! lets the replay go on from a checkpoint where it cannot go on otherwise, which is remembered as
+//! the [origin](crate::replay::Origin) of all that comes behind it. A claim is only used from its
+//! record on, so that no claim has any influence on what was proven before it.
+
+mod claims;
+mod heads;
+mod segment;
+mod truncations;
+mod values;
+
+pub use self::segment::{
+    Claimed,
+    Segment, //
+};
+
+use self::{
+    heads::Heads,
+    segment::Open, //
+};
+use crate::{
+    bank::Digest,
+    list::{
+        claim::Claim,
+        records::Fault,
+        special::{
+            Aggregate,
+            Impostor,
+            Remark, //
+        },
+    },
+    replay::{
+        Introduction,
+        Place,
+        Register,
+        Replay,
+        Sealed,
+        Seen,
+        Start, //
+    },
+    verify::{
+        finding::{
+            Finding,
+            Findings,
+            Kind, //
+        },
+        policy::Policy,
+        start::{
+            self,
+            Opening, //
+        }, //
+    },
+};
+use std::collections::{
+    BTreeMap,
+    VecDeque, //
+};
+
+/// Segments that are kept for the report, the newest ones.
+const SHOWN: usize = 1000;
+
+/// Boot aggregates that are kept: there is one for each kernel that ran.
+const AGGREGATES: usize = 16;
+
+/// A source gave other bytes than it gave before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) source: String,
+}
+
+/// A log, as far as it was joined.
+#[derive(Debug)]
+pub(crate) struct Chain<'p> {
+    policy: &'p Policy,
+    /// What the list starts with.
+    pub(crate) opening: Opening,
+    source: String,
+    open: Open,
+    /// The checkpoint at the front of the open segment, or the last one before.
+    pub(crate) head: Option<Box<Claim>>,
+    heads: Heads,
+    /// The log id, once a checkpoint told it.
+    pub(crate) log_id: Option<[u8; 16]>,
+    /// The newest segments, oldest first.
+    pub(crate) shown: VecDeque<Segment>,
+    /// All segments.
+    pub(crate) segments: u64,
+    /// Bytes in the sha1 view.
+    pub(crate) bytes: u64,
+    /// Violations since cold boot.
+    pub(crate) violations: u64,
+    /// The first index since cold boot.
+    pub(crate) first: Option<u64>,
+    /// The newest truncation.
+    freed: Option<u64>,
+    /// PCRs that checkpoints name, and the record of the first that does.
+    pub(crate) named: BTreeMap<u32, u64>,
+    /// The boot aggregates, with their places and sources.
+    pub(crate) aggregates: BTreeMap<Aggregate, (Place, String)>,
+    pub(crate) findings: Findings,
+    /// The newest checkpoint that agrees with the replay of a PCR: number, and record since cold boot.
+    pub(crate) agreed: BTreeMap<Register, (u64, u64)>,
+    /// Does the source start here, and which segment is it said to be?
+    expected: Option<u64>,
+    /// Does it start behind something that could not be read?
+    resumes: bool,
+}
+
+impl<'p> Chain<'p> {
+    /// An empty one.
+    pub(crate) fn new(policy: &'p Policy) -> Self {
+        Self {
+            policy,
+            opening: Opening::Other,
+            source: String::new(),
+            open: Open::default(),
+            head: None,
+            heads: Heads::default(),
+            log_id: None,
+            shown: VecDeque::new(),
+            segments: 0,
+            bytes: 0,
+            violations: 0,
+            first: None,
+            freed: None,
+            named: BTreeMap::new(),
+            aggregates: BTreeMap::new(),
+            findings: Findings::default(),
+            agreed: BTreeMap::new(),
+            expected: None,
+            resumes: false,
+        }
+    }
+
+    /// What a PCR starts from.
+    pub(crate) fn start(&self, register: Register) -> Start {
+        start::of(register, self.policy, self.opening)
+    }
+
+    /// What messages call the source whose records come.
+    pub(crate) fn name(&self) -> &str {
+        &self.source
+    }
+
+    /// Records of another source come, from this place in the list on.
+    pub(crate) fn source(&mut self, source: &Introduction, record: u64) {
+        self.source.clone_from(&source.name);
+        self.expected = source.segment;
+        self.resumes = self.open.torn && record > 0;
+        if record == 0 && !self.open.headed && self.policy.base.is_empty() {
+            // until a checkpoint says that it is the rest of another one
+            (self.open.seq, self.open.first, self.open.offset) = (Some(0), Some(0), Some(0));
+        }
+    }
+
+    fn note(&mut self, kind: Kind, at: Place, text: impl Into<String>) {
+        let in_log = self.open.in_log(at.record);
+        self.findings.add(kind, || Finding {
+            kind,
+            record: Some(at.record),
+            source: self.source.clone(),
+            at: Some(at.inner),
+            in_log,
+            segment: self.open.seq,
+            uncovered: false,
+            text: text.into(),
+        });
+    }
+
+    /// What a record tells by itself. It is not extended yet.
+    pub(crate) fn remark(
+        &mut self,
+        at: Place,
+        remark: &Remark,
+        sealed: &Sealed,
+        replay: &mut Replay,
+    ) -> Result<(), Changed> {
+        match remark {
+            Remark::Checkpoint(claim) => self.checkpoint(at, claim, sealed, replay)?,
+            Remark::Truncation(truncation) => self.truncation(at, truncation),
+            Remark::BootAggregate(aggregate) => self.boot_aggregate(at, *aggregate),
+            Remark::TemplateDigest(bank) => {
+                let text = format!("the {bank} template digest is not that of the data");
+                self.note(Kind::TemplateDigest, at, text);
+            }
+            Remark::BufferDigest => {
+                let text = "the digest in d-ng is not that of the buffer: the record may be of \
+                            another template";
+                self.note(Kind::BufferDigest, at, text);
+            }
+            Remark::BufferUnchecked => {
+                let text = "not checked whether the digest in d-ng is that of the buffer: its \
+                            algorithm is not known here";
+                self.note(Kind::BufferUnchecked, at, text);
+            }
+            Remark::BadPcr(pcr) => {
+                let text = format!("IMA cannot extend PCR {pcr}");
+                self.note(Kind::BadPcr, at, text);
+            }
+            Remark::Impostor(impostor) => self.impostor(at, impostor),
+            Remark::Ambiguous(why) => {
+                let text = format!("its template may be another, with the same digest: {why}");
+                self.note(Kind::Ambiguous, at, text);
+            }
+        }
+        Ok(())
+    }
+
+    fn impostor(&mut self, at: Place, why: &Impostor) {
+        let text = format!("it has the event name of a checkpoint record, but {why}");
+        self.note(Kind::SpoofedName, at, text);
+    }
+
+    fn boot_aggregate(&mut self, at: Place, aggregate: Aggregate) {
+        if at.record == 0 && aggregate.pcr == self.policy.default_pcr {
+            self.opening = Opening::BootAggregate;
+        }
+        let known = self.aggregates.contains_key(&aggregate);
+        if !known && self.aggregates.len() < AGGREGATES {
+            let place = (at, self.source.clone());
+            self.aggregates.insert(aggregate, place);
+        }
+    }
+
+    fn checkpoint(
+        &mut self,
+        at: Place,
+        claim: &Claim,
+        sealed: &Sealed,
+        replay: &mut Replay,
+    ) -> Result<(), Changed> {
+        let header = &claim.header;
+        if header.default_pcr != self.policy.default_pcr {
+            let why = Impostor::Pcr {
+                is: self.policy.default_pcr,
+                says: header.default_pcr,
+            };
+            self.impostor(at, &why);
+            return Ok(());
+        }
+        let digest = match sealed {
+            Sealed::Segment(digest) => Some(*digest),
+            Sealed::Nothing => None,
+            Sealed::Changed => {
+                let source = self.source.clone();
+                return Err(Changed { source });
+            }
+        };
+        self.check_expected(at, Some(header.sequence));
+        for register in claim.values.keys().chain(claim.before.keys()) {
+            self.named.entry(register.pcr).or_insert(at.record);
+        }
+        if at.record == 0 {
+            self.opening = Opening::Checkpoint;
+            self.begin(claim, at, replay);
+        } else {
+            self.join(claim, digest, at, replay);
+            self.close();
+        }
+        self.heads.push(claim);
+        self.log_id.get_or_insert(header.log_id);
+        self.first.get_or_insert(header.record);
+        self.open = Open::at(claim, at.record);
+        self.resumes = false;
+        self.head = Some(Box::new(claim.clone()));
+        Ok(())
+    }
+
+    /// A file of an archive starts with the checkpoint of its number, and segment 0 with none.
+    fn check_expected(&mut self, at: Place, found: Option<u64>) {
+        let Some(wanted) = self.expected.take() else {
+            return;
+        };
+        if found.unwrap_or(0) != wanted {
+            let text = match found {
+                Some(found) => format!("the file of segment {wanted} starts with checkpoint {found}"),
+                None => format!("the file of segment {wanted} does not start with checkpoint {wanted}"),
+            };
+            self.note(Kind::Damaged, at, format!("{text}: it is damaged"));
+        }
+    }
+
+    /// A record was extended.
+    #[inline]
+    pub(crate) fn record(&mut self, seen: &Seen<'_>) {
+        if self.expected.is_some() {
+            self.check_expected(seen.at, None);
+        }
+        if std::mem::take(&mut self.resumes) && self.open.records > 0 {
+            let text = "the records do not start with a checkpoint";
+            self.note(Kind::Order, seen.at, text);
+        }
+        let bytes = seen.sha1_bytes();
+        self.bytes += bytes;
+        self.open.count(bytes, seen.is_violation());
+        self.violations = self.violations.saturating_add(seen.is_violation().into());
+    }
+
+    /// Nothing more of a source can be read.
+    pub(crate) fn fault(&mut self, at: Place, fault: &Fault) {
+        let (kind, text) = match fault {
+            Fault::Io(error) => (Kind::Malformed, format!("cannot be read on: {error}")),
+            Fault::Malformed(_, error) => (Kind::Malformed, error.to_string()),
+            Fault::Cut(_) => (Kind::Cut, "the list ends in the middle of it".to_owned()),
+        };
+        self.note(kind, at, text);
+        self.open.torn = true;
+    }
+
+    /// Ends the open segment: it is one, even without records if nothing else is.
+    pub(crate) fn close(&mut self) {
+        self.segments += 1;
+        if self.shown.len() == SHOWN {
+            self.shown.pop_front();
+        }
+        let claimed = self.head.as_deref().filter(|_| self.open.headed);
+        self.shown.push_back(self.open.shown(claimed.map(Claimed::of)));
+    }
+
+    /// The log id as text: 32 hexadecimal digits.
+    pub(crate) fn log_id(&self) -> Option<Digest> {
+        self.log_id.map(|id| Digest::new(&id))
+    }
+}

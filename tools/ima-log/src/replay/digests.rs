@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The template digests of a batch of records, in each bank that needs them.
+//!
+//! They do not depend on other records, so that batches can be worked on at the same time.
+
+use super::hash::{
+    self,
+    Hash,
+    Room, //
+};
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    list::{
+        batch::Batch,
+        special::{
+            examine,
+            Remark, //
+        }, //
+    },
+};
+
+/// What is extended into PCRs of one bank, for each record of a batch. Those that are computed most
+/// often stay the words that they are computed with.
+#[derive(Clone, Debug)]
+pub(super) enum Column {
+    Sha1(Vec<[u32; 5]>),
+    Sha256(Vec<[u32; 8]>),
+    Other(Bank, Vec<Digest>),
+}
+
+impl Column {
+    fn new(bank: Bank, records: usize) -> Self {
+        match bank {
+            Bank::Sha1 => Self::Sha1(Vec::with_capacity(records)),
+            Bank::Sha256 => Self::Sha256(Vec::with_capacity(records)),
+            _ => Self::Other(bank, Vec::with_capacity(records)),
+        }
+    }
+
+    pub(super) fn bank(&self) -> Bank {
+        match self {
+            Self::Sha1(_) => Bank::Sha1,
+            Self::Sha256(_) => Bank::Sha256,
+            Self::Other(bank, _) => *bank,
+        }
+    }
+
+    fn digest(&self, at: usize) -> Digest {
+        let digest = match self {
+            Self::Sha1(words) => words.get(at).map(|words| hash::digest(words)),
+            Self::Sha256(words) => words.get(at).map(|words| hash::digest(words)),
+            Self::Other(_, digests) => digests.get(at).copied(),
+        };
+        digest.unwrap_or(self.bank().zeros())
+    }
+
+    fn is(&self, at: usize, digest: &[u8]) -> bool {
+        self.digest(at).as_bytes() == digest
+    }
+}
+
+/// The template digests of a batch, and what its records tell by themselves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Digests {
+    // INVARIANT: each has as many digests as the batch has records.
+    columns: Vec<Column>,
+    /// Index of the record, and what it tells, in order.
+    pub(super) remarks: Vec<(usize, Remark)>,
+}
+
+impl Digests {
+    /// Computes those of these banks, that of the list among them.
+    pub(super) fn of(batch: &Batch, banks: &[Bank], room: &mut Room) -> Self {
+        let items = batch.items();
+        let columns = banks.iter().map(|bank| Column::new(*bank, items.len()));
+        let mut new = Self {
+            columns: columns.collect(),
+            remarks: Vec::new(),
+        };
+        let view = batch.layout().bank;
+        let view = new.columns.iter().position(|column| column.bank() == view);
+        for (at, item) in items.iter().enumerate() {
+            if item.is_violation() {
+                new.columns.iter_mut().for_each(hash::push_violation);
+            } else {
+                let message = match item.is_legacy() {
+                    true => room.legacy(batch.record(*item).as_ref()),
+                    false => room.message(batch.data(*item)),
+                };
+                new.columns.iter_mut().for_each(|to| message.push(to));
+                let column = view.and_then(|view| new.columns.get(view));
+                if let Some(column) = column.filter(|to| !to.is(at, batch.digest(*item))) {
+                    let remark = Remark::TemplateDigest(column.bank());
+                    new.remarks.push((at, remark));
+                }
+            }
+            if item.is_special() {
+                if let Some(record) = batch.record(*item) {
+                    examine(&record, |remark| new.remarks.push((at, remark)));
+                }
+            }
+        }
+        new
+    }
+
+    pub(super) fn column(&self, bank: Bank) -> Option<&Column> {
+        self.columns.iter().find(|column| column.bank() == bank)
+    }
+
+    /// The digest of a record in a bank, as the list of that bank shows it, but for violations.
+    pub(super) fn digest(&self, bank: Bank, at: usize) -> Digest {
+        let column = self.column(bank);
+        column.map_or(bank.zeros(), |column| column.digest(at))
+    }
+}
+
+/// Extends a PCR of the column's bank with a record's digest.
+#[inline]
+pub(super) fn extend(value: &mut Hash, column: &Column, at: usize) {
+    match (&mut *value, column) {
+        (Hash::Sha1(value), Column::Sha1(digests)) => {
+            if let Some(digest) = digests.get(at) {
+                hash::extend_sha1(value, digest);
+            }
+        }
+        (Hash::Sha256(value), Column::Sha256(digests)) => {
+            if let Some(digest) = digests.get(at) {
+                hash::extend_sha256(value, digest);
+            }
+        }
+        (value, column) => {
+            let bank = column.bank();
+            let extended = bank.extend(&value.digest(), &column.digest(at));
+            *value = Hash::new(bank, &extended);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A verdict as JSON; `Documentation/verify.rst` specifies it. Numbers that may exceed 2^53 are
+//! strings, because many programs read JSON numbers as floating point.
+
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    chain::Segment,
+    escape::clean,
+    quote::Quote,
+    replay::Origin,
+    verify::{
+        finding::{
+            Finding,
+            Gravity,
+            Kind, //
+        },
+        verdict::{
+            Outcome,
+            PcrVerdict,
+            Standing,
+            Unexplained,
+            Verdict, //
+        },
+    },
+};
+use serde::{
+    Serialize,
+    Serializer, //
+};
+
+/// The exit code of an outcome.
+pub type Code = fn(Outcome) -> u8;
+
+/// The whole document.
+#[derive(Debug, Serialize)]
+pub struct Json<'a> {
+    schema: &'static str,
+    code: u8,
+    codes: Vec<u8>,
+    verdict: &'static str,
+    log: Log,
+    pcrs: Vec<Pcr<'a>>,
+    covered: Option<Text>,
+    unexplained: Vec<Outside<'a>>,
+    findings: Vec<Found<'a>>,
+    more: Vec<More>,
+    segments: Vec<Part<'a>>,
+    quote: Option<&'a Quote>,
+}
+
+#[derive(Debug, Serialize)]
+struct Log {
+    id: Option<Digest>,
+    records: Text,
+    bytes: Text,
+    violations: Text,
+    first: Option<Text>,
+    segments: Text,
+}
+
+#[derive(Debug, Serialize)]
+struct Pcr<'a> {
+    pcr: u32,
+    bank: Bank,
+    standing: Standing,
+    start: &'static str,
+    checkpoint: Option<Text>,
+    proven: Option<Range>,
+    replayed: &'a Digest,
+    expected: Option<&'a Digest>,
+    base: Option<&'a Digest>,
+}
+
+/// Records by their place in the input, `end` is behind the last.
+#[derive(Debug, Serialize)]
+struct Range {
+    first: Text,
+    end: Text,
+}
+
+#[derive(Debug, Serialize)]
+struct Outside<'a> {
+    pcr: u32,
+    bank: Bank,
+    value: &'a Digest,
+}
+
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    kind: Kind,
+    code: u8,
+    uncovered: bool,
+    source: Option<String>,
+    record: Option<Text>,
+    offset: Option<Text>,
+    log_record: Option<Text>,
+    segment: Option<Text>,
+    text: &'a str,
+}
+
+/// Findings that were only counted.
+#[derive(Debug, Serialize)]
+struct More {
+    kind: Kind,
+    count: Text,
+}
+
+#[derive(Debug, Serialize)]
+struct Part<'a> {
+    seq: Option<Text>,
+    first: Option<Text>,
+    records: Text,
+    bytes: Text,
+    violations: Text,
+    broken: bool,
+    partial: bool,
+    claimed: Option<Claimed<'a>>,
+}
+
+/// What the checkpoint says that the segment starts with.
+#[derive(Debug, Serialize)]
+struct Claimed<'a> {
+    digest: &'a Digest,
+    flags: u32,
+    generation: u32,
+    wall_ns: Text,
+    boot_ns: Text,
+    label: &'a str,
+}
+
+/// A number as a string.
+#[derive(Clone, Copy, Debug)]
+struct Text(u64);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'a> Json<'a> {
+    /// What is to be written, with the exit codes of a program.
+    pub fn new(verdict: &'a Verdict, code: Code) -> Self {
+        let log = &verdict.log;
+        Self {
+            schema: "ima-checkpoint/verify/2",
+            code: code(verdict.outcome()),
+            codes: codes(verdict, code),
+            verdict: word(verdict.outcome()),
+            log: Log {
+                id: log.id,
+                records: Text(verdict.end.record),
+                bytes: Text(log.bytes),
+                violations: Text(log.violations),
+                first: log.first.map(Text),
+                segments: Text(log.segments),
+            },
+            pcrs: verdict.registers.iter().map(pcr).collect(),
+            covered: verdict.covered.map(Text),
+            unexplained: verdict.unexplained.iter().map(outside).collect(),
+            findings: {
+                let kept = verdict.findings.kept().iter();
+                kept.map(|finding| found(finding, code)).collect()
+            },
+            more: {
+                let more = verdict.findings.more();
+                let more = more.map(|(kind, count)| (kind, Text(count)));
+                more.map(|(kind, count)| More { kind, count }).collect()
+            },
+            segments: log.shown.iter().map(part).collect(),
+            quote: verdict.quote.as_ref(),
+        }
+    }
+}
+
+fn codes(verdict: &Verdict, code: Code) -> Vec<u8> {
+    let mut codes: Vec<u8> = verdict.outcomes().into_iter().map(code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Verified => "verified",
+        Outcome::Accepted => "accepted",
+        Outcome::Unanchored => "unanchored",
+        Outcome::Missing => "missing",
+        Outcome::Stale => "stale",
+        Outcome::Tampered => "tampered",
+    }
+}
+
+fn pcr(one: &PcrVerdict) -> Pcr<'_> {
+    let (start, checkpoint) = match one.origin {
+        Origin::Reset => ("reset", None),
+        Origin::Given => ("given", None),
+        Origin::EventLog => ("event-log", None),
+        Origin::Accepted(seq) => ("accepted", Some(seq)),
+        Origin::Claimed(seq) => ("claimed", Some(seq)),
+        Origin::Unknown => ("unknown", None),
+    };
+    Pcr {
+        pcr: one.register.pcr,
+        bank: one.register.bank,
+        standing: one.standing,
+        start,
+        checkpoint: checkpoint.map(Text),
+        proven: one.proven.map(|(first, end)| Range {
+            first: Text(first),
+            end: Text(end),
+        }),
+        replayed: &one.replayed,
+        expected: one.expected.as_ref(),
+        base: one.base.as_ref(),
+    }
+}
+
+fn outside(one: &Unexplained) -> Outside<'_> {
+    Outside {
+        pcr: one.register.pcr,
+        bank: one.register.bank,
+        value: &one.value,
+    }
+}
+
+fn found(finding: &Finding, code: Code) -> Found<'_> {
+    let code = match finding.gravity() {
+        Gravity::Note => code(Outcome::Verified),
+        Gravity::Unanchored => code(Outcome::Unanchored),
+        Gravity::Missing => code(Outcome::Missing),
+        Gravity::Stale => code(Outcome::Stale),
+        Gravity::Tampered => code(Outcome::Tampered),
+    };
+    let source = Some(finding.source.as_str()).filter(|source| !source.is_empty());
+    Found {
+        kind: finding.kind,
+        code,
+        uncovered: finding.uncovered,
+        source: source.map(|source| match clean(source.as_bytes()) {
+            Some(source) => source.to_owned(),
+            None => crate::escape::Escaped::new(source.as_bytes()).to_string(),
+        }),
+        record: finding.at.map(|at| Text(at.record)),
+        offset: finding.at.map(|at| Text(at.offset)),
+        log_record: finding.in_log.map(Text),
+        segment: finding.segment.map(Text),
+        text: &finding.text,
+    }
+}
+
+fn part(segment: &Segment) -> Part<'_> {
+    Part {
+        seq: segment.seq.map(Text),
+        first: segment.first.map(Text),
+        records: Text(segment.records),
+        bytes: Text(segment.bytes),
+        violations: Text(segment.violations),
+        broken: segment.broken,
+        partial: segment.partial,
+        claimed: segment.claimed.as_ref().map(|claimed| Claimed {
+            digest: &claimed.digest,
+            flags: claimed.flags,
+            generation: claimed.generation,
+            wall_ns: Text(claimed.wall_ns),
+            boot_ns: Text(claimed.boot_ns),
+            label: &claimed.label,
+        }),
+    }
+}

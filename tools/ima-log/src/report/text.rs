@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A verdict as a page of text: the verdict first, then what is proven, what is only claimed, and
+//! what was found.
+
+use crate::{
+    bank::Bank,
+    replay::Origin,
+    verify::{
+        finding::{
+            Finding,
+            Gravity,
+            Kind, //
+        },
+        verdict::{
+            Outcome,
+            PcrVerdict,
+            Standing,
+            Verdict, //
+        },
+    },
+};
+use std::{
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
+    fmt::{
+        self,
+        Display,
+        Write, //
+    },
+};
+
+/// Findings that are shown; JSON has more.
+const MAX_SHOWN: usize = 10;
+
+/// A text for an administrator or auditor. Nothing in it can harm a terminal.
+pub fn text(verdict: &Verdict) -> String {
+    let mut out = String::new();
+    // writing to a string cannot fail
+    let _ = write(&mut out, verdict);
+    out
+}
+
+fn write(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    writeln!(out, "{}", headline(verdict))?;
+    write_findings(out, verdict, |gravity| gravity > Gravity::Note, "")?;
+    writeln!(out, "\nProven by the PCRs")?;
+    for register in &verdict.registers {
+        writeln!(out, "  {}", standing(register, verdict))?;
+    }
+    write_covered(out, verdict)?;
+    write_quote(out, verdict)?;
+    write_unexplained(out, verdict)?;
+    write_claims(out, verdict)?;
+    write_findings(
+        out,
+        verdict,
+        |gravity| gravity == Gravity::Note,
+        "\nWorth knowing\n",
+    )
+}
+
+/// What each outcome is, in a word or two.
+fn meaning(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Verified => "VERIFIED",
+        Outcome::Accepted => "VERIFIED IN PART, AS ACCEPTED",
+        Outcome::Missing => "HISTORY MISSING",
+        Outcome::Unanchored => "CONSISTENT, BUT NOT ANCHORED",
+        Outcome::Stale => "STALE",
+        Outcome::Tampered => "NOT VERIFIED",
+    }
+}
+
+fn headline(verdict: &Verdict) -> String {
+    let (segments, records) = (verdict.log.segments, verdict.end.record);
+    let size = format!(
+        "{records} record{} in {segments} segment{}",
+        plural(records),
+        plural(segments)
+    );
+    let outcome = verdict.outcome();
+    format!("{}: {size}; {}", meaning(outcome), why(verdict, outcome))
+}
+
+fn why(verdict: &Verdict, outcome: Outcome) -> String {
+    let has = |kind| verdict.findings.kept().iter().any(|found| found.kind == kind);
+    let weak = || {
+        let mut all = verdict.registers.iter();
+        all.any(|one| one.standing == Standing::Weak)
+    };
+    let why = match outcome {
+        Outcome::Verified => return verified(verdict),
+        Outcome::Accepted => {
+            let accepted: Vec<_> = verdict.accepted().iter().map(u64::to_string).collect();
+            let accepted = accepted.join(", ");
+            return format!(
+                "proven from checkpoint {accepted} on, whose values were accepted. Nothing that came \
+                 before it is proven"
+            );
+        }
+        Outcome::Missing => "what is here agrees, but it is not all",
+        Outcome::Unanchored if weak() => {
+            "sha1 alone proves nothing any more: give another bank, or --allow-weak-bank"
+        }
+        Outcome::Unanchored => {
+            "no trusted value says what the PCRs held: give --pcr, --pcrs, --tpm or --quote"
+        }
+        Outcome::Stale => "the quote answers another question",
+        Outcome::Tampered if has(Kind::Quote) => "the quote is not genuine",
+        Outcome::Tampered => "this log is not what the kernel measured, or not all of it",
+    };
+    why.to_owned()
+}
+
+fn verified(verdict: &Verdict) -> String {
+    let proven: u64 = verdict.registers.iter().map(|one| one.records).max().unwrap_or(0);
+    let based = verdict.registers.iter().any(|one| {
+        one.standing == Standing::Verified && one.origin == Origin::Given
+    });
+    match (based, proven) {
+        (true, 0) => "nothing new is proven since the base that was given".to_owned(),
+        (true, _) => "complete from the base that was given".to_owned(),
+        (false, _) => "complete from a trusted start".to_owned(),
+    }
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 {
+        ""
+    } else {
+        "s"
+    }
+}
+
+fn write_findings(
+    out: &mut String,
+    verdict: &Verdict,
+    wanted: impl Fn(Gravity) -> bool,
+    title: &str,
+) -> fmt::Result {
+    let kept = verdict.findings.kept().iter();
+    let chosen: Vec<&Finding> = kept.filter(|finding| wanted(finding.gravity())).collect();
+    if !chosen.is_empty() {
+        out.push_str(title);
+    }
+    for finding in chosen.iter().take(MAX_SHOWN) {
+        writeln!(out, "  {}", Shown(finding))?;
+    }
+    let kinds: BTreeSet<Kind> = chosen.iter().map(|finding| finding.kind).collect();
+    let counted = verdict.findings.more();
+    let counted = counted.filter(|(kind, _)| kinds.contains(kind));
+    let counted: u64 = counted.map(|(_, more)| more).sum();
+    match chosen.len().saturating_sub(MAX_SHOWN) as u64 + counted {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more; --json has the first 100 of each kind"),
+    }
+}
+
+/// A finding with the record's number since cold boot, where that is another one.
+struct Shown<'a>(&'a Finding);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { at, in_log, .. } = self.0;
+        self.0.fmt(f)?;
+        match (at, in_log) {
+            (Some(at), Some(in_log)) if at.record != *in_log => {
+                write!(f, " (record {in_log} of the log)")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn standing(one: &PcrVerdict, verdict: &Verdict) -> String {
+    let text = match (one.standing, one.proven) {
+        (Standing::Verified | Standing::Accepted | Standing::Partial, Some((_, 0))) => {
+            format!("no record, {}", origin(one.origin))
+        }
+        (Standing::Verified | Standing::Accepted | Standing::Partial, Some((first, end))) => {
+            let (from, last) = (verdict.in_log(first), verdict.in_log(end - 1));
+            format!("records {from} to {last}, {}", origin(one.origin))
+        }
+        (Standing::Weak, _) => "agrees, but proves nothing: it rests on SHA-1".to_owned(),
+        (Standing::Mismatch, _) => "DOES NOT MATCH".to_owned(),
+        _ => format!(
+            "nothing: not compared. The list replays to {}",
+            one.replayed
+        ),
+    };
+    let name = one.register.to_string();
+    format!("{name:18}{text}")
+}
+
+fn origin(origin: Origin) -> String {
+    match origin {
+        Origin::Reset => "from zeros".to_owned(),
+        Origin::Given => "from the base that was given".to_owned(),
+        Origin::EventLog => "from what the event log replays to".to_owned(),
+        Origin::Accepted(seq) => format!("from checkpoint {seq}, which was accepted"),
+        Origin::Claimed(seq) => format!("from checkpoint {seq}, which nobody vouches for"),
+        Origin::Unknown => "from zeros, which nobody vouches for".to_owned(),
+    }
+}
+
+fn write_covered(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    let mut seen = BTreeSet::new();
+    for one in &verdict.registers {
+        let Some((_, end)) = one.proven else {
+            continue;
+        };
+        let behind = verdict.end.record.saturating_sub(end);
+        if behind > 0 && seen.insert((one.register.pcr, end)) {
+            writeln!(
+                out,
+                "  The last {behind} record{} came after the values of PCR {} were taken: not \
+                 covered, not trusted",
+                plural(behind),
+                one.register.pcr
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn write_quote(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    let Some(quote) = &verdict.quote else {
+        return Ok(());
+    };
+    writeln!(out, "  The quote: {quote}")?;
+    for caveat in quote.caveats() {
+        writeln!(out, "  The quote: {caveat}")?;
+    }
+    Ok(())
+}
+
+/// The PCRs that the list says nothing of, a line for each bank.
+fn write_unexplained(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    let mut banks: BTreeMap<Bank, Vec<u32>> = BTreeMap::new();
+    for one in &verdict.unexplained {
+        banks.entry(one.register.bank).or_default().push(one.register.pcr);
+    }
+    if banks.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nNot explained by this list")?;
+    for (bank, pcrs) in banks {
+        let plural = plural(pcrs.len() as u64);
+        writeln!(
+            out,
+            "  PCR{plural} {} in {bank}: the list has no record of what was extended there. An \
+             --event-log may",
+            ranges(&pcrs)
+        )?;
+    }
+    Ok(())
+}
+
+/// Ascending numbers, neighbours joined: "0 to 7, 14".
+fn ranges(numbers: &[u32]) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(*number) => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    let shown = ranges.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first} to {last}"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn write_claims(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    let log = &verdict.log;
+    writeln!(out, "\nOnly claimed")?;
+    let heads = log.shown.iter().rev();
+    let last = heads
+        .filter_map(|segment| Some((segment, segment.claimed.as_ref()?)))
+        .next();
+    let Some((segment, last)) = last else {
+        return writeln!(out, "  nothing: the list has no checkpoint");
+    };
+    let id = log.id.map(|id| id.to_string()).unwrap_or_default();
+    writeln!(
+        out,
+        "  log {id}, kexec generation {}, {} violation{}",
+        last.generation,
+        log.violations,
+        plural(log.violations)
+    )?;
+    if let Some(first) = log.first.filter(|first| *first > 0) {
+        writeln!(out, "  {first} records before the list starts")?;
+    }
+    let time = std::time::Duration::from_nanos(last.wall_ns);
+    let time = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + time);
+    let label = match last.label.is_empty() {
+        true => String::new(),
+        false => format!(", labelled {:?}", last.label),
+    };
+    let uncovered = verdict.covered.is_some_and(|end| segment.start >= end);
+    let uncovered = if uncovered { ". It is not covered" } else { "" };
+    let seq = segment.seq.unwrap_or(0);
+    writeln!(
+        out,
+        "  the last checkpoint, {seq}, was made at {time}{label}{uncovered}"
+    )?;
+    for segment in log.shown.iter().filter(|one| one.broken).take(MAX_SHOWN) {
+        let seq = segment.seq.map_or("?".to_owned(), |seq| seq.to_string());
+        writeln!(out, "  segment {seq} and what is before it: broken")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn neighbours_are_joined() {
+        assert_eq!(ranges(&[0, 1, 2, 7, 9, 10]), "0 to 2, 7, 9 to 10");
+        assert_eq!(ranges(&[u32::MAX]), u32::MAX.to_string());
+    }
+}

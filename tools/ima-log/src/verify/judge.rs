@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From what was found to a verdict: a pure function of the policy and of what observers saw.
+
+use super::{
+    aggregate::{
+        self,
+        Fit, //
+    },
+    finding::{
+        Finding,
+        Kind, //
+    },
+    policy::{
+        is_weak,
+        Policy,
+        Told, //
+    },
+    search::{
+        QuoteSearch,
+        Reached,
+        Search, //
+    },
+    start,
+    verdict::{
+        Log,
+        PcrVerdict,
+        Standing,
+        Unexplained,
+        Verdict, //
+    },
+};
+use crate::{
+    bank::Digest,
+    chain::Chain,
+    list::records::Position,
+    quote,
+    replay::{
+        Origin,
+        Register,
+        Replay, //
+    },
+};
+use std::collections::{
+    BTreeMap,
+    BTreeSet, //
+};
+
+/// PCRs that nothing extends once IMA measures, so that the firmware's log must explain them.
+const FIRMWARE: std::ops::RangeInclusive<u32> = 0..=9;
+
+/// What a PCR in a bank was compared with.
+enum Compared {
+    /// Nothing.
+    Not,
+    /// The list reaches what it held.
+    Reached(Reached),
+    /// It does not.
+    Missed,
+}
+
+pub(super) struct Judge<'a> {
+    policy: &'a Policy,
+    chain: Chain<'a>,
+    search: Search,
+    replay: Replay,
+    verdict: Verdict,
+    /// What to say of a PCR of which nobody knows what it started from, if no bank proves it.
+    unknown: BTreeMap<u32, String>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        policy: &'a Policy,
+        mut chain: Chain<'a>,
+        search: Search,
+        replay: Replay,
+        end: Position,
+    ) -> Self {
+        let verdict = Verdict {
+            registers: Vec::new(),
+            unexplained: Vec::new(),
+            findings: std::mem::take(&mut chain.findings),
+            unanchored: BTreeSet::new(),
+            accepted: BTreeSet::new(),
+            covered: search.snapshot.as_ref().map(|at| at.record),
+            end,
+            log: Log {
+                id: chain.log_id(),
+                first: chain.first,
+                bytes: chain.bytes,
+                violations: chain.violations,
+                segments: chain.segments,
+                shown: std::mem::take(&mut chain.shown).into(),
+            },
+            quote: match &policy.anchor.told {
+                Told::Quote(quote) => Some(quote.clone()),
+                _ => None,
+            },
+        };
+        Self {
+            policy,
+            chain,
+            search,
+            replay,
+            verdict,
+            unknown: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn judge(mut self) -> Verdict {
+        if let Told::Refused(error) = &self.policy.anchor.told {
+            self.refuse(error);
+        }
+        self.registers();
+        self.outside();
+        self.aggregates();
+        self.firmware();
+        for pcr in self.required() {
+            self.pcr(pcr);
+        }
+        // what nothing covers influences nothing
+        if let Some(covered) = self.verdict.covered {
+            for finding in self.verdict.findings.kept_mut() {
+                finding.uncovered = finding.record.is_some_and(|record| record >= covered);
+            }
+        }
+        self.verdict
+    }
+
+    fn find(&mut self, kind: Kind, text: String) {
+        self.verdict.find(Finding::new(kind, text));
+    }
+
+    fn refuse(&mut self, error: &quote::Error) {
+        let kind = match error {
+            quote::Error::Stale { .. } => Kind::StaleQuote,
+            quote::Error::Weak { .. } => Kind::WeakQuote,
+            _ => Kind::Quote,
+        };
+        self.find(kind, error.to_string());
+    }
+
+    fn quote(&self) -> Option<&QuoteSearch> {
+        self.search.quote.as_ref()
+    }
+
+    /// Is anything known of what PCRs held?
+    fn compares(&self) -> bool {
+        !self.search.wanted.is_empty() || self.search.quote.is_some()
+    }
+
+    /// The records before this one are covered by what some PCR held, in a bank that counts.
+    fn covered(&self) -> Option<u64> {
+        let wanted = self.search.wanted.iter();
+        let wanted = wanted.filter_map(|wanted| Some((wanted.register, wanted.reached?)));
+        let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
+        let all = wanted.chain(quoted.into_iter().flatten().copied());
+        let counts = all.filter(|(register, _)| self.policy.counts(register.bank));
+        counts.map(|(_, reached)| reached.record).max()
+    }
+
+    /// The PCRs that have to be proven: IMA's default one, and those that covered records use or
+    /// covered checkpoints name.
+    fn required(&self) -> BTreeSet<u32> {
+        let mut required = BTreeSet::from([self.policy.default_pcr]);
+        // without any anchor, all that is here should be
+        let covered = self.covered().unwrap_or(u64::MAX);
+        let claims = self.verdict.covered.unwrap_or(u64::MAX);
+        let used = self.replay.pcrs().iter();
+        let used = used.filter(|pcr| pcr.first.is_some_and(|first| first < covered));
+        required.extend(used.map(|pcr| pcr.index));
+        let named = self.chain.named.iter();
+        let named = named.filter(|(_, record)| **record < claims);
+        required.extend(named.map(|(pcr, _)| *pcr));
+        required
+    }
+
+    fn registers(&mut self) {
+        let mut registers: BTreeSet<Register> =
+            self.replay.registers().map(|(register, _)| register).collect();
+        registers.extend(self.search.wanted.iter().filter_map(|wanted| {
+            let demanded = self.policy.anchor.demanded.contains(&wanted.register);
+            (demanded && !wanted.value.is_zero() || wanted.reached.is_some())
+                .then_some(wanted.register)
+        }));
+        let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
+        registers.extend(quoted.into_iter().flatten().map(|(register, _)| *register));
+        for register in registers {
+            let one = self.register(register);
+            self.verdict.registers.push(one);
+        }
+    }
+
+    fn register(&mut self, register: Register) -> PcrVerdict {
+        let run = self.replay.get(register);
+        let start = self.chain.start(register);
+        let now = run.map_or(start.origin, |run| run.origin);
+        let replayed = run.map_or(start.value, |run| run.value.digest());
+        let compared = self.compared(register);
+        let expected = self.search.wanted.iter();
+        let expected = expected
+            .filter(|wanted| wanted.register == register)
+            .map(|wanted| wanted.value)
+            .next();
+        let (standing, reached) = match compared {
+            Compared::Not => (Standing::Unanchored, None),
+            Compared::Missed => (self.missed(register, now, expected, replayed), None),
+            Compared::Reached(reached) => (self.reached(register, reached), Some(reached)),
+        };
+        let proven = matches!(
+            standing,
+            Standing::Verified | Standing::Accepted | Standing::Partial
+        );
+        let proven = reached.filter(|_| proven);
+        PcrVerdict {
+            register,
+            standing,
+            origin: reached.map_or(now, |reached| reached.origin),
+            proven: proven.map(PcrVerdict::proven_by),
+            records: proven.map_or(0, |reached| reached.records),
+            replayed,
+            expected,
+            base: self.base(register, proven),
+        }
+    }
+
+    /// What a register held where the proof ends, if that is where it was compared.
+    fn base(&self, register: Register, proven: Option<Reached>) -> Option<Digest> {
+        let snapshot = self.search.snapshot.as_ref()?;
+        let reached = proven?;
+        let mut values = snapshot.values.iter();
+        let (_, value) = values.find(|(at, _)| *at == register)?;
+        (reached.record <= snapshot.record).then_some(*value)
+    }
+
+    fn compared(&self, register: Register) -> Compared {
+        let uses = |register: Register| {
+            let pcr = self.replay.pcr(register.pcr);
+            pcr.is_some_and(|pcr| pcr.records > 0)
+        };
+        let mut result = Compared::Not;
+        if let Some(quote) = self.quote() {
+            let quoted = quote.outside.iter().any(|(at, ..)| *at == register);
+            match &quote.reached {
+                None if quoted && uses(register) => return Compared::Missed,
+                None => (),
+                Some(reached) => {
+                    let found = reached.iter().find(|(at, _)| *at == register);
+                    if let Some((_, reached)) = found.or(self.untouched(quote, register).as_ref()) {
+                        result = Compared::Reached(*reached);
+                    }
+                }
+            }
+        }
+        let mut wanted = self.search.wanted.iter();
+        if let Some(wanted) = wanted.find(|wanted| wanted.register == register) {
+            let demanded = self.policy.anchor.demanded.contains(&register);
+            match (wanted.reached, &result) {
+                (Some(reached), Compared::Not) => result = Compared::Reached(reached),
+                (Some(_), _) => (),
+                // to be zero is to be unused
+                (None, _) if wanted.value.is_zero() && !uses(register) => (),
+                (None, _) if self.policy.firmware.get(&register) == Some(&wanted.value) => (),
+                (None, _) if demanded || uses(register) => return Compared::Missed,
+                (None, _) => (),
+            }
+        }
+        result
+    }
+
+    /// A quoted PCR that has not changed since the verifier's base.
+    fn untouched(&self, quote: &QuoteSearch, register: Register) -> Option<(Register, Reached)> {
+        let at = quote.reached.as_ref()?.first().map(|(_, reached)| reached.record)?;
+        let base = self.policy.base.get(&register)?;
+        let held = quote.outside.iter().find(|(at, ..)| *at == register)?.1;
+        (held == *base).then_some((
+            register,
+            Reached {
+                record: at,
+                origin: Origin::Given,
+                since: 0,
+                records: 0,
+            },
+        ))
+    }
+
+    fn reached(&self, register: Register, reached: Reached) -> Standing {
+        if !self.policy.counts(register.bank) {
+            return Standing::Weak;
+        }
+        match reached.origin {
+            origin if origin.is_trusted() => Standing::Verified,
+            Origin::Accepted(_) => Standing::Accepted,
+            // the checkpoint itself must be covered
+            Origin::Claimed(_) if self.verdict.covered.is_none_or(|end| reached.since >= end) => {
+                Standing::Unanchored
+            }
+            _ => Standing::Partial,
+        }
+    }
+
+    fn missed(
+        &mut self,
+        register: Register,
+        origin: Origin,
+        expected: Option<Digest>,
+        replayed: Digest,
+    ) -> Standing {
+        if expected.is_some_and(|value| value.is_zero()) {
+            let text = format!(
+                "{register} is zero: nothing was ever extended into it, as if there had been no \
+                 TPM when IMA measured"
+            );
+            self.find(Kind::NothingExtended, text);
+            return Standing::Unanchored;
+        }
+        let held = match expected {
+            Some(expected) => format!("held {expected}"),
+            None => "is not as quoted".to_owned(),
+        };
+        let agreed = match self.chain.agreed.get(&register) {
+            Some((seq, record)) => format!(
+                "Checkpoint {seq}, record {record} of the log, still agrees with the records before"
+            ),
+            None => "No checkpoint confirms any record".to_owned(),
+        };
+        let text =
+            format!("{register} {held}, but the list replays to {replayed} and to that nowhere");
+        if self.replay.pcr(register.pcr).is_none() {
+            let text = format!("{register} {held}, but the list has no record of that PCR");
+            self.find(Kind::Mismatch, text);
+            return Standing::Mismatch;
+        }
+        let certain = self.uncertain().is_none() && start::is_certain(register, origin, self.policy);
+        if certain {
+            let hint = "If the list was taken before that value, take it again";
+            self.find(Kind::Mismatch, format!("{text}. {agreed}. {hint}"));
+        } else {
+            let from = self.uncertain().unwrap_or(register.pcr);
+            let hint = match from == self.policy.default_pcr {
+                true => format!(
+                    "The list does not start with boot_aggregate: it looks like the rest of one. \
+                     Give what PCR {from} held before it by --base"
+                ),
+                false => format!(
+                    "Records are missing or changed, or PCR {from} held something before IMA used \
+                     it: give --event-log or --base"
+                ),
+            };
+            let text = format!("{text}. {hint}");
+            if origin == Origin::Unknown {
+                self.unknown.entry(register.pcr).or_insert(text);
+                return Standing::Unanchored;
+            }
+            self.find(Kind::Start, text);
+        }
+        Standing::Mismatch
+    }
+
+    /// A quoted PCR that the list uses, and of which nobody knows for sure what it started from: a
+    /// quote that is reached nowhere does not tell which of its PCRs is at fault.
+    fn uncertain(&self) -> Option<u32> {
+        let quote = self.quote().filter(|quote| quote.reached.is_none())?;
+        let used = quote.outside.iter().filter_map(|(register, ..)| {
+            let run = self.replay.get(*register)?;
+            let certain = start::is_certain(*register, run.origin, self.policy);
+            (!certain).then_some(register.pcr)
+        });
+        used.min()
+    }
+
+    /// Quoted or given PCRs that the list has no record of.
+    fn outside(&mut self) {
+        let mut outside: Vec<(Register, Digest)> = Vec::new();
+        if let Some(quote) = self.quote() {
+            if let Some(reached) = &quote.reached {
+                let unused = quote.outside.iter();
+                let unused = unused.filter(|(at, ..)| reached.iter().all(|(used, _)| used != at));
+                outside.extend(unused.map(|(at, value, _)| (*at, *value)));
+            }
+        }
+        let unused = self.search.wanted.iter().filter(|wanted| {
+            let pcr = self.replay.pcr(wanted.register.pcr);
+            wanted.reached.is_none() && pcr.is_none_or(|pcr| pcr.records == 0)
+        });
+        outside.extend(unused.map(|wanted| (wanted.register, wanted.value)));
+        outside.retain(|(register, value)| {
+            let firmware = self.policy.firmware.get(register) == Some(value);
+            let base = self.policy.base.get(register) == Some(value);
+            !value.is_zero() && !firmware && !base
+        });
+        let outside = outside.into_iter();
+        let unexplained = outside.map(|(register, value)| Unexplained { register, value });
+        self.verdict.unexplained = unexplained.collect();
+        self.other_values();
+    }
+
+    /// Values that were given beside a quote and are not what it says, of PCRs that the list uses.
+    fn other_values(&mut self) {
+        let Some(reached) = self.quote().and_then(|quote| quote.reached.clone()) else {
+            return;
+        };
+        for (register, _) in reached {
+            let given = self.policy.anchor.values.get(&register);
+            let snapshot = self.search.snapshot.as_ref();
+            let quoted = snapshot.and_then(|snapshot| {
+                let mut values = snapshot.values.iter();
+                values.find(|(at, _)| *at == register).map(|(_, value)| *value)
+            });
+            if let (Some(given), Some(quoted)) = (given, quoted) {
+                if *given != quoted {
+                    let text = format!(
+                        "the value of {register} that was given is not that of the quote: it is of \
+                         another time, and was not used"
+                    );
+                    self.find(Kind::OtherValue, text);
+                }
+            }
+        }
+    }
+
+    /// What a PCR held when IMA started, as far as it is known.
+    fn firmware_value(&self, register: Register) -> Option<Digest> {
+        if let Some(quote) = self.quote() {
+            quote.reached.as_ref()?;
+            let mut quoted = quote.outside.iter();
+            if let Some((_, value, _)) = quoted.find(|(at, ..)| *at == register) {
+                return Some(*value);
+            }
+        }
+        self.policy.anchor.values.get(&register).copied()
+    }
+
+    fn aggregates(&mut self) {
+        for (aggregate, (at, source)) in std::mem::take(&mut self.chain.aggregates) {
+            let fit = aggregate::fit(&aggregate, |register| self.firmware_value(register));
+            let (kind, text) = match fit {
+                Fit::Right | Fit::Unknown => continue,
+                Fit::Old => (
+                    Kind::OldAggregate,
+                    "boot_aggregate leaves PCRs 8 and 9 out, as kernels before 5.8 do",
+                ),
+                Fit::Wrong => (
+                    Kind::BootAggregate,
+                    "boot_aggregate is not the hash of PCRs 0 to 9 (0 to 7 in sha1): the list is of \
+                     another boot, or of another machine",
+                ),
+            };
+            self.verdict.find(Finding {
+                record: Some(at.record),
+                source,
+                at: Some(at.inner),
+                ..Finding::new(kind, text)
+            });
+        }
+    }
+
+    /// Does the firmware's event log replay to what the PCRs held?
+    fn firmware(&mut self) {
+        for (register, logged) in &self.policy.firmware {
+            let used = self.replay.pcr(register.pcr).is_some_and(|pcr| pcr.records > 0);
+            if !FIRMWARE.contains(&register.pcr) || used {
+                continue;
+            }
+            let held = self.firmware_value(*register);
+            if let Some(held) = held.filter(|held| held != logged) {
+                let text = format!(
+                    "{register} held {held}, but the event log replays to {logged}: it is of \
+                     another boot, or was changed"
+                );
+                self.verdict.find(Finding::new(Kind::EventLog, text));
+            }
+        }
+    }
+
+    /// Is a PCR proven in a bank that counts?
+    fn pcr(&mut self, pcr: u32) {
+        let all = self.verdict.registers.iter();
+        let all = all.filter(|one| one.register.pcr == pcr && self.policy.counts(one.register.bank));
+        let standings: Vec<Standing> = all.map(|one| one.standing).collect();
+        let has = |standing| standings.contains(&standing);
+        if has(Standing::Verified) {
+            return;
+        }
+        if has(Standing::Accepted) {
+            self.verdict.accepted.insert(pcr);
+        } else if has(Standing::Partial) {
+            self.nobody_vouches(pcr);
+        } else {
+            self.verdict.unanchored.insert(pcr);
+            if let Some(text) = self.unknown.remove(&pcr) {
+                self.find(Kind::Start, text);
+            } else if !self.compares() {
+                self.says_where_it_starts(pcr);
+            }
+        }
+    }
+
+    /// Of a list that was compared with nothing, whether its start is known at all.
+    fn says_where_it_starts(&mut self, pcr: u32) {
+        let trusted = self.replay.registers().any(|(register, start)| {
+            let known = start.origin.is_trusted() || matches!(start.origin, Origin::Accepted(_));
+            register.pcr == pcr && known
+        });
+        if !trusted {
+            self.nobody_vouches(pcr);
+        }
+    }
+
+    fn nobody_vouches(&mut self, pcr: u32) {
+        let origins = self.verdict.registers.iter();
+        let origins = origins.filter(|one| one.register.pcr == pcr && !is_weak(one.register.bank));
+        let claimed = origins
+            .filter_map(|one| match one.origin {
+                Origin::Claimed(seq) => Some(seq),
+                _ => None,
+            })
+            .max();
+        let head = self.verdict.log.shown.first();
+        let head = head.filter(|first| first.start == 0 && first.claimed.is_some());
+        let (text, hint) = match (claimed, head) {
+            (Some(seq), Some(head)) if head.seq == Some(seq) => {
+                let digest = head.claimed.as_ref().map(|claimed| claimed.digest);
+                let digest = digest.map(|digest| digest.to_string()).unwrap_or_default();
+                let text = format!(
+                    "the list starts with checkpoint {seq}: {} records before it are not here, and \
+                     nobody vouches for what PCR {pcr} held then",
+                    head.first.unwrap_or(0)
+                );
+                let hint = format!(
+                    "Verify with the segments before it, give --base, or accept it by \
+                     --accept-start {seq}:{digest}"
+                );
+                (text, hint)
+            }
+            (Some(seq), _) => {
+                let text = format!("nobody vouches for what PCR {pcr} held before checkpoint {seq}");
+                let hint = match pcr == self.policy.default_pcr {
+                    true => "What is proven starts there",
+                    false => "Give --event-log or --base",
+                };
+                (text, hint.to_owned())
+            }
+            (None, _) if pcr == self.policy.default_pcr => (
+                format!("nobody vouches for what PCR {pcr} held before the list starts"),
+                "It does not start with boot_aggregate: give --base, or the whole list".to_owned(),
+            ),
+            (None, _) => (
+                format!("nobody vouches for what PCR {pcr} held before the list starts"),
+                "Give --base".to_owned(),
+            ),
+        };
+        self.find(Kind::Start, format!("{text}. {hint}"));
+    }
+}
