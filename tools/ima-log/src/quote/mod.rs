@@ -43,22 +43,23 @@
 //! # How it is read
 //!
 //! What the TPM marshals is defined in the TCG's "TPM 2.0 Library, Part 2: Structures"; the
-//! sections named here are its. It is read by code of this module, after two crates were tried
-//! with the files of `tests/data/quotes` and with ones that were made up:
+//! sections named here are its. It is read by code of this module, after tpm2-protocol was tried
+//! with the files of `tests/data/quotes` and with ones that were made up, and the sources of
+//! tss-esapi were read:
 //!
 //! - tpm2-protocol 1.0.2, the last one that is made for Rust 1.85 (1.1.0 to 1.2.3 ask for 1.95, and
 //!   there were about a hundred releases in 14 months). It has no dependencies, reads all
-//!   marshalled fixtures, bounds all sizes, and tells of bytes that are left over. But it refuses a quote that also selects a bank
-//!   whose identifier it does not know (0x0099: `VariantNotAvailable`), where [`HashId`] names the
-//!   bank so that its values can be asked for; and one of 9 to 16 banks (`TooManyItems`), while
-//!   the TCG's software stack has room for 16. It takes what is refused here: a key that says 3072
-//!   bits and has a modulus of 2048, a signature whose hash is the identifier of RSA, a selection
-//!   whose bank is the identifier of RSASSA. What `tpm2_quote -f plain` writes, PCR values, the
-//!   key as OpenSSL wants it, its fitness and its name would stay here all the same.
-//! - tss-esapi 7.6.0 and 8.0.0-alpha.4, by their sources: they hand the bytes to `libtss2-mu`, a C
-//!   library that a verifier would need just for this; `unmarshall` does not ask whether bytes are
-//!   left; and what has a bank that is not in a list of their own is refused.
-//!
+//!   marshalled fixtures, bounds all sizes, and tells of bytes that are left over. But it refuses
+//!   a quote that also selects a bank whose identifier it does not know (0x0099:
+//!   `VariantNotAvailable`), where [`HashId`] names the bank so that its values can be asked for;
+//!   and one of 9 to 16 banks (`TooManyItems`), while the TCG's software stack has room for 16. It
+//!   takes what is refused here: a key that says 3072 bits and has a modulus of 2048, and a
+//!   signature whose hash is the identifier of RSA. What `tpm2_quote -f plain` writes, PCR values,
+//!   the key as OpenSSL wants it, its fitness and its name would stay here all the same.
+//! - tss-esapi 7.6.0 and 8.0.0-alpha.4 hand the bytes to `libtss2-mu`, a C library that a verifier
+//!   would need just for this; `unmarshall` does not ask whether bytes are left; and what has a
+//!   bank that is not in a list of their own is refused.
+
 mod attest;
 mod error;
 mod key;
