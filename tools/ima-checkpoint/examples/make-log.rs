@@ -166,6 +166,9 @@ fn seeds(folder: &Path) -> Outcome {
         let bytes = [&[*which], bytes.as_slice()].concat();
         seed("quote", &number.to_string(), &bytes)?;
     }
+    for (name, bytes) in event_logs()? {
+        seed("eventlog", name, &bytes)?;
+    }
     seed("archive", "segment", &archived(&host)?)?;
     seed(
         "archive",
@@ -192,13 +195,31 @@ fn quotes() -> Result<Numbered, Box<dyn Error>> {
             "text" | "serialized" | "values" => 3,
             _ => continue,
         };
-        let digits = digits.as_bytes().chunks(2).map(std::str::from_utf8);
-        let bytes: Result<_, Box<dyn Error>> = digits
-            .map(|pair| Ok(u8::from_str_radix(pair?, 16)?))
-            .collect();
-        quotes.push((which, bytes?));
+        quotes.push((which, from_hex(digits)?));
     }
     Ok(quotes)
+}
+
+/// What firmware wrote.
+fn event_logs() -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>> {
+    let mut logs = Vec::new();
+    let mut section = "";
+    for line in include_str!("../../ima-log/tests/data/eventlogs").lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        }
+        if let Some(digits) = line.strip_prefix("log = ") {
+            logs.push((section, from_hex(digits)?));
+        }
+    }
+    Ok(logs)
+}
+
+fn from_hex(digits: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let pairs = digits.as_bytes().chunks(2).map(std::str::from_utf8);
+    pairs
+        .map(|pair| Ok(u8::from_str_radix(pair?, 16)?))
+        .collect()
 }
 
 /// Segment 0 as the file of an archive.

@@ -11,6 +11,7 @@
 pub mod bank;
 pub mod chain;
 pub mod escape;
+pub mod eventlog;
 pub mod list;
 pub mod quote;
 pub mod replay;
