@@ -14,6 +14,7 @@ use crate::{
     },
     chain::Trust,
     cli::KernelOption,
+    escape::Escaped,
     outcome::{
         Code,
         Error,
@@ -323,7 +324,7 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
             .flat_map(|quote| quote.attest.selection.clone());
         let selection: Vec<_> = selection.collect();
         let parsed = PcrValues::parse(&quote::read_file(path)?, *bank, &selection);
-        let parsed = parsed.map_err(|error| error.during(path.display()))?;
+        let parsed = parsed.map_err(|error| error.during(Escaped::path(path)))?;
         for register in registers() {
             if let Some(value) = parsed.get(register.bank, register.pcr) {
                 add(register, value)?;
@@ -362,13 +363,13 @@ fn quote(arguments: &Arguments) -> Result<Option<Quote>> {
     let quote = Quote::verify(
         &quote::read_file(message)?,
         &quote::read_file(signature)?,
-        &parsed.map_err(|error| error.during(key.display()))?,
+        &parsed.map_err(|error| error.during(Escaped::path(key)))?,
         arguments.nonce.as_ref().map(Digest::as_bytes),
         arguments.allow_weak_bank,
     );
     quote
         .map(Some)
-        .map_err(|error| error.during(message.display()))
+        .map_err(|error| error.during(Escaped::path(message)))
 }
 
 /// A bar on standard error, if that is a terminal.
