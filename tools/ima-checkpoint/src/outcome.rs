@@ -44,7 +44,7 @@ pub enum Code {
 
 impl Code {
     /// All, the one that decides first.
-    const PRECEDENCE: [Self; 10] = [
+    pub(crate) const PRECEDENCE: [Self; 10] = [
         Self::Usage,
         Self::Kernel,
         Self::Internal,
