@@ -382,11 +382,6 @@ impl Log {
         checkpoint: &Checkpoint<'_>,
         entry: &Entry<'_>,
     ) -> bool {
-        let replayed = match entry.state {
-            State::Unshadowed => return true,
-            State::Differs => checkpoint.shadow(entry.pcr, entry.algorithm),
-            State::Match | State::Unreadable | State::Virtual => Some(entry.value),
-        };
         let Some(bank) = self.env.bank_of_alg(entry.algorithm) else {
             return true;
         };
@@ -394,10 +389,16 @@ impl Log {
             .pcrs
             .get(entry.pcr.into())
             .and_then(|pcr| pcr.registers().get(bank.index()));
-        match register {
-            Some(register) if bank.mapped() => replayed == Some(bank.trim(register.value())),
-            _ => true,
-        }
+        let Some(register) = register.filter(|_| bank.mapped()) else {
+            return true;
+        };
+        // Last, for each looks at all items: there are few registers, and may be many items.
+        let replayed = match entry.state {
+            State::Unshadowed => return true,
+            State::Differs => checkpoint.shadow(entry.pcr, entry.algorithm),
+            State::Match | State::Unreadable | State::Virtual => Some(entry.value),
+        };
+        replayed == Some(bank.trim(register.value()))
     }
 }
 

@@ -54,7 +54,8 @@ impl<'b> Builder<'b> {
     }
 
     /// Adds an entry. The flags `INCOMPLETE` and `DIFFERS` are set as needed, the latter even if
-    /// the entry is left out.
+    /// the entry is left out. The entries may be of [`MAX_BANKS`](super::MAX_BANKS) banks, which is
+    /// what the kernel has room for.
     ///
     /// # Errors
     ///

@@ -16,13 +16,23 @@ use super::{
     State, //
 };
 
+/// Most banks that a checkpoint may speak of, which is what the TPM's structures have room for.
+///
+/// With it, the time to check the items grows with their number, however many PCRs they are of.
+pub const MAX_BANKS: usize = 16;
+
 impl<'a> Checkpoint<'a> {
+    /// Are the items well-formed, and do they agree with each other?
+    ///
+    /// The items are in no order that a reader may rely on, and there is no memory to sort them.
+    /// So they are read once for each bank, with a bit for each PCR.
     pub(super) fn check_items(&self) -> Result<(), Error> {
+        let mut banks = Banks::default();
         let mut labels = 0_usize;
         for item in self.items() {
             let (kind, payload) = item?;
             if let Ok(kind) = Kind::try_from(kind) {
-                self.check_entry(kind, Entry::parse(kind, payload)?)?;
+                banks.add(kind, Entry::parse(kind, payload)?.algorithm)?;
             } else if kind == LABEL {
                 labels = labels.saturating_add(1);
                 if labels > 1 || payload.is_empty() {
@@ -33,31 +43,89 @@ impl<'a> Checkpoint<'a> {
                 return Err(Error::UnknownItem(kind));
             }
         }
-        Ok(())
+        let mut known = banks.known().iter();
+        known.try_for_each(|bank| self.check_bank(*bank))
     }
 
-    /// Is an entry the only one of its kind for its PCR and bank, and has a value a shadow
-    /// exactly if it differs?
-    fn check_entry(&self, kind: Kind, entry: Entry<'a>) -> Result<(), Error> {
-        let Entry { pcr, algorithm, .. } = entry;
-        let agrees = match kind {
-            Kind::Value => match self.shadow(pcr, algorithm) {
-                Some(shadow) => {
-                    entry.state == State::Differs
-                        && self.header.flags.contains(Flags::DIFFERS)
-                        && shadow.len() == entry.value.len()
-                }
-                None => entry.state != State::Differs,
-            },
-            Kind::Shadow => self.value(pcr, algorithm).is_some(),
-            Kind::Before => true,
-        };
-        let same = |other: &Entry<'a>| other.pcr == pcr && other.algorithm == algorithm;
-        if agrees && self.entries(kind).filter(same).count() == 1 {
-            Ok(())
-        } else {
-            Err(Error::BadItem(kind.into()))
+    /// Is each entry of a bank the only one of its kind for its PCR and as long as the others, and
+    /// has a value a shadow exactly if it differs?
+    fn check_bank(&self, bank: u16) -> Result<(), Error> {
+        let mut size = None;
+        let (mut values, mut differing) = (Pcrs::default(), Pcrs::default());
+        let (mut shadows, mut before) = (Pcrs::default(), Pcrs::default());
+        for (kind, entry) in self.all_entries().filter(|(_, e)| e.algorithm == bank) {
+            let seen = match kind {
+                Kind::Value => &mut values,
+                Kind::Shadow => &mut shadows,
+                Kind::Before => &mut before,
+            };
+            let fits = *size.get_or_insert(entry.value.len()) == entry.value.len();
+            if !fits || !seen.insert(entry.pcr) {
+                return Err(Error::BadItem(kind.into()));
+            }
+            if kind == Kind::Value && entry.state == State::Differs {
+                differing.insert(entry.pcr);
+            }
         }
+        let flagged = self.header.flags.contains(Flags::DIFFERS);
+        if !shadows.is_subset(&values) {
+            Err(Error::BadItem(Kind::Shadow.into()))
+        } else if shadows != differing || !(differing.is_empty() || flagged) {
+            Err(Error::BadItem(Kind::Value.into()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The banks of the items that were read.
+#[derive(Default)]
+struct Banks {
+    algorithms: [u16; MAX_BANKS],
+    len: usize,
+}
+
+impl Banks {
+    fn known(&self) -> &[u16] {
+        self.algorithms.get(..self.len).unwrap_or_default()
+    }
+
+    /// Adds the bank of an item, unless it is known.
+    fn add(&mut self, kind: Kind, algorithm: u16) -> Result<(), Error> {
+        if self.known().contains(&algorithm) {
+            return Ok(());
+        }
+        let free = self.algorithms.get_mut(self.len);
+        *free.ok_or(Error::BadItem(kind.into()))? = algorithm;
+        self.len = self.len.saturating_add(1);
+        Ok(())
+    }
+}
+
+/// A set of PCRs.
+#[derive(Default, PartialEq)]
+struct Pcrs([u64; 4]);
+
+impl Pcrs {
+    /// Adds a PCR. Was it not there?
+    fn insert(&mut self, pcr: u8) -> bool {
+        let bit = 1_u64 << (pcr % 64);
+        match self.0.get_mut(usize::from(pcr / 64)) {
+            Some(word) if *word & bit == 0 => {
+                *word |= bit;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn is_subset(&self, other: &Self) -> bool {
+        let mut words = self.0.iter().zip(&other.0);
+        words.all(|(ours, theirs)| ours & !theirs == 0)
     }
 }
 
@@ -105,7 +173,16 @@ mod tests {
         assert_eq!(parse_items(&[differs]), bad_value);
         assert_eq!(
             parse_items(&[differs, b"\x02\x80\x06\0\x0a\x01\x0b\0SS"]),
-            bad_value
+            bad_shadow
+        );
+        // a bank's digests are of one size
+        assert_eq!(
+            parse_items(&[value, b"\x03\x80\x06\0\x0a\x04\x0b\0BB"]),
+            bad_before
+        );
+        assert_eq!(
+            parse_items(&[value, b"\x01\x80\x06\0\x0a\x04\x0c\0VV"]),
+            Ok(())
         );
         assert_eq!(parse_items(&[shadow]), bad_shadow);
         assert_eq!(parse_items(&[value, shadow]), bad_value);
@@ -120,6 +197,16 @@ mod tests {
         assert_eq!(parse_items(&[b"\x01\x80\x03\0\x0a\0\x0b"]), bad_value);
         assert_eq!(parse_items(&[b"\x02\x80\x05\0\x0a\0\x0b\0S"]), bad_shadow);
         assert_eq!(parse_items(&[b"\x03\x80\x05\0\x0a\x01\x0b\0B"]), bad_before);
+    }
+
+    #[test]
+    fn many_banks() {
+        let item = |bank| [3, 0x80, 5, 0, 10, 0, bank, 1, b'B'];
+        let items: [[u8; 9]; MAX_BANKS] = core::array::from_fn(|bank| item(bank as u8));
+        let all = items.as_flattened();
+        assert_eq!(parse_items(&[all]), Ok(()));
+        assert_eq!(parse_items(&[all, &item(16)]), Err(Error::BadItem(0x8003)));
+        assert_eq!(parse_items(&[all, &item(15)]), Err(Error::BadItem(0x8003)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod item;
 
 pub use self::{
     builder::Builder,
+    check::MAX_BANKS,
     header::{
         Flags,
         Header, //
@@ -59,7 +60,8 @@ impl<'a> Checkpoint<'a> {
     /// [`Error::TooLong`], [`Error::BadMagic`], [`Error::BadVersion`], [`Error::BadFixedLength`],
     /// [`Error::BadSequence`], [`Error::TooLarge`], [`Error::Truncated`] (an item),
     /// [`Error::UnknownItem`], [`Error::BadLabel`], or [`Error::BadItem`]: malformed, present
-    /// twice, a value that differs without its shadow or the reverse, or without its flag.
+    /// twice, of another size than the others of its bank, of one bank more than [`MAX_BANKS`], a
+    /// value that differs without its shadow or the reverse, or without its flag.
     pub fn parse(buffer: &'a [u8]) -> Result<Self, Error> {
         if buffer.len() > MAX_BUFFER {
             return Err(Error::TooLong);
@@ -85,13 +87,18 @@ impl<'a> Checkpoint<'a> {
         self.entries(Kind::Before)
     }
 
-    /// What replay gives, where it differs from the value.
+    /// What replay gives, for each value that differs from it.
+    pub fn shadows(&self) -> impl Iterator<Item = Entry<'a>> {
+        self.entries(Kind::Shadow)
+    }
+
+    /// What replay gives, where it differs from the value. Each call reads all items.
     pub fn shadow(&self, pcr: u8, algorithm: u16) -> Option<&'a [u8]> {
         self.find(Kind::Shadow, pcr, algorithm)
             .map(|entry| entry.value)
     }
 
-    /// What the replay of this PCR and bank starts from.
+    /// What the replay of this PCR and bank starts from. Each call reads all items.
     pub fn value(&self, pcr: u8, algorithm: u16) -> Option<Entry<'a>> {
         self.find(Kind::Value, pcr, algorithm)
     }
@@ -114,6 +121,13 @@ impl<'a> Checkpoint<'a> {
             matches
                 .then(|| Entry::parse(wanted, payload).ok())
                 .flatten()
+        })
+    }
+
+    fn all_entries(&self) -> impl Iterator<Item = (Kind, Entry<'a>)> {
+        self.items().flatten().filter_map(|(kind, payload)| {
+            let kind = Kind::try_from(kind).ok()?;
+            Some((kind, Entry::parse(kind, payload).ok()?))
         })
     }
 

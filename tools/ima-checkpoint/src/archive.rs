@@ -16,6 +16,8 @@ pub mod live;
 mod lock;
 pub mod meta;
 pub mod notice;
+mod open;
+mod ranges;
 pub mod reindex;
 pub mod removal;
 pub mod retention;
@@ -32,7 +34,9 @@ pub use self::{
     },
 };
 
+use self::open::Directory;
 use crate::{
+    escape::Escaped,
     kernel::{
         Kernel,
         IMA, //
@@ -43,15 +47,9 @@ use crate::{
         Result, //
     },
 };
+use rustix::fs::FileType;
 use std::{
-    fmt,
-    fs::{
-        self,
-        File,
-        OpenOptions, //
-    },
-    io,
-    os::unix::fs::OpenOptionsExt,
+    fmt, fs, io,
     path::{
         Path,
         PathBuf, //
@@ -65,8 +63,11 @@ use std::{
 /// An archive, of which there may be one for many hosts.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    dir: PathBuf,
+    directory: Directory,
 }
+
+/// The name of a host whose place in the archive is no directory, and what it is.
+type BadHost = (String, Error);
 
 /// The name of a log in an archive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -91,22 +92,24 @@ impl Archive {
     /// [`Code::Missing`] if there is none, [`Code::Internal`] if it cannot be read.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
-        match fs::read_dir(&dir) {
-            Ok(_) => Ok(Self { dir }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::new(
-                Code::Missing,
-                format!(
-                    "there is no archive {}: name it by --archive",
-                    dir.display()
-                ),
-            )),
+        match Directory::named(&dir) {
+            Ok(directory) => Ok(Self { directory }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let dir = Escaped::path(&dir);
+                let text = format!("there is no archive {dir}: name it by --archive");
+                Err(Error::new(Code::Missing, text))
+            }
             Err(error) => Err(Error::io("read", &dir, &error)),
         }
     }
 
     /// Its directory.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.directory.path()
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// All logs, by host and log id.
@@ -115,19 +118,42 @@ impl Archive {
     ///
     /// A directory cannot be read.
     pub fn logs(&self) -> Result<Vec<LogName>> {
-        let mut logs = Vec::new();
-        for host in names(&self.dir)?.into_iter().filter(|name| is_host(name)) {
-            let dir = self.dir.join(&host);
-            if !dir.is_dir() {
+        Ok(self.list()?.0)
+    }
+
+    /// All logs, and what is wrong with hosts that can have none: a link, say.
+    fn list(&self) -> Result<(Vec<LogName>, Vec<BadHost>)> {
+        let (mut logs, mut faults) = (Vec::new(), Vec::new());
+        let names = self.directory.names()?;
+        for host in names.into_iter().filter(|name| is_host(name)) {
+            let seen = self.directory.look(&host)?;
+            if seen.is_none_or(|seen| open::kind(&seen) == FileType::RegularFile) {
                 continue;
             }
-            for log_id in names(&dir)?.into_iter().filter(|name| is_log_id(name)) {
-                let host = host.clone();
-                logs.push(LogName { host, log_id });
+            match self.directory.below(&host) {
+                Ok(directory) => {
+                    let names = directory.names()?.into_iter();
+                    logs.extend(names.filter(|name| is_log_id(name)).map(|log_id| LogName {
+                        host: host.clone(),
+                        log_id,
+                    }));
+                }
+                Err(error) if error.code() == Code::Tampered => faults.push((host, error)),
+                Err(error) => return Err(error),
             }
         }
         logs.sort();
-        Ok(logs)
+        Ok((logs, faults))
+    }
+
+    /// The log of that name.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or something in its place is no directory.
+    pub fn open_log(&self, name: &LogName) -> Result<Log> {
+        let host = self.directory.below(&name.host)?;
+        Ok(Log::new(host.below(&name.log_id)?, name.clone()))
     }
 
     /// One log. The host is by default this host, or the only one; the log that which the
@@ -138,15 +164,17 @@ impl Archive {
     /// [`Code::Missing`] if there is no such log, [`Code::Usage`] if there are several to choose
     /// from.
     pub fn log(&self, host: Option<&str>, log_id: Option<&str>) -> Result<Log> {
-        let mut logs = self.logs()?;
-        match host {
-            Some(host) => logs.retain(|log| log.host == host),
-            None => {
-                let here = here().unwrap_or_default();
-                if logs.iter().any(|log| log.host == here) {
-                    logs.retain(|log| log.host == here);
-                }
-            }
+        let (mut logs, mut faults) = self.list()?;
+        let here = here().filter(|here| {
+            let mut hosts = logs.iter().map(|log| &log.host);
+            hosts.any(|host| host == here) || faults.iter().any(|(host, _)| host == here)
+        });
+        if let Some(host) = host.or(here.as_deref()) {
+            logs.retain(|log| log.host == host);
+            faults.retain(|(name, _)| name == host);
+        }
+        if let Some((_, fault)) = faults.pop() {
+            return Err(fault);
         }
         match log_id {
             Some(log_id) => logs.retain(|log| log.log_id == log_id),
@@ -158,9 +186,9 @@ impl Archive {
             }
             None => (),
         }
-        let dir = self.dir.display();
+        let dir = Escaped::path(self.dir());
         match logs.as_slice() {
-            [name] => Ok(Log::new(&self.dir, name.clone())),
+            [name] => self.open_log(name),
             [] => {
                 let (host, log_id) = (host.unwrap_or("*"), log_id.unwrap_or("*"));
                 let text = format!("there is no log {host}/{log_id} in the archive {dir}");
@@ -180,14 +208,13 @@ impl Archive {
 /// One log of an archive, for reading.
 #[derive(Clone, Debug)]
 pub struct Log {
-    dir: PathBuf,
+    directory: Directory,
     name: LogName,
 }
 
 impl Log {
-    pub(crate) fn new(archive: &Path, name: LogName) -> Self {
-        let dir = archive.join(&name.host).join(&name.log_id);
-        Self { dir, name }
+    fn new(directory: Directory, name: LogName) -> Self {
+        Self { directory, name }
     }
 
     /// Host and log id.
@@ -195,14 +222,18 @@ impl Log {
         &self.name
     }
 
-    /// Its directory.
+    /// Its directory, for messages.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.directory.path()
     }
 
-    /// The file of a segment.
+    fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The file of a segment, for messages: [`Log::open`] opens it.
     pub fn path(&self, meta: &Meta) -> PathBuf {
-        self.dir.join(meta.file_name())
+        self.directory.path_of(&meta.file_name())
     }
 
     /// The segments without forks in ascending order, a tail last. A tail whose segment is there
@@ -232,7 +263,7 @@ impl Log {
     /// The metadata of each file, sealed segments before tails and forks of the same number.
     fn all(&self) -> Result<Vec<Meta>> {
         let mut all = Vec::new();
-        for name in names(&self.dir)? {
+        for name in self.directory.names()? {
             if meta::parse_file_name(&name).is_some() {
                 all.push(self.meta(&name)?);
             }
@@ -247,8 +278,8 @@ impl Log {
     ///
     /// [`Code::Tampered`] if it is not what its name says, else it cannot be read.
     pub fn meta(&self, file_name: &str) -> Result<Meta> {
-        let path = self.dir.join(file_name);
-        let mut file = open(&path)?;
+        let path = self.directory.path_of(file_name);
+        let mut file = self.directory.open(file_name)?;
         let meta = contents::read_meta(&mut file, file_name)
             .map_err(|error| damaged(&path, "read", &error))?;
         let named = LogName {
@@ -258,7 +289,7 @@ impl Log {
         if named == self.name {
             Ok(meta)
         } else {
-            let path = path.display();
+            let path = Escaped::path(&path);
             let text = format!("{path} belongs to the log {named}: put it back there");
             Err(Error::new(Code::Tampered, text))
         }
@@ -272,12 +303,13 @@ impl Log {
     /// The file cannot be read, or is not the one that the metadata were read from.
     pub fn open(&self, meta: &Meta) -> Result<Contents> {
         let path = self.path(meta);
-        let mut file = open(&path)?;
+        let mut file = self.directory.open(&meta.file_name())?;
         let read = contents::read_meta(&mut file, &meta.file_name())
             .and_then(|found| Ok((found, Contents::new(file, meta.bytes)?)));
         let (found, contents) = read.map_err(|error| damaged(&path, "read", &error))?;
         if found != *meta {
-            let text = format!("{} was exchanged while it was used", path.display());
+            let path = Escaped::path(&path);
+            let text = format!("{path} was exchanged while it was used");
             return Err(Error::new(Code::Busy, text));
         }
         Ok(contents)
@@ -288,35 +320,11 @@ impl Log {
 fn damaged(path: &Path, what: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            let text = format!("{}: {error}", path.display());
+            let text = format!("{}: {error}", Escaped::path(path));
             Error::new(Code::Tampered, text)
         }
         _ => Error::io(what, path, error),
     }
-}
-
-/// Opens a file of the archive, but no link out of it.
-fn open(path: &Path) -> Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path);
-    file.map_err(|error| Error::io("open", path, &error))
-}
-
-/// The names in a directory that are text; no other is the archive's.
-fn names(dir: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(dir).and_then(|entries| {
-        entries
-            .map(|entry| Ok(entry?.file_name()))
-            .collect::<io::Result<Vec<_>>>()
-    });
-    let entries = entries.map_err(|error| Error::io("read", dir, &error))?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|name| name.into_string().ok())
-        .collect())
 }
 
 /// The name of this host, if it can be a directory.

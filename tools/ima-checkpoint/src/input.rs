@@ -2,9 +2,12 @@
 
 //! Lists named on the command line: files, archived segments, standard input.
 
-use crate::outcome::{
-    Error,
-    Result, //
+use crate::{
+    escape::Escaped,
+    outcome::{
+        Error,
+        Result, //
+    },
 };
 use std::{
     fs::File,
@@ -43,7 +46,7 @@ impl Input {
             let bytes = bytes.map_err(|error| Error::io("read", &name, &error))?;
             return Ok(Self { name, bytes });
         }
-        let name = path.display().to_string();
+        let name = Escaped::path(path).to_string();
         let file = File::open(path).map_err(|error| Error::io("open", path, &error))?;
         let bytes = decompressed(file).map_err(|error| Error::io("read", path, &error))?;
         Ok(Self { name, bytes })

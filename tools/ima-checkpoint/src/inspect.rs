@@ -18,6 +18,7 @@ use crate::{
 };
 use ima_checkpoint_format::{
     checkpoint::{
+        Checkpoint,
         Flags,
         State, //
     },
@@ -25,9 +26,12 @@ use ima_checkpoint_format::{
     template::Field,
     truncate::Reason, //
 };
-use std::io::{
-    self,
-    Write, //
+use std::{
+    collections::BTreeMap,
+    io::{
+        self,
+        Write, //
+    },
 };
 
 /// How records are shown.
@@ -80,6 +84,15 @@ fn id(field: Field) -> &'static str {
         Field::XattrLengths => "xattrlengths",
         Field::XattrValues => "xattrvalues",
     }
+}
+
+/// What replay gives by PCR and bank, where it differs from the value. Looking for each in the
+/// checkpoint would read all its items as often as there are values.
+fn shadows<'a>(checkpoint: &Checkpoint<'a>) -> BTreeMap<(u8, u16), &'a [u8]> {
+    let shadows = checkpoint.shadows();
+    shadows
+        .map(|shadow| ((shadow.pcr, shadow.algorithm), shadow.value))
+        .collect()
 }
 
 /// Names of the flags that are set in a checkpoint.

@@ -8,6 +8,7 @@ use crate::{
         Bank,
         Digest, //
     },
+    escape::Escaped,
     outcome::{
         Code,
         Error,
@@ -152,7 +153,7 @@ impl Kernel {
         } else {
             "mount securityfs there, or boot a kernel with CONFIG_IMA=y"
         };
-        let folder = folder.display();
+        let folder = Escaped::path(&folder);
         Err(Error::new(
             Code::Kernel,
             format!("there is no {folder}: {why}"),
@@ -363,7 +364,7 @@ fn parse_segment(line: &str) -> Option<Segment> {
 }
 
 fn not_understood(path: &Path) -> Error {
-    let path = path.display();
+    let path = Escaped::path(path);
     Error::new(
         Code::Kernel,
         format!("{path} is not as expected: this program is too old for this kernel"),
@@ -384,7 +385,7 @@ fn refused(path: &Path, error: &io::Error) -> Error {
         Some(Errno::NOMEM) => (Code::Internal, "nothing was appended, freed or lost"),
         _ => return Error::io("use", path, error),
     };
-    let path = path.display();
+    let path = Escaped::path(path);
     Error::new(code, format!("{path}: {error}: {hint}"))
 }
 

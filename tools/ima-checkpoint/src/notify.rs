@@ -3,6 +3,7 @@
 //! What systemd is told of a service: that it is ready (the protocol of sd_notify(3)), and how grave
 //! a line in the journal is (sd-daemon(3)).
 
+use crate::escape;
 use rustix::fs::fstat;
 use std::{
     env,
@@ -29,8 +30,10 @@ pub enum Level {
     Warning = 4,
 }
 
-/// Writes a line to standard error. The journal knows by itself who wrote it.
+/// Writes a line to standard error. The journal knows by itself who wrote it. What could end the
+/// line or move the cursor is escaped: the text may quote names and files.
 pub fn complain(level: Level, text: impl Display) {
+    let text = escape::line(&text.to_string());
     if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) {
         eprintln!("<{}>{text}", level as u8);
     } else {

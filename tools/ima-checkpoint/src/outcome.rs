@@ -3,12 +3,16 @@
 //! How a command ends: exit codes, and errors that say what was wrong and what to do.
 
 use ima_log::{
+    escape::{
+        self,
+        Escaped, //
+    },
     list::records::Fault,
     quote,
     verify::{
         self,
         verdict::Outcome, //
-    }, //
+    },
 };
 use rustix::io::Errno;
 use std::{
@@ -30,7 +34,7 @@ pub enum Code {
     Usage = 2,
     /// Consistent, but anchored to nothing.
     Unanchored = 3,
-    /// Against a policy. Nothing ends with it yet.
+    /// Against a policy: the permissions of an archive are wider than they should be, say.
     Policy = 4,
     /// History is missing: a gap, or a start that nobody vouches for.
     Missing = 5,
@@ -46,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// All, the one that decides first.
-    const PRECEDENCE: [Self; 10] = [
+    pub(crate) const PRECEDENCE: [Self; 10] = [
         Self::Usage,
         Self::Kernel,
         Self::Internal,
@@ -87,7 +91,8 @@ pub fn worst(codes: impl IntoIterator<Item = Code> + Clone) -> Code {
         .unwrap_or(Code::Verified)
 }
 
-/// What went wrong, for a person, and the exit code.
+/// What went wrong, for a person, and the exit code. The text is one line that does a terminal no
+/// harm, whatever it was made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     code: Code,
@@ -100,10 +105,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error with the code that the program is to end with.
     pub fn new(code: Code, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            text: text.into(),
-        }
+        let text = escape::line(&text.into());
+        Self { code, text }
     }
 
     /// The command line asks for what makes no sense.
@@ -111,9 +114,10 @@ impl Error {
         Self::new(Code::Usage, text)
     }
 
-    /// The system refused to do something (`what`: "read", "create") with a file.
+    /// The system refused to do something (`what`: "read", "create") with a file. Its path is
+    /// escaped here.
     pub fn io(what: &str, path: impl AsRef<Path>, error: &io::Error) -> Self {
-        let path = path.as_ref().display();
+        let path = Escaped::path(path.as_ref());
         Self::new(Code::Internal, format!("cannot {what} {path}: {error}"))
     }
 
@@ -125,10 +129,7 @@ impl Error {
     /// Says first during what it happened.
     #[must_use]
     pub fn during(self, what: impl fmt::Display) -> Self {
-        Self {
-            text: format!("{what}: {}", self.text),
-            ..self
-        }
+        Self::new(self.code, format!("{what}: {}", self.text))
     }
 }
 
@@ -195,6 +196,18 @@ impl From<quote::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_one_harmless_line() {
+        let path = Path::new("a\x1b[2J\nb\\");
+        let error = Error::io("open", path, &io::ErrorKind::NotFound.into());
+        let shown = "cannot open a\\x1b[2J\\x0ab\\\\: entity not found";
+        assert_eq!(error.to_string(), shown);
+        let error = error.during("\u{202e}").to_string();
+        assert_eq!(error, format!("\\u{{202e}}: {shown}"));
+        let error = Error::usage("unknown variant `\x1b`");
+        assert_eq!(error.to_string(), "unknown variant `\\x1b`");
+    }
 
     #[test]
     fn the_gravest_decides() {

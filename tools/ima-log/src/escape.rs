@@ -5,8 +5,28 @@
 //! An event name is whatever bytes somebody named a file. Shown as they are, they could move the
 //! cursor, end the line, or turn the order of characters around. What is shown here says exactly
 //! which bytes there were, and is harmless: `\\` is a backslash, `\xNN` a byte, `\u{N}` a character.
+//!
+//! Names, paths and what a file says are shown by [`Escaped`] where they enter a text. The texts
+//! that people and programs get go through [`line`], [`lines`] or [`json`] besides: what was
+//! forgotten, or comes from a library that quotes its input, does no harm either.
+//!
+//! ```
+//! use ima_log::escape::{line, Escaped};
+//! use std::path::Path;
+//!
+//! let path = Path::new("/archive/\u{1b}[2J");
+//! assert_eq!(Escaped::path(path).to_string(), r"/archive/\x1b[2J");
+//! assert_eq!(line("cannot read a\nb"), r"cannot read a\x0ab");
+//! ```
 
-use std::fmt;
+use std::{
+    fmt::{
+        self,
+        Write, //
+    },
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
 /// Shows bytes, as text as far as that is harmless.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +42,11 @@ impl<'a> Escaped<'a> {
             bytes,
             blanks: false,
         }
+    }
+
+    /// Shows a path: it is whatever bytes somebody chose.
+    pub fn path(path: &'a Path) -> Self {
+        Self::new(path.as_os_str().as_bytes())
     }
 
     /// Shows blanks as `\x20`, so that it is one word.
@@ -40,9 +65,8 @@ impl fmt::Display for Escaped<'_> {
                 match character {
                     '\\' => f.write_str("\\\\")?,
                     ' ' if self.blanks => f.write_str("\\x20")?,
-                    _ if is_harmless(character) => write!(f, "{character}")?,
-                    _ if character.is_ascii() => write!(f, "\\x{:02x}", u32::from(character))?,
-                    _ => write!(f, "\\u{{{:x}}}", u32::from(character))?,
+                    _ if is_harmless(character) => f.write_char(character)?,
+                    _ => escape(character, f)?,
                 }
             }
             for byte in chunk.invalid() {
@@ -51,6 +75,54 @@ impl fmt::Display for Escaped<'_> {
         }
         Ok(())
     }
+}
+
+fn escape(character: char, out: &mut impl fmt::Write) -> fmt::Result {
+    let code = u32::from(character);
+    match character.is_ascii() {
+        true => write!(out, "\\x{code:02x}"),
+        false => write!(out, "\\u{{{code:x}}}"),
+    }
+}
+
+/// Makes a text of one line harmless. Its backslashes stay, so that what is escaped in it is not
+/// escaped again.
+pub fn line(text: &str) -> String {
+    harmless(text, |_| false, escape)
+}
+
+/// Makes a text of several lines harmless.
+pub fn lines(text: &str) -> String {
+    harmless(text, |character| character == '\n', escape)
+}
+
+/// Makes JSON harmless without changing what it says. Between its strings there must be nothing
+/// but ASCII, as serde_json and all others write it.
+pub fn json(text: &str) -> String {
+    let escape = |character: char, out: &mut String| {
+        let mut units = [0; 2];
+        let mut units = character.encode_utf16(&mut units).iter();
+        units.try_for_each(|unit| write!(out, "\\u{unit:04x}"))
+    };
+    harmless(text, |character| matches!(character, '\n' | '\t'), escape)
+}
+
+/// Escapes what is neither harmless nor allowed.
+fn harmless(
+    text: &str,
+    allowed: impl Fn(char) -> bool,
+    escape: impl Fn(char, &mut String) -> fmt::Result,
+) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmless(character) || allowed(character) {
+            out.push(character);
+        } else {
+            // writing to a string cannot fail
+            let _ = escape(character, &mut out);
+        }
+    }
+    out
 }
 
 /// The bytes as text, if they are UTF-8 without anything that would have to be escaped.
@@ -111,6 +183,25 @@ mod tests {
             assert_eq!(Escaped::new(bytes).to_string(), shown);
         }
         assert_eq!(Escaped::word(b"a b").to_string(), "a\\x20b");
+    }
+
+    #[test]
+    fn whole_texts_are_made_harmless() {
+        assert_eq!(
+            line("a\\x1b \x1b[2J\n\u{9b}"),
+            "a\\x1b \\x1b[2J\\x0a\\u{9b}"
+        );
+        assert_eq!(lines("a\n\tb\r\n"), "a\n\\x09b\\x0d\n");
+        let path = Path::new("/a b/\u{202e}\n\\");
+        assert_eq!(Escaped::path(path).to_string(), "/a b/\\u{202e}\\x0a\\\\");
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let said = "\x1b\u{7f}\u{9b}\u{202e}\u{e0041}\n\"\\ \u{fc}";
+        let shown = json(&format!("{{\n\t{said}\n}}").replace('\x1b', "\\u001b"));
+        let expected = "{\n\t\\u001b\\u007f\\u009b\\u202e\\udb40\\udc41\n\"\\ \u{fc}\n}";
+        assert_eq!(shown, expected);
     }
 
     #[test]

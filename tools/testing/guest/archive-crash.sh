@@ -118,7 +118,7 @@ if [ "$1" != second ]; then
 	options=
 	strace -f -qq -y -o /tmp/plan ima-checkpoint archive --archive $A --host $HOST >/dev/null
 	cp /tmp/plan "$SHARE/plan-new"
-	kills new mkdir fchmod fsync rename
+	kills new mkdirat fchmod fsync renameat
 
 	# one that frees as well
 	options='--keep-segments 0'
@@ -126,12 +126,12 @@ if [ "$1" != second ]; then
 	prepare_free
 	strace -f -qq -y -o /tmp/plan ima-checkpoint archive --archive $A --host $HOST --keep-segments 0 >/dev/null
 	cp /tmp/plan "$SHARE/plan-free"
-	kills free write pwrite64 fsync rename
+	kills free write pwrite64 fsync renameat
 	cp -r $A/$HOST "$SHARE/archive-killed"
 	snapshot killed
 
 	# each flush fails once; so does each renaming
-	for call in fsync rename; do
+	for call in fsync renameat; do
 		n=$(before_archive $call)
 		while :; do
 			n=$((n + 1))

@@ -41,6 +41,7 @@ use super::{
 };
 use crate::{
     claim::Claim,
+    escape::Escaped,
     kernel::Segment,
     outcome::{
         Code,
@@ -116,7 +117,7 @@ impl<L: Live> Archiver<L> {
             .as_deref()
             .filter(|dir| !dir.is_dir())
         {
-            let folder = folder.display();
+            let folder = Escaped::path(folder);
             return Err(Error::usage(format!(
                 "--require-ack: there is no directory {folder}: make it, or receipts are never seen"
             )));

@@ -11,10 +11,12 @@ use super::{
     lock::holder,
     meta::{
         parse_file_name,
+        Kind,
         Meta,
+        Name,
         State, //
     },
-    names,
+    open::kind,
     survey::{
         checkpoint,
         sealed_by,
@@ -23,10 +25,13 @@ use super::{
         DIGEST_SIZE, //
     },
     Archive,
-    Log, //
+    Log,
+    LogName, //
 };
 use crate::{
+    bank::Digest,
     claim::Claim,
+    escape::Escaped,
     outcome::{
         Code,
         Error,
@@ -37,12 +42,21 @@ use crate::{
         Records, //
     },
 };
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path, //
+use rustix::fs::{
+    FileType,
+    Stat, //
 };
+use std::{
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
+    path::Path,
+};
+
+/// The files of a log that describe themselves as they should, in ascending order: by segment,
+/// sealed ones before tails and forks.
+type Files = BTreeMap<Name, Meta>;
 
 /// What is to be said of a file. [`Code::Verified`] if it is no fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,11 +99,12 @@ impl<'a> Check<'a> {
     }
 
     fn remark(&mut self, code: Code, path: &Path, text: &str) {
-        let text = format!("{}: {text}", path.display());
+        let text = format!("{}: {text}", Escaped::path(path));
         (self.say)(Remark { code, text });
     }
 
-    fn fault(&mut self, error: &Error) {
+    /// Tells of what could not be checked.
+    pub(crate) fn fault(&mut self, error: &Error) {
         let (code, text) = (error.code(), error.to_string());
         (self.say)(Remark { code, text });
     }
@@ -100,19 +115,20 @@ impl<'a> Check<'a> {
     ///
     /// One cannot be read.
     pub fn archive(&mut self, archive: &Archive) -> Result<()> {
-        self.mode(archive.dir())?;
-        let mut hosts: Vec<String> = archive.logs()?.into_iter().map(|log| log.host).collect();
+        let (logs, faults) = archive.list()?;
+        self.mode(archive.dir(), archive.directory().stat()?.st_mode);
+        faults.iter().for_each(|(_, fault)| self.fault(fault));
+        let mut hosts: Vec<&str> = logs.iter().map(|log| log.host.as_str()).collect();
         hosts.dedup();
-        hosts
-            .iter()
-            .try_for_each(|host| self.mode(&archive.dir().join(host)))
+        for host in hosts {
+            let host = archive.directory().below(host)?;
+            self.mode(host.path(), host.stat()?.st_mode);
+        }
+        Ok(())
     }
 
     /// Who can change or read it?
-    fn mode(&mut self, path: &Path) -> Result<()> {
-        let seen =
-            fs::symlink_metadata(path).map_err(|error| Error::io("look at", path, &error))?;
-        let mode = seen.mode();
+    fn mode(&mut self, path: &Path, mode: u32) {
         if mode & 0o022 != 0 {
             self.remark(
                 Code::Tampered,
@@ -123,7 +139,6 @@ impl<'a> Check<'a> {
         if mode & 0o007 != 0 {
             self.remark(Code::Policy, path, "everybody may read it: `chmod o=` it");
         }
-        Ok(())
     }
 
     /// Checks a log.
@@ -131,12 +146,22 @@ impl<'a> Check<'a> {
     /// # Errors
     ///
     /// Its directory cannot be read.
-    pub fn log(&mut self, log: &Log) -> Result<()> {
+    pub fn log(&mut self, archive: &Archive, name: &LogName) -> Result<()> {
+        let log = &archive.open_log(name)?;
         self.total.logs += 1;
-        self.mode(log.dir())?;
-        let index = Index::read(log.dir())?;
-        let files = self.files(log)?;
-        self.index(log, &index, &files)?;
+        let directory = log.directory();
+        self.mode(log.dir(), directory.stat()?.st_mode);
+        // the files describe themselves without it
+        let index = Index::read(directory).unwrap_or_else(|error| {
+            self.fault(&error);
+            Index::default()
+        });
+        let is_worked_on = || {
+            let host = archive.directory().below(&name.host);
+            host.is_ok_and(|host| holder(&host).is_some())
+        };
+        let (files, names) = self.files(log, is_worked_on)?;
+        self.index(log, &index, &files, &names);
         let line: Vec<&Meta> = files.values().filter(|meta| !meta.fork).collect();
         self.holes(log, &index, &line);
         for (at, meta) in line.iter().enumerate() {
@@ -154,122 +179,106 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// The files of a log that describe themselves as they should, in ascending order.
-    fn files(&mut self, log: &Log) -> Result<BTreeMap<(u64, bool, State, String), Meta>> {
-        let mut files = BTreeMap::new();
-        for name in names(log.dir())? {
-            let path = log.dir().join(&name);
+    /// The files of a log, and the names of all that are there.
+    fn files(
+        &mut self,
+        log: &Log,
+        is_worked_on: impl Fn() -> bool,
+    ) -> Result<(Files, BTreeSet<Name>)> {
+        let (mut files, mut there) = (Files::new(), BTreeSet::new());
+        for name in log.directory().names()? {
+            let Some(seen) = log.directory().look(&name)? else {
+                // removed meanwhile
+                continue;
+            };
+            let path = log.directory().path_of(&name);
             if parse_file_name(&name).is_some() {
-                self.mode(&path)?;
+                there.extend(Name::parse(&name));
+                self.file(&path, &seen);
                 match log.meta(&name) {
-                    Ok(meta) => {
-                        files.insert((meta.seq, meta.fork, meta.state, name), meta);
-                    }
+                    Ok(meta) => drop(files.insert(meta.name(), meta)),
                     Err(error) => self.fault(&error),
                 }
             } else if name == PARTIAL {
-                let working = path
-                    .parent()
-                    .and_then(Path::parent)
-                    .and_then(holder)
-                    .is_some();
-                if !working {
-                    self.remark(
-                        Code::Verified,
-                        &path,
-                        "left by an archiver that was interrupted; the next run removes it",
-                    );
-                }
-            } else if name != index::NAME {
-                self.remark(Code::Verified, &path, "not a file of the archive");
+                self.partial(&path, &seen, &is_worked_on);
+            } else if name == index::NAME {
+                self.file(&path, &seen);
             } else {
-                self.mode(&path)?;
+                self.remark(Code::Verified, &path, "not a file of the archive");
             }
         }
         // a tail whose segment is there: a run was interrupted before it removed the tail
-        let sealed = |files: &BTreeMap<_, Meta>, seq: u64| {
-            files
-                .values()
-                .any(|meta: &Meta| meta.seq == seq && !meta.fork && meta.state == State::Sealed)
-        };
-        let leftover: Vec<_> = files
-            .iter()
-            .filter(|(_, meta)| meta.state == State::Tail && !meta.fork && sealed(&files, meta.seq))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in leftover {
-            let path = log.dir().join(&key.3);
-            self.remark(
-                Code::Verified,
-                &path,
-                "the segment is there as a whole; the next run removes this",
-            );
-            files.remove(&key);
+        let is_leftover =
+            |name: &&Name| name.kind == Kind::Tail && files.contains_key(&Name::first_of(name.seq));
+        let leftover: Vec<Name> = files.keys().filter(is_leftover).copied().collect();
+        for name in leftover {
+            let path = log.directory().path_of(&name.to_string());
+            let text = "the segment is there as a whole; the next run removes this";
+            self.remark(Code::Verified, &path, text);
+            files.remove(&name);
         }
-        Ok(files)
+        Ok((files, there))
+    }
+
+    /// Who can change or read a file? What is none is told of when it is opened.
+    fn file(&mut self, path: &Path, seen: &Stat) {
+        if kind(seen) == FileType::RegularFile {
+            self.mode(path, seen.st_mode);
+        }
+    }
+
+    fn partial(&mut self, path: &Path, seen: &Stat, is_worked_on: impl Fn() -> bool) {
+        if kind(seen) != FileType::RegularFile {
+            let text = "not a file, and it keeps archivers from writing: move it away";
+            self.remark(Code::Tampered, path, text);
+        } else if !is_worked_on() {
+            let text = "left by an archiver that was interrupted; the next run removes it";
+            self.remark(Code::Verified, path, text);
+        }
     }
 
     /// Does the index name other files than there are?
-    fn index(
-        &mut self,
-        log: &Log,
-        index: &Index,
-        files: &BTreeMap<(u64, bool, State, String), Meta>,
-    ) -> Result<()> {
-        let path = log.dir().join(index::NAME);
+    fn index(&mut self, log: &Log, index: &Index, files: &Files, there: &BTreeSet<Name>) {
+        let path = log.directory().path_of(index::NAME);
         if index.absent && !files.is_empty() {
             let text =
                 "there is none, so that nothing tells whether files are missing: run `reindex`";
             self.remark(Code::Internal, &path, text);
-            return Ok(());
+            return;
         }
         if index.damaged > 0 && !(index.cut && index.damaged == 1) {
             self.remark(Code::Internal, &path, "damaged: run `reindex`");
         }
-        let there: BTreeMap<String, &Meta> = files
-            .values()
-            .map(|meta| (meta.file_name(), meta))
-            .collect();
-        for (name, digest) in &index.files {
-            let path = log.dir().join(name);
-            match (there.get(name), parse_file_name(name)) {
-                (Some(meta), _) if meta.sha256 != *digest && !name.contains(".tail") => {
+        for (name, sha256) in index.files() {
+            let path = log.directory().path_of(&name.to_string());
+            match files.get(&name) {
+                Some(meta) if meta.sha256 != sha256 && name.kind != Kind::Tail => {
                     let text = "the index knows it with another digest: it was exchanged. Compare it with a copy, \
                                 and run `reindex` if it is the right one";
                     self.remark(Code::Tampered, &path, text);
                 }
-                (None, Some(found)) if found.seq >= index.removed && !path.exists() => {
-                    self.missing(&path, name, found.seq, *digest, files);
-                }
+                None if !there.contains(&name) => self.missing(&path, name, sha256, files),
                 _ => (),
             }
         }
-        Ok(())
     }
 
     /// A file that the index names is not there.
-    fn missing(
-        &mut self,
-        path: &Path,
-        name: &str,
-        seq: u64,
-        digest: crate::bank::Digest,
-        files: &BTreeMap<(u64, bool, State, String), Meta>,
-    ) {
-        let mut same = files.values().filter(|meta| meta.seq == seq);
-        if name.contains(".fork-") {
-            self.remark(
-                Code::Verified,
-                path,
-                "a fork that was moved away: run `reindex`",
-            );
-        } else if name.contains(".tail")
-            && same.any(|meta| meta.state == State::Sealed || meta.sha256 == digest)
-        {
-            // what replaces it is there
-        } else {
-            let text = "MISSING: it was archived and is not there. Get it back from a copy; `reindex` gives it up";
-            self.remark(Code::Missing, path, text);
+    fn missing(&mut self, path: &Path, name: Name, sha256: Digest, files: &Files) {
+        let mut same = files
+            .range(Name::first_of(name.seq)..)
+            .take_while(|(other, _)| other.seq == name.seq);
+        let replaces = |meta: &Meta| meta.state == State::Sealed || meta.sha256 == sha256;
+        match name.kind {
+            Kind::Fork(_) => {
+                let text = "a fork that was moved away: run `reindex`";
+                self.remark(Code::Verified, path, text);
+            }
+            Kind::Tail if same.any(|(_, meta)| replaces(meta)) => (),
+            Kind::Sealed | Kind::Tail => {
+                let text = "MISSING: it was archived and is not there. Get it back from a copy; `reindex` gives it up";
+                self.remark(Code::Missing, path, text);
+            }
         }
     }
 
@@ -283,7 +292,7 @@ impl<'a> Check<'a> {
         for meta in line {
             if meta.seq > expected {
                 let (from, to) = (expected, meta.seq - 1);
-                let why = if (from..=to).all(|seq| index.explains(seq)) {
+                let why = if index.explains(from, to) {
                     "they were freed in the kernel before they were archived"
                 } else {
                     "get them back from a copy"
@@ -297,8 +306,7 @@ impl<'a> Check<'a> {
             // of a segment of which there is a tail only, the rest is missing if more follows
             expected = meta.seq.saturating_add(1);
         }
-        let last = index.gaps.iter().map(|(_, to)| *to).max();
-        if last.is_some_and(|last| last >= expected) {
+        if index.gaps.last().is_some_and(|last| last >= expected) {
             self.remark(Code::Missing, log.dir(), &format!("segments from {expected} on were freed in the kernel before they were archived"));
         }
     }

@@ -26,6 +26,9 @@ const MAX_META: u32 = 64 << 10;
 
 const BUFFER: usize = 128 << 10;
 
+/// Set in the byte behind a frame's magic if a checksum is at its end.
+const CHECKSUM: u8 = 4;
+
 /// Largest window, as a power of two, which bounds the memory that a file can make us use.
 const MAX_WINDOW: u32 = 23;
 
@@ -35,8 +38,12 @@ fn invalid(text: impl Into<String>) -> io::Error {
 
 /// Reads the metadata at the front of a file of that name. The file stands behind them then.
 pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Meta> {
+    let cut = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => invalid("it ends before its metadata do"),
+        _ => error,
+    };
     let mut start = [0; 8];
-    file.read_exact(&mut start)?;
+    file.read_exact(&mut start).map_err(cut)?;
     let [a, b, c, d, size @ ..] = start;
     if u32::from_le_bytes([a, b, c, d]) & !0xf != SKIPPABLE {
         return Err(invalid("it does not start with the metadata of a segment"));
@@ -48,7 +55,7 @@ pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Met
         )));
     }
     let mut json = vec![0; size as usize];
-    file.read_exact(&mut json)?;
+    file.read_exact(&mut json).map_err(cut)?;
     Meta::parse(&json, file_name).map_err(|text| invalid(format!("its metadata: {text}")))
 }
 
@@ -62,11 +69,15 @@ impl Contents {
     /// Gives exactly `bytes` bytes, or an error. The file must stand behind the metadata.
     pub(super) fn new(file: File, bytes: u64) -> io::Result<Self> {
         let mut source = BufReader::with_capacity(BUFFER, file);
-        let size = zstd_safe::get_frame_content_size(source.fill_buf()?);
+        let front = source.fill_buf()?;
+        let size = zstd_safe::get_frame_content_size(front);
         if !matches!(size, Ok(Some(size)) if size == bytes) {
             return Err(invalid(
                 "its frame does not have the size that the metadata say",
             ));
+        }
+        if front.get(4).is_none_or(|flags| flags & CHECKSUM == 0) {
+            return Err(invalid("its frame has no checksum"));
         }
         let mut decoder = Decoder::with_buffer(source)?.single_frame();
         decoder.window_log_max(MAX_WINDOW)?;

@@ -2,11 +2,14 @@
 
 //! Changing directories of the archive so that what was changed survives a crash.
 
-use super::names;
-use crate::outcome::{
-    Code,
-    Error,
-    Result, //
+use super::open::Directory;
+use crate::{
+    escape::Escaped,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
 };
 use rustix::fs::{
     fadvise,
@@ -21,19 +24,11 @@ use std::{
     fs::{
         self,
         DirBuilder,
-        File,
-        OpenOptions, //
+        File, //
     },
     io,
-    os::unix::fs::{
-        DirBuilderExt,
-        MetadataExt,
-        OpenOptionsExt, //
-    },
-    path::{
-        Path,
-        PathBuf, //
-    },
+    os::unix::fs::DirBuilderExt,
+    path::Path,
 };
 
 /// File systems that are gone after a reboot: tmpfs and ramfs, from `linux/magic.h`.
@@ -90,28 +85,32 @@ impl Access {
     }
 }
 
-/// A directory of the archive.
+/// A directory of the archive that is written into.
 #[derive(Debug)]
 pub(super) struct Folder {
-    path: PathBuf,
-    file: File,
+    directory: Directory,
     access: Access,
 }
 
 impl Folder {
-    /// Opens a directory for writing into it. It is made if it is not there, and so are those
-    /// above it.
+    /// Opens the directory that the user names, for writing into it. It is made if it is not
+    /// there, and so are those above it.
     pub(super) fn open(path: &Path, access: Access) -> Result<Self> {
         let made = make(path, access)?;
-        let file = File::open(path).map_err(|error| Error::io("open", path, &error))?;
-        let folder = Self {
-            path: path.to_owned(),
-            file,
-            access,
-        };
+        let directory = Directory::named(path).map_err(|error| Error::io("open", path, &error))?;
+        Self::new(directory, access, made)
+    }
+
+    /// A directory that is open, for writing into it.
+    pub(super) fn of(directory: Directory, access: Access) -> Result<Self> {
+        Self::new(directory, access, false)
+    }
+
+    fn new(directory: Directory, access: Access, made: bool) -> Result<Self> {
+        let folder = Self { directory, access };
         if made {
-            let applied = access.apply(&folder.file, access.dir());
-            applied.map_err(|error| Error::io("set the permissions of", path, &error))?;
+            let applied = access.apply(folder.directory.file(), access.dir());
+            applied.map_err(|error| Error::io("set the permissions of", folder.path(), &error))?;
             folder.sync()?;
         }
         folder.refuse_unsafe()?;
@@ -119,18 +118,17 @@ impl Folder {
     }
 
     fn refuse_unsafe(&self) -> Result<()> {
-        let path = self.path.display();
-        let seen = self.file.metadata();
-        let seen = seen.map_err(|error| Error::io("look at", &self.path, &error))?;
+        let path = Escaped::path(self.path());
+        let seen = self.directory.stat()?;
         let us = rustix::process::geteuid().as_raw();
-        if seen.mode() & 0o022 != 0 || ![0, us].contains(&seen.uid()) {
+        if seen.st_mode & 0o022 != 0 || ![0, us].contains(&seen.st_uid) {
             return Err(Error::usage(format!(
                 "others may write into {path}: no place for an archive. Give it to root and \
                  `chmod go-w` it"
             )));
         }
-        let volume = fstatfs(&self.file);
-        let volume = volume.map_err(|error| Error::io("look at", &self.path, &error.into()))?;
+        let volume = fstatfs(self.directory.file());
+        let volume = volume.map_err(|error| Error::io("look at", self.path(), &error.into()))?;
         // what is left of the sign of a 32-bit number is no part of it
         if VOLATILE.contains(&(volume.f_type as u64 & 0xffff_ffff)) {
             return Err(Error::usage(format!(
@@ -141,21 +139,24 @@ impl Folder {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.directory.path()
     }
 
     /// The directory itself, open.
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
-    /// The directory of that name in it.
+    /// The directory of that name in it. It is made if it is not there, and it is on the disk in
+    /// any case: a run that was interrupted may have made it.
     pub(super) fn folder(&self, name: &str) -> Result<Self> {
-        Self::open(&self.path.join(name), self.access)
+        let made = self.directory.make(name, self.access.dir())?;
+        self.sync()?;
+        Self::new(self.directory.below(name)?, self.access, made)
     }
 
     pub(super) fn names(&self) -> Result<Vec<String>> {
-        names(&self.path)
+        self.directory.names()
     }
 
     /// Writes a file under a temporary name with `write`, which gives a result when the file is
@@ -170,14 +171,8 @@ impl Folder {
         name: impl FnOnce(&T) -> String,
     ) -> Result<T> {
         self.remove_if_there(PARTIAL)?;
-        let path = self.path.join(PARTIAL);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(self.access.file())
-            .open(&path);
-        let mut file = file.map_err(|error| Error::io("create", &path, &error))?;
+        let path = self.directory.path_of(PARTIAL);
+        let mut file = self.directory.create(PARTIAL, self.access.file())?;
         let applied = self.access.apply(&file, self.access.file());
         let written = applied
             .map_err(|error| Error::io("set the permissions of", &path, &error))
@@ -188,24 +183,18 @@ impl Folder {
         });
         if renamed.is_err() {
             // what failed is told; that this fails as well changes nothing
-            let _ = fs::remove_file(&path);
+            let _ = self.directory.remove(PARTIAL);
         }
         renamed
     }
 
     /// Opens the file of that name for appending; it is made if it is not there.
     pub(super) fn append(&self, name: &str) -> Result<File> {
-        let path = self.path.join(name);
-        let new = !path.exists();
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(self.access.file())
-            .open(&path);
-        let file = file.map_err(|error| Error::io("open", &path, &error))?;
-        if new {
+        let (file, there) = self.directory.append(name, self.access.file())?;
+        if !there {
             let applied = self.access.apply(&file, self.access.file());
-            applied.map_err(|error| Error::io("set the permissions of", &path, &error))?;
+            let path = self.directory.path_of(name);
+            applied.map_err(|error| Error::io("set the permissions of", path, &error))?;
             self.sync()?;
         }
         Ok(file)
@@ -213,26 +202,18 @@ impl Folder {
 
     /// Renames and flushes the directory.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let to = self.path.join(to);
-        let renamed = fs::rename(self.path.join(from), &to);
-        renamed.map_err(|error| Error::io("make", &to, &error))?;
+        self.directory.rename(from, to)?;
         self.sync()
     }
 
     /// Removes, without flushing the directory.
     pub(super) fn remove_if_there(&self, name: &str) -> Result<()> {
-        let path = self.path.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &path, &error))
-            }
-            _ => Ok(()),
-        }
+        self.directory.remove(name)
     }
 
     /// Waits until the directory is on the disk.
     pub(super) fn sync(&self) -> Result<()> {
-        sync(&self.file, &self.path)
+        sync(self.directory.file(), self.path())
     }
 }
 
@@ -240,7 +221,7 @@ impl Folder {
 /// would tell: the file has to be written anew.
 pub(super) fn sync(file: &File, path: &Path) -> Result<()> {
     file.sync_all().map_err(|error| {
-        let path = path.display();
+        let path = Escaped::path(path);
         let text = format!("{path} did not reach the disk: {error}. Look at the kernel log");
         Error::new(Code::Internal, text)
     })

@@ -2,11 +2,17 @@
 
 //! One archiver a host: a lock on the host's directory.
 
-use super::durable::Folder;
-use crate::outcome::{
-    Code,
-    Error,
-    Result, //
+use super::{
+    durable::Folder,
+    open::Directory, //
+};
+use crate::{
+    escape::Escaped,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
 };
 use rustix::{
     fs::{
@@ -15,23 +21,19 @@ use rustix::{
     },
     io::Errno,
 };
-use std::{
-    fs::{
-        self,
-        File, //
-    },
-    os::unix::fs::MetadataExt,
-    path::Path,
-};
+use std::fs;
 
 /// Locks the directory for as long as it is open.
 pub(super) fn lock(host: &Folder) -> Result<()> {
-    match flock(host.file(), FlockOperation::NonBlockingLockExclusive) {
+    match flock(
+        host.directory().file(),
+        FlockOperation::NonBlockingLockExclusive,
+    ) {
         Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => {
-            let path = host.path();
-            let who = holder(path).map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            let path = path.display();
+            let who = holder(host.directory());
+            let who = who.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let path = Escaped::path(host.path());
             Err(Error::new(
                 Code::Busy,
                 format!("another archiver{who} works on {path}: wait for it, or stop it"),
@@ -42,9 +44,8 @@ pub(super) fn lock(host: &Folder) -> Result<()> {
 }
 
 /// The process that holds the lock on this directory, if it is held and the system tells who.
-pub(crate) fn holder(host: &Path) -> Option<u32> {
-    let seen = File::open(host).and_then(|file| file.metadata()).ok()?;
-    let inode = format!(":{}", seen.ino());
+pub(super) fn holder(host: &Directory) -> Option<u32> {
+    let inode = format!(":{}", host.stat().ok()?.st_ino);
     let locks = fs::read_to_string("/proc/locks").ok()?;
     // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; device numbers are not always stat's
     locks.lines().find_map(|line| {

@@ -6,14 +6,22 @@ use super::{
     is_host,
     is_log_id, //
 };
-use crate::bank::Digest;
+use crate::{
+    bank::Digest,
+    escape::Escaped, //
+};
 use ima_checkpoint_format::ByteOrder;
 use serde::{
     Deserialize,
     Serialize, //
 };
+use std::fmt;
 
 const FORMAT: &str = "ima-checkpoint/segment/1";
+
+/// Characters of a format that is not known, and of what the parser says, that are shown.
+const MAX_FORMAT: usize = 40;
+const MAX_FAULT: usize = 200;
 
 /// Is a segment complete?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,24 +115,29 @@ impl Meta {
 
     /// The name of its file.
     pub fn file_name(&self) -> String {
+        self.name().to_string()
+    }
+
+    pub(super) fn name(&self) -> Name {
+        let digest = self.sha256.as_bytes().first_chunk().copied();
+        let kind = match (self.fork, self.state) {
+            (true, _) => Kind::Fork(digest.unwrap_or_default()),
+            (false, State::Sealed) => Kind::Sealed,
+            (false, State::Tail) => Kind::Tail,
+        };
         let seq = self.seq;
-        if self.fork {
-            let digest = self.sha256.to_string();
-            let digest = digest.get(..16).unwrap_or_default();
-            return format!("{seq:010}.fork-{digest}.zst");
-        }
-        match self.state {
-            State::Sealed => format!("{seq:010}.zst"),
-            State::Tail => format!("{seq:010}.tail.zst"),
-        }
+        Name { seq, kind }
     }
 
     /// Reads the metadata of a file, or says what is wrong with them.
     pub(crate) fn parse(json: &[u8], file_name: &str) -> Result<Self, String> {
-        let mut meta: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        // what the parser says quotes what it read
+        let mut meta: Self =
+            serde_json::from_slice(json).map_err(|error| quoted(&error.to_string(), MAX_FAULT))?;
         meta.fork = parse_file_name(file_name).is_some_and(|name| name.fork);
         if meta.format != FORMAT {
-            return Err(format!("the format is {:?}, not {FORMAT}", meta.format));
+            let format = quoted(&meta.format, MAX_FORMAT);
+            return Err(format!("the format is `{format}`, not {FORMAT}"));
         }
         if !is_host(&meta.host) || !is_log_id(&meta.log_id) {
             return Err("host or log_id is malformed".to_owned());
@@ -150,14 +163,71 @@ impl Meta {
     }
 }
 
-/// What the name of a file says.
+/// The beginning of a text that somebody else wrote, escaped.
+fn quoted(text: &str, characters: usize) -> String {
+    let shown: String = text.chars().take(characters).collect();
+    let more = if shown.len() < text.len() { "..." } else { "" };
+    format!("{}{more}", Escaped::new(shown.as_bytes()))
+}
+
+/// The name of a segment's file, as an archiver makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) seq: u64,
+    pub(super) kind: Kind,
+}
+
+/// What a segment's file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Sealed,
+    Tail,
+    /// With the front of its SHA-256.
+    Fork([u8; 8]),
+}
+
+impl Name {
+    /// The first of all names of that segment, in their order.
+    pub(super) fn first_of(seq: u64) -> Self {
+        let kind = Kind::Sealed;
+        Self { seq, kind }
+    }
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let seq = parse_file_name(name)?.seq;
+        let kind = match name.strip_suffix(".zst")?.get(10..)? {
+            "" => Kind::Sealed,
+            ".tail" => Kind::Tail,
+            fork => {
+                let digest = Digest::from_hex(fork.strip_prefix(".fork-")?)?;
+                Kind::Fork(digest.as_bytes().try_into().ok()?)
+            }
+        };
+        // it can be written in one way only
+        let parsed = Self { seq, kind };
+        (parsed.to_string() == name).then_some(parsed)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seq, kind } = self;
+        match kind {
+            Kind::Sealed => write!(f, "{seq:010}.zst"),
+            Kind::Tail => write!(f, "{seq:010}.tail.zst"),
+            Kind::Fork(digest) => write!(f, "{seq:010}.fork-{}.zst", Digest::new(digest)),
+        }
+    }
+}
+
+/// What the name of a file says, whoever made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileName {
     pub(crate) seq: u64,
     pub(crate) fork: bool,
 }
 
-/// Is it the name of a segment's file?
+/// Is it a name of a segment's file, or looks like one?
 pub(crate) fn parse_file_name(name: &str) -> Option<FileName> {
     let (seq, kind) = name.strip_suffix(".zst")?.split_at_checked(10)?;
     if !seq.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -198,6 +268,67 @@ mod tests {
             "0000000007.x.zst",
         ] {
             assert_eq!(parse_file_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_of_an_archiver() {
+        for name in [
+            "0000000007.zst",
+            "9999999999.tail.zst",
+            "0000000007.fork-81a582e20c942308.zst",
+        ] {
+            let parsed = Name::parse(name);
+            assert_eq!(
+                parsed.map(|parsed| parsed.to_string()).as_deref(),
+                Some(name)
+            );
+        }
+        for name in [
+            "0000000007.fork-81A582E20C942308.zst",
+            "0000000007.fork-81a582e20c9423.zst",
+            "0000000007.fork-\u{1b}.zst",
+            "index",
+        ] {
+            assert_eq!(Name::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_escaped_and_short() {
+        let json = serde_json::to_string(&meta()).unwrap_or_default();
+        let bad = format!("\u{1b}[2J{}", "x".repeat(60_000));
+        let escaped = serde_json::to_string(&bad).unwrap_or_default();
+        let raw = format!("\"{bad}\"");
+        for bad in [escaped, raw] {
+            for known in ["\"sealed\"", "\"ima-checkpoint/segment/1\""] {
+                let changed = json.replacen(known, &bad, 1);
+                assert_ne!(changed, json);
+                let text = Meta::parse(changed.as_bytes(), "0000000007.zst").unwrap_err();
+                assert!(!text.contains('\u{1b}') && text.len() < 300, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_at_their_limits() {
+        let json = serde_json::to_string(&meta()).unwrap_or_default();
+        let with = |from: &str, to: &str| {
+            let changed = json.replacen(from, to, 1);
+            assert_ne!(changed, json, "{from}");
+            Meta::parse(changed.as_bytes(), "0000000007.zst").is_ok()
+        };
+        assert!(with("\"first\":0", "\"first\":18446744073709551615"));
+        for (key, bad) in [
+            ("seq\":7", "seq\":7.0"),
+            ("seq\":7", "seq\":7e0"),
+            ("seq\":7", "seq\":10000000007"),
+            ("seq\":7", "seq\":-7"),
+            ("records\":0", "records\":9223372036854775808"),
+            ("bytes\":0", "bytes\":18446744073709551616"),
+            ("generation\":0", "generation\":4294967296"),
+        ] {
+            assert!(!with(key, bad), "{bad}");
         }
     }
 

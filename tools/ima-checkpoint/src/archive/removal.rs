@@ -16,10 +16,7 @@ use super::{
     LogName, //
 };
 use crate::outcome::Result;
-use std::{
-    fs,
-    time::Duration, //
-};
+use std::time::Duration;
 
 /// What is removed. Nothing, if nothing is given.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,10 +69,7 @@ impl Remove {
                 u64::MAX
             };
             let host = live.host.clone();
-            let log = Log {
-                dir: folder.path().to_owned(),
-                name: LogName { host, log_id },
-            };
+            let log = Log::new(folder.directory().clone(), LogName { host, log_id });
             logs.push((candidates(&log, &folder, end, keep), log, folder));
         }
         logs.sort_by_key(|(candidates, ..)| candidates.first().map(|old| old.archived_ns));
@@ -126,7 +120,7 @@ fn candidates(log: &Log, folder: &Folder, end: u64, keep: &Keep) -> Vec<Old> {
 /// Removes the segments before that one, after the index says so. What an interrupted removal left
 /// goes as well.
 fn remove(log: &Log, folder: &Folder, before: Option<u64>) -> Result<Option<Removed>> {
-    let mut index = Index::read(folder.path())?;
+    let mut index = Index::read(folder.directory())?;
     if let Some(before) = before.filter(|before| *before > index.removed) {
         let at_ns = now_ns();
         index.append(folder, Event::Removed { before, at_ns })?;
@@ -153,5 +147,5 @@ fn remove(log: &Log, folder: &Folder, before: Option<u64>) -> Result<Option<Remo
 }
 
 fn size(folder: &Folder, file: &str) -> u64 {
-    fs::metadata(folder.path().join(file)).map_or(0, |seen| seen.len())
+    folder.directory().size(file)
 }

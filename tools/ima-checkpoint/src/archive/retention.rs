@@ -2,12 +2,22 @@
 
 //! How far the kernel's list may be truncated.
 
-use super::meta::Meta;
+use super::{
+    meta::Meta,
+    open::Directory, //
+};
 use crate::bank::Digest;
 use std::{
-    path::PathBuf,
-    time::Duration, //
+    io::Read,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    time::Duration,
 };
+
+/// Largest receipt, in bytes.
+const MAX_RECEIPT: u64 = 4096;
 
 /// What is kept in the kernel although it is archived. A segment stays as long as any of these
 /// keeps it.
@@ -84,22 +94,27 @@ impl Keep {
     pub(super) fn acknowledged(&self, meta: &Meta) -> bool {
         self.unacknowledged
             .as_ref()
-            .is_none_or(|folder| has_receipt(folder.join(meta.sha256.to_string()), &meta.sha256))
+            .is_none_or(|folder| has_receipt(folder, &meta.sha256))
     }
 }
 
 /// A receipt is empty, or holds the digest again: another one was put there by mistake.
-fn has_receipt(path: PathBuf, digest: &Digest) -> bool {
-    let Ok(seen) = std::fs::symlink_metadata(&path) else {
-        return false;
-    };
-    if !seen.is_file() || seen.len() > 4096 {
-        return false;
-    }
-    std::fs::read_to_string(&path).is_ok_and(|text| match text.split_whitespace().next() {
-        Some(word) => Digest::from_hex(word).as_ref() == Some(digest),
-        None => true,
+fn has_receipt(folder: &Path, digest: &Digest) -> bool {
+    read_receipt(folder, &digest.to_string()).is_some_and(|text| {
+        match text.split_whitespace().next() {
+            Some(word) => Digest::from_hex(word).as_ref() == Some(digest),
+            None => true,
+        }
     })
+}
+
+fn read_receipt(folder: &Path, name: &str) -> Option<String> {
+    let file = Directory::named(folder).ok()?.open(name).ok()?;
+    let mut text = String::new();
+    let limited = file.take(MAX_RECEIPT + 1).read_to_string(&mut text);
+    limited
+        .is_ok_and(|read| read as u64 <= MAX_RECEIPT)
+        .then_some(text)
 }
 
 #[cfg(test)]
@@ -199,17 +214,23 @@ mod tests {
     fn receipts() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
         let digest = Digest::new(&[0xab; 32]);
-        let path = folder.path().join(digest.to_string());
-        assert!(!has_receipt(path.clone(), &digest));
+        let folder = folder.path();
+        let path = folder.join(digest.to_string());
+        assert!(!has_receipt(folder, &digest));
         std::fs::write(&path, "")?;
-        assert!(has_receipt(path.clone(), &digest));
+        assert!(has_receipt(folder, &digest));
         std::fs::write(&path, format!("{digest}  segment\n"))?;
-        assert!(has_receipt(path.clone(), &digest));
+        assert!(has_receipt(folder, &digest));
         std::fs::write(&path, "00".repeat(32))?;
-        assert!(!has_receipt(path.clone(), &digest));
+        assert!(!has_receipt(folder, &digest));
+        std::fs::write(&path, format!("{digest}{}", " ".repeat(5000)))?;
+        assert!(!has_receipt(folder, &digest));
+        std::fs::remove_file(&path)?;
+        std::os::unix::fs::symlink("/dev/null", &path)?;
+        assert!(!has_receipt(folder, &digest));
         std::fs::remove_file(&path)?;
         std::fs::create_dir(&path)?;
-        assert!(!has_receipt(path, &digest));
+        assert!(!has_receipt(folder, &digest));
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     claim::Claim,
+    escape::Escaped,
     outcome::{
         Code,
         Error,
@@ -152,11 +153,11 @@ fn read_back(
         seen.agrees(meta)?;
         Ok(seen)
     });
-    let seen = seen.map_err(|error| error.during(path.display()))?;
+    let seen = seen.map_err(|error| error.during(Escaped::path(path)))?;
     if found == *meta {
         Ok(seen)
     } else {
-        let path = path.display();
+        let path = Escaped::path(path);
         let text = format!("{path}: what the disk gives back is not what was written");
         Err(Error::new(Code::Internal, text))
     }
@@ -169,8 +170,9 @@ pub(super) fn recheck(
     next: Option<&Claim>,
     prefix: Option<u64>,
 ) -> Result<Survey> {
-    let path = log.path().join(meta.file_name());
-    let mut file = super::open(&path)?;
+    let name = meta.file_name();
+    let path = log.directory().path_of(&name);
+    let mut file = log.directory().open(&name)?;
     durable::sync(&file, &path)?;
     log.sync()?;
     durable::forget(&file);

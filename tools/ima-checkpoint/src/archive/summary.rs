@@ -9,15 +9,17 @@ use super::{
     LogName,
     State, //
 };
-use crate::outcome::Result;
+use crate::{
+    escape::Escaped,
+    outcome::Result, //
+};
 use serde::Serialize;
-use std::path::PathBuf;
 
 /// What the archive has of a log. Nothing of it is verified.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// The archive.
-    pub archive: PathBuf,
+    /// The archive: its path, escaped.
+    pub archive: String,
     /// The host in it.
     pub host: String,
     /// Number of sealed segments.
@@ -47,9 +49,10 @@ impl Summary {
     ///
     /// It cannot be read.
     pub fn of(archive: &Archive, name: LogName) -> Result<Self> {
+        let host = archive.directory().below(&name.host).ok();
         let mut summary = Self {
-            archive: archive.dir().to_owned(),
-            archiver: holder(&archive.dir().join(&name.host)),
+            archive: Escaped::path(archive.dir()).to_string(),
+            archiver: host.as_ref().and_then(holder),
             host: name.host.clone(),
             segments: 0,
             newest: None,
@@ -63,8 +66,8 @@ impl Summary {
         if !archive.logs()?.contains(&name) {
             return Ok(summary);
         }
-        let log = archive.log(Some(&name.host), Some(&name.log_id))?;
-        let index = Index::read(log.dir())?;
+        let log = archive.open_log(&name)?;
+        let index = Index::read(log.directory())?;
         summary.gaps = index.gaps.len() as u64;
         summary.removed_before = index.removed;
         summary.forks = log.forks()?.len() as u64;

@@ -87,7 +87,7 @@ impl Writer {
         let folder = host.folder(&name.log_id)?;
         folder.remove_if_there(PARTIAL)?;
         let mut writer = Self {
-            index: Index::read(folder.path())?,
+            index: Index::read(folder.directory())?,
             folder,
             name,
             held: BTreeMap::new(),
@@ -119,7 +119,7 @@ impl Writer {
                 .rebuild(&writer.folder, &files, super::now_ns())?;
         }
         for meta in files {
-            if writer.index.files.get(&meta.file_name()) != Some(&meta.sha256) {
+            if !writer.index.has(&meta) {
                 writer
                     .index
                     .append(&writer.folder, Event::archived(&meta))?;
@@ -129,10 +129,7 @@ impl Writer {
     }
 
     fn log(&self) -> Log {
-        Log {
-            dir: self.folder.path().to_owned(),
-            name: self.name.clone(),
-        }
+        Log::new(self.folder.directory().clone(), self.name.clone())
     }
 
     fn note(&mut self, meta: &Meta, safe: Safe) {
@@ -262,7 +259,7 @@ impl Writer {
             .range(next..first_live)
             .map(|(seq, _)| *seq)
             .collect();
-        let known: Vec<(u64, u64)> = self.index.gaps.iter().copied().collect();
+        let known = self.index.gaps.iter();
         let there = held.into_iter().map(|seq| (seq, seq)).chain(known);
         let mut there: Vec<(u64, u64)> = there.chain([(first_live, first_live)]).collect();
         there.sort_unstable();
@@ -289,7 +286,6 @@ impl Writer {
     }
 
     fn file_bytes(&self, meta: &Meta) -> u64 {
-        let path = self.folder.path().join(meta.file_name());
-        std::fs::metadata(path).map_or(0, |seen| seen.len())
+        self.folder.directory().size(&meta.file_name())
     }
 }

@@ -12,6 +12,11 @@ use crate::{
         Archive,
         LogName, //
     },
+    escape::Escaped,
+    notify::{
+        complain,
+        Level, //
+    },
     outcome::{
         worst,
         Code,
@@ -47,23 +52,29 @@ pub struct Arguments {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let archive = Archive::open(&arguments.archive)?;
-    let logs = choose(
-        &archive,
-        arguments.host.as_deref(),
-        arguments.log_id.as_deref(),
-    )?;
     let mut codes = Vec::new();
     let mut say = |remark: Remark| {
         codes.push(remark.code);
         match remark.code {
             Code::Verified => drop(print(&format!("note: {}\n", remark.text))),
-            _ => eprintln!("ima-checkpoint: {}", remark.text),
+            _ => complain(Level::Warning, &remark.text),
         }
     };
     let mut check = Check::new(&mut say);
     check.archive(&archive)?;
-    for name in &logs {
-        check.log(&archive.log(Some(&name.host), Some(&name.log_id))?)?;
+    let logs = choose(
+        &archive,
+        arguments.host.as_deref(),
+        arguments.log_id.as_deref(),
+    );
+    // whatever is wrong with one, the others are checked
+    match logs {
+        Ok(logs) => logs.iter().for_each(|name| {
+            if let Err(error) = check.log(&archive, name) {
+                check.fault(&error);
+            }
+        }),
+        Err(error) => check.fault(&error),
     }
     let total = check.total();
     let code = worst(codes);
@@ -92,7 +103,7 @@ pub(super) fn choose(
     logs.retain(|log| host.is_none_or(|host| host == log.host));
     logs.retain(|log| log_id.is_none_or(|log_id| log_id == log.log_id));
     if logs.is_empty() {
-        let dir = archive.dir().display();
+        let dir = Escaped::path(archive.dir());
         return Err(Error::new(
             Code::Missing,
             format!("there is no such log in {dir}"),

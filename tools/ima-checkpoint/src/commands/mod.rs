@@ -14,17 +14,25 @@ pub mod status;
 pub mod truncate;
 pub mod verify;
 
-use crate::outcome::{
-    Error,
-    Result, //
+use crate::{
+    escape,
+    outcome::{
+        Error,
+        Result, //
+    },
 };
 use std::io::{
     self,
     Write, //
 };
 
-/// Writes to standard output. That nobody reads it any more is no error.
+/// Writes lines to standard output. That nobody reads it any more is no error. What could move the
+/// cursor is escaped, if that was forgotten where the text was made.
 pub(crate) fn print(text: &str) -> Result<()> {
+    write(&escape::lines(text))
+}
+
+fn write(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -34,9 +42,9 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Writes JSON to standard output.
+/// Writes JSON to standard output. It does a terminal no harm either.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| Error::io("write", "standard output", &error.into()))?;
-    print(&(text + "\n"))
+    write(&(escape::json(&text) + "\n"))
 }

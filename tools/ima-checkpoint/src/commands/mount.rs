@@ -8,6 +8,7 @@ use crate::{
         ArchiveOption,
         KernelOption, //
     },
+    escape::Escaped,
     fuse::Files,
     notify,
     outcome::{
@@ -149,7 +150,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 
 /// The folder, if it can be mounted on.
 fn checked(folder: &Path) -> Result<PathBuf> {
-    let shown = folder.display();
+    let shown = Escaped::path(folder);
     let failed = |error: io::Error| match error.raw_os_error() {
         Some(code) if code == Errno::NOTCONN.raw_os_error() => Error::new(
             Code::Internal,
@@ -192,7 +193,7 @@ fn attach(folder: &Path, allow_other: bool) -> Result<OwnedFd> {
     match mount("ima-checkpoint", folder, "fuse", flags, options.as_c_str()) {
         Ok(()) => Ok(device),
         Err(error @ (Errno::PERM | Errno::ACCESS)) => {
-            let folder = folder.display();
+            let folder = Escaped::path(folder);
             Err(Error::new(
                 Code::Kernel,
                 format!("cannot mount on {folder}: {error}: run this as root"),

@@ -11,6 +11,10 @@ use crate::{
         reindex::reindex,
         Archive, //
     },
+    notify::{
+        complain,
+        Level, //
+    },
     outcome::{
         worst,
         Code,
@@ -50,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         let (files, faults) = reindex(&archive, &name)?;
         print(&format!("{name}: {files} files\n"))?;
         for fault in faults {
-            eprintln!("ima-checkpoint: {fault}");
+            complain(Level::Warning, &fault);
             codes.push(fault.code());
         }
     }

@@ -199,7 +199,7 @@ fn settings(config: Option<&Config>) -> String {
 fn paragraph(archive: &Summary) -> String {
     let mut out = format!(
         "archive {}/{}: {}\n",
-        archive.archive.display(),
+        archive.archive,
         archive.host,
         match archive.archiver {
             Some(pid) => format!("process {pid} archives"),

@@ -13,6 +13,7 @@ use crate::{
         Digest, //
     },
     cli::KernelOption,
+    escape::Escaped,
     evidence::{
         files,
         tpm::{
@@ -47,6 +48,10 @@ use clap::{
 };
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
+    eventlog::{
+        self,
+        EventLog, //
+    },
     report::{
         text,
         Json, //
@@ -73,7 +78,10 @@ use indicatif::{
 };
 use std::{
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{
+        Path,
+        PathBuf, //
+    },
     str::FromStr,
     thread, //
 };
@@ -129,6 +137,13 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true,
         default_missing_value = TPM)]
     tpm: Option<PathBuf>,
+
+    /// The firmware's event log: binary_bios_measurements, as the kernel shows it
+    ///
+    /// It tells what PCRs held before IMA used them, and explains those that IMA does not use. It is
+    /// compared with what PCRs 0 to 9 held.
+    #[arg(long, value_name = "FILE")]
+    event_log: Option<PathBuf>,
 
     /// A quote's message, as tpm2_quote writes it. The PCRs that the list does not use must be
     /// given by --pcrs or --pcr
@@ -342,7 +357,10 @@ fn policy(arguments: &Arguments) -> Result<Policy> {
     Ok(Policy {
         default_pcr: arguments.default_pcr,
         base,
-        firmware: Values::new(),
+        firmware: match &arguments.event_log {
+            Some(path) => firmware(path)?,
+            None => Values::new(),
+        },
         anchor: anchor(arguments)?,
         breaks: breaks.map(|pin| (pin.seq, pin.digest)).collect(),
         start: arguments.accept_start.map(|pin| (pin.seq, pin.digest)),
@@ -352,6 +370,20 @@ fn policy(arguments: &Arguments) -> Result<Policy> {
             None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
         },
     })
+}
+
+/// What each PCR held when the firmware's event log ended.
+fn firmware(path: &Path) -> Result<Values> {
+    let bytes = files::read_up_to(path, eventlog::MAX_SIZE as u64)?;
+    let log = EventLog::parse(&bytes).map_err(|error| {
+        let text = format!("{}: this is no event log of a firmware: {error}", Escaped::path(path));
+        Error::new(Code::Internal, text)
+    })?;
+    let registers = log.banks().into_iter().flat_map(|bank| {
+        (0..eventlog::PCRS).map(move |pcr| Register { pcr, bank })
+    });
+    let known = registers.filter_map(|register| Some((register, log.start(register)?)));
+    Ok(known.collect())
 }
 
 /// What the PCRs held. What is said twice must be the same.
@@ -371,7 +403,7 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
             .flat_map(|quote| quote.attest.selection.clone());
         let selection: Vec<_> = selection.collect();
         let parsed = PcrValues::parse(&files::read(path)?, *bank, &selection);
-        let parsed = parsed.map_err(|error| Error::from(error).during(path.display()))?;
+        let parsed = parsed.map_err(|error| Error::from(error).during(Escaped::path(path)))?;
         for pair in parsed.iter() {
             add(&mut values, pair.register, pair.value)?;
         }
@@ -422,7 +454,7 @@ fn quote(arguments: &Arguments) -> Result<Told> {
         Ok(quote) => Ok(Told::Quote(quote)),
         // no verdict on a quote, but an error of whoever gave the file
         Err(error @ (quote::Error::NotAKey(_) | quote::Error::NoKeyName { .. })) => {
-            Err(Error::from(error).during(key.display()))
+            Err(Error::from(error).during(Escaped::path(key)))
         }
         // what is wrong with the list is said all the same
         Err(error) => Ok(Told::Refused(error)),

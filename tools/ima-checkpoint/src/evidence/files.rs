@@ -2,10 +2,13 @@
 
 //! Reading the small files that somebody else made: quotes, signatures, keys, PCR values.
 
-use crate::outcome::{
-    Code,
-    Error,
-    Result, //
+use crate::{
+    escape::Escaped,
+    outcome::{
+        Code,
+        Error,
+        Result, //
+    },
 };
 use rustix::fs::OFlags;
 use std::{
@@ -24,8 +27,17 @@ const MAX: u64 = 64 << 10;
 ///
 /// [`Code::Internal`] if it cannot be read, is no regular file, or is larger than 64 KiB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    read_up_to(path, MAX)
+}
+
+/// Reads a file of at most so many bytes.
+///
+/// # Errors
+///
+/// [`Code::Internal`] if it cannot be read, is no regular file, or is larger.
+pub fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>> {
     let failed = |error| Error::io("read", path, &error);
-    let refused = |why| Error::new(Code::Internal, format!("{}: {why}", path.display()));
+    let refused = |why: &str| Error::new(Code::Internal, format!("{}: {why}", Escaped::path(path)));
     // a FIFO that nobody writes to would block the opening itself, a device the reading
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = OpenOptions::new()
@@ -39,14 +51,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
             "this is no regular file: write what it holds to one, and give that",
         ));
     }
-    let too_large = || refused("this cannot belong to a quote: it has more than 64 KiB");
-    if metadata.len() > MAX {
+    let too_large = || {
+        let kib = max >> 10;
+        refused(&format!("this cannot be what is asked for: it has more than {kib} KiB"))
+    };
+    if metadata.len() > max {
         return Err(too_large());
     }
     // it may grow at the same time
     let mut bytes = Vec::new();
-    file.take(MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX {
+    file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max {
         return Err(too_large());
     }
     Ok(bytes)

@@ -4,6 +4,7 @@
 
 use crate::{
     archive::Log,
+    escape::Escaped,
     input::decompressed,
     kernel::Kernel,
     outcome::{
@@ -39,10 +40,13 @@ use std::{
         self,
         Read, //
     },
-    os::unix::fs::{
-        FileExt,
-        FileTypeExt,
-        OpenOptionsExt, //
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{
+            FileExt,
+            FileTypeExt,
+            OpenOptionsExt, //
+        },
     },
     path::{
         Path,
@@ -92,7 +96,7 @@ impl<'a> Evidence<'a> {
         progress.set_length(segments.iter().map(|meta| meta.bytes).sum());
         let inputs = segments.into_iter().map(move |meta| {
             let bytes = progress.wrap_read(log.open(&meta)?);
-            let name = log.path(&meta).display().to_string();
+            let name = name(&log.path(&meta));
             Ok(Input {
                 segment: Some(meta.seq),
                 ..Input::new(name, bytes)
@@ -111,8 +115,8 @@ impl<'a> Evidence<'a> {
         let inputs = whole.parts().iter().map(move |part| {
             let bytes = progress.wrap_read(whole.bytes(part)?);
             let name = match part.archived() {
-                Some(meta) => log.path(meta).display().to_string(),
-                None => format!("live segment {}", part.seq),
+                Some(meta) => name(&log.path(meta)),
+                None => format!("live segment {}", part.seq).into_bytes(),
             };
             Ok(Input {
                 segment: Some(part.seq),
@@ -132,7 +136,7 @@ impl<'a> Evidence<'a> {
         let first = kernel.segments()?.first().map_or(0, |segment| segment.seq);
         let before = log.segments()?.into_iter();
         let before = before.filter(move |meta| meta.seq < first).map(move |meta| {
-            let name = log.path(&meta).display().to_string();
+            let name = name(&log.path(&meta));
             Ok(Input {
                 segment: Some(meta.seq),
                 ..Input::new(name, progress.wrap_read(log.open(&meta)?))
@@ -151,17 +155,22 @@ impl<'a> Evidence<'a> {
     pub fn live(ima: &Path, progress: &'a ProgressBar) -> Result<Self> {
         let path = ima.join("binary_runtime_measurements");
         let file = File::open(&path).map_err(|error| refused(&path, &error))?;
-        let input = Input::new(path.display().to_string(), progress.wrap_read(file));
+        let input = Input::new(name(&path), progress.wrap_read(file));
         Ok(Self::of(std::iter::once(Ok(input))))
     }
 
     fn with_forks(mut self, log: &Log) -> Result<Self> {
         let forks = log.forks()?;
         let forks = forks.iter().map(|meta| (meta.seq, log.path(meta)));
-        let forks = forks.map(|(seq, path)| (seq, path.display().to_string()));
+        let forks = forks.map(|(seq, path)| (seq, Escaped::path(&path).to_string()));
         self.forks = forks.collect();
         Ok(self)
     }
+}
+
+/// What messages call a file.
+fn name(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_bytes().to_owned()
 }
 
 fn refused(path: &Path, error: &io::Error) -> Error {
@@ -170,7 +179,7 @@ fn refused(path: &Path, error: &io::Error) -> Error {
         Some(Errno::NOENT) => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
         _ => return Error::io("open", path, error),
     };
-    Error::new(Code::Kernel, format!("{}: {error}: {hint}", path.display()))
+    Error::new(Code::Kernel, format!("{}: {error}: {hint}", Escaped::path(path)))
 }
 
 fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
@@ -180,7 +189,7 @@ fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
         let bytes = bytes.map_err(|error| Error::io("read", name, &error))?;
         return Ok(Input::new(name, bytes));
     }
-    let name = path.display().to_string();
+    let name = name(path);
     let failed = |error: io::Error| Error::io("read", path, &error);
     let (file, regular) = open(path)?;
     if regular {
@@ -212,7 +221,7 @@ fn open(path: &Path) -> Result<(File, bool)> {
         .map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
     if !kind.is_file() && !kind.is_fifo() {
-        let text = format!("{}: this is neither a file nor a pipe", path.display());
+        let text = format!("{}: this is neither a file nor a pipe", Escaped::path(path));
         return Err(Error::new(Code::Internal, text));
     }
     let flags = fcntl_getfl(&file).map_err(|error| failed(error.into()))?;

@@ -7,6 +7,7 @@ use crate::{
         Bank,
         Digest, //
     },
+    escape::Escaped,
     outcome::{
         Code,
         Error,
@@ -51,14 +52,14 @@ pub fn values(folder: &Path) -> Result<Values> {
             let value = Digest::from_hex(text.trim_end());
             let value = value.filter(|value| value.as_bytes().len() == bank.size());
             let wrong = || {
-                let text = format!("{}: not a value of {bank}", path.display());
+                let text = format!("{}: not a value of {bank}", Escaped::path(&path));
                 Error::new(Code::Kernel, text)
             };
             values.insert(Register { pcr, bank }, value.ok_or_else(wrong)?);
         }
     }
     if values.is_empty() {
-        let folder = folder.display();
+        let folder = Escaped::path(folder);
         let text = format!("{folder} shows no PCRs: is there a TPM 2.0, and Linux 5.12 or later?");
         return Err(Error::new(Code::Kernel, text));
     }

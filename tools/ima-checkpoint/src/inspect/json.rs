@@ -8,6 +8,7 @@ use super::{
     flag_names,
     id,
     reason_name,
+    shadows,
     state_name, //
 };
 use crate::{
@@ -216,8 +217,9 @@ fn checkpoint_claims<'c, 'a: 'c>(
         value: Hex(entry.value),
         replay: replay.map(Hex),
     };
+    let shadows = shadows(checkpoint);
     let values = checkpoint.values().map(|entry| {
-        let shadow = checkpoint.shadow(entry.pcr, entry.algorithm);
+        let shadow = shadows.get(&(entry.pcr, entry.algorithm)).copied();
         value(entry, shadow)
     });
     CheckpointClaims {

@@ -8,6 +8,7 @@ use super::{
     flag_names,
     id,
     reason_name,
+    shadows,
     state_name, //
 };
 use crate::{
@@ -136,6 +137,7 @@ fn write_checkpoint(
         Hex(&header.segment_digest),
         Hex(&header.previous),
     )?;
+    let shadows = shadows(checkpoint);
     for value in checkpoint.values() {
         let (pcr, bank) = (value.pcr, bank_name(value.algorithm));
         let state = state_name(value.state);
@@ -144,7 +146,7 @@ fn write_checkpoint(
             "          PCR {pcr:<2} {bank:8} {} {state}",
             Value(value.value)
         )?;
-        if let Some(shadow) = checkpoint.shadow(value.pcr, value.algorithm) {
+        if let Some(shadow) = shadows.get(&(value.pcr, value.algorithm)) {
             writeln!(out, "            by replay     {}", Value(shadow))?;
         }
     }

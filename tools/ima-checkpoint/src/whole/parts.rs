@@ -135,13 +135,14 @@ pub(super) fn list(archive: Option<&Log>, kernel: Option<&Kernel>, from: u64) ->
 
 /// Puts archive and kernel together. What is archived and sealed comes from the archive.
 fn merge(archived: Vec<Meta>, live: Vec<Part>, from: u64) -> Result<Vec<Part>> {
+    // in ascending order, one of each number
     let mut parts: Vec<Part> = archived.into_iter().map(Part::from_archive).collect();
+    let archived = parts.len();
     for part in live {
-        let Some(at) = parts.iter().rposition(|known| known.seq == part.seq) else {
+        let known = parts.get_mut(..archived).unwrap_or_default();
+        let at = known.binary_search_by_key(&part.seq, |known| known.seq);
+        let Some(known) = at.ok().and_then(|at| known.get_mut(at)) else {
             parts.push(part);
-            continue;
-        };
-        let Some(known) = parts.get_mut(at) else {
             continue;
         };
         if !part.continues(known) {

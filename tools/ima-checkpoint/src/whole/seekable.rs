@@ -191,6 +191,8 @@ impl Seekable {
         let result = read(self).or_else(|_| {
             self.exported = None;
             self.cache = Cache::new();
+            // the archive may have been moved away, and another put in its place
+            self.log = None;
             self.assemble()?;
             read(self)
         });

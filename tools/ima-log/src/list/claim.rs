@@ -73,8 +73,10 @@ impl Claim {
                 continue;
             };
             claim.values.insert(register, (entry.state, value));
-            if let Some(shadow) = checkpoint.shadow(entry.pcr, entry.algorithm) {
-                claim.shadows.insert(register, Digest::new(shadow));
+        }
+        for entry in checkpoint.shadows() {
+            if let Some((register, shadow)) = known(&entry)? {
+                claim.shadows.insert(register, shadow);
             }
         }
         for entry in checkpoint.before() {

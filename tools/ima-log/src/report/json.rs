@@ -9,7 +9,6 @@ use crate::{
         Digest, //
     },
     chain::Segment,
-    escape::clean,
     quote::Quote,
     replay::Origin,
     verify::{
@@ -94,7 +93,7 @@ struct Found<'a> {
     kind: Kind,
     code: u8,
     uncovered: bool,
-    source: Option<String>,
+    source: Option<&'a str>,
     record: Option<Text>,
     offset: Option<Text>,
     log_record: Option<Text>,
@@ -241,10 +240,7 @@ fn found(finding: &Finding, code: Code) -> Found<'_> {
         kind: finding.kind,
         code,
         uncovered: finding.uncovered,
-        source: source.map(|source| match clean(source.as_bytes()) {
-            Some(source) => source.to_owned(),
-            None => crate::escape::Escaped::new(source.as_bytes()).to_string(),
-        }),
+        source,
         record: finding.at.map(|at| Text(at.record)),
         offset: finding.at.map(|at| Text(at.offset)),
         log_record: finding.in_log.map(Text),

@@ -134,7 +134,7 @@ pub struct Finding {
     pub kind: Kind,
     /// The record in the whole list, if it is about one.
     pub record: Option<u64>,
-    /// The file, if there is one to name.
+    /// The file, if there is one to name, with nothing that could harm a terminal.
     pub source: String,
     /// The record in that file.
     pub at: Option<Position>,
@@ -175,7 +175,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.source.is_empty() {
-            write!(f, "{}: ", crate::escape::Escaped::new(self.source.as_bytes()))?;
+            write!(f, "{}: ", self.source)?;
         }
         if let Some(at) = &self.at {
             write!(f, "{at}: ")?;

@@ -58,6 +58,7 @@ use crate::{
         Chain,
         Changed, //
     },
+    escape::Escaped,
     list::{
         detect::{
             self,
@@ -155,8 +156,8 @@ impl std::error::Error for Error {}
 
 /// Bytes of a list, as they come.
 pub struct Input<'a> {
-    /// What messages call it.
-    pub name: String,
+    /// What messages call it: any bytes, which are escaped where they are shown.
+    pub name: Vec<u8>,
     /// The bytes, which are read once.
     pub bytes: Box<dyn Read + 'a>,
     /// The segment that it is, if it is a file of an archive.
@@ -167,9 +168,9 @@ pub struct Input<'a> {
 
 impl<'a> Input<'a> {
     /// Bytes of which nothing is known.
-    pub fn new(name: impl Into<String>, bytes: impl Read + 'a) -> Self {
+    pub fn new(name: impl AsRef<[u8]>, bytes: impl Read + 'a) -> Self {
         Self {
-            name: name.into(),
+            name: name.as_ref().to_owned(),
             bytes: Box::new(bytes),
             segment: None,
             hint: Hint::Unknown,
@@ -179,7 +180,8 @@ impl<'a> Input<'a> {
 
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Input").field("name", &self.name).finish()
+        let name = Escaped::new(&self.name).to_string();
+        f.debug_struct("Input").field("name", &name).finish()
     }
 }
 
@@ -230,6 +232,7 @@ fn open<'a>(input: Result<Input<'a>, Foreign>, layouts: Layouts) -> Result<Sourc
         segment,
         hint,
     } = input.map_err(Error::Source)?;
+    let name = Escaped::new(&name).to_string();
     let (layout, bytes): (Layout, Box<dyn Read + 'a>) =
         match detect::detect(bytes, layouts.view, layouts.order) {
             Ok((layout, bytes)) => (layout, Box::new(bytes)),

@@ -18,6 +18,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("1", "Tampered, mismatching, or forked."),
     ("2", "The command line is wrong."),
     ("3", "Consistent, but anchored to nothing: no PCR values and no quote were compared."),
+    ("4", "Against a policy: of fsck, everybody may read the archive."),
     ("5", "History is missing: a gap, or a start that nobody vouches for."),
     ("6", "Busy. Try again."),
     ("7", "The kernel has no checkpoints, or the privilege is missing."),
@@ -208,7 +209,10 @@ fn see_also(roff: &mut Roff, command: &Command, names: &[String]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
+    use crate::{
+        cli::Cli,
+        outcome::Code, //
+    };
     use clap::{
         CommandFactory,
         Parser, //
@@ -248,6 +252,26 @@ mod tests {
         assert!(pages(Cli::command())
             .iter()
             .all(|page| page.file != "ima-checkpoint-generate.1"));
+    }
+
+    #[test]
+    fn every_exit_code_is_documented() {
+        let verify = include_str!("../../../../../Documentation/verify.rst");
+        let (_, table) = verify.split_once("Exit codes\n").unwrap();
+        let table = table.split("\n\n").nth(2).unwrap();
+        for code in Code::PRECEDENCE {
+            let code = (code as u8).to_string();
+            assert!(
+                EXIT_STATUS.iter().any(|(known, _)| *known == code),
+                "{code}"
+            );
+            assert!(
+                table
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{code}  "))),
+                "{code}"
+            );
+        }
     }
 
     #[test]
