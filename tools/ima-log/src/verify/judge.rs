@@ -120,8 +120,9 @@ impl<'a> Judge<'a> {
             self.pcr(pcr);
         }
         // what nothing covers influences nothing
-        if let Some(covered) = self.verdict.covered {
+        if let (Some(claims), Some(records)) = (self.verdict.covered, self.covered()) {
             for finding in self.verdict.findings.kept_mut() {
+                let covered = if finding.kind.is_claim() { claims } else { records };
                 finding.uncovered = finding.record.is_some_and(|record| record >= covered);
             }
         }
@@ -259,14 +260,21 @@ impl<'a> Judge<'a> {
             match (wanted.reached, &result) {
                 (Some(reached), Compared::Not) => result = Compared::Reached(reached),
                 (Some(_), _) => (),
-                // to be zero is to be unused
-                (None, _) if wanted.value.is_zero() && !uses(register) => (),
+                // to be zero is to be unused, as far as all is covered
+                (None, _) if wanted.value.is_zero() && !self.used_when_covered(register.pcr) => (),
                 (None, _) if self.policy.firmware.get(&register) == Some(&wanted.value) => (),
                 (None, _) if demanded || uses(register) => return Compared::Missed,
                 (None, _) => (),
             }
         }
         result
+    }
+
+    /// Is there a record of the PCR among those that are covered?
+    fn used_when_covered(&self, pcr: u32) -> bool {
+        let covered = self.covered().unwrap_or(u64::MAX);
+        let first = self.replay.pcr(pcr).and_then(|pcr| pcr.first);
+        first.is_some_and(|first| first < covered)
     }
 
     /// A quoted PCR that has not changed since the verifier's base.
