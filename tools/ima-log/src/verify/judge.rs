@@ -187,6 +187,10 @@ impl<'a> Judge<'a> {
         }));
         let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
         registers.extend(quoted.into_iter().flatten().map(|(register, _)| *register));
+        if let Some(quote) = self.quote() {
+            let based = self.policy.base.keys();
+            registers.extend(based.filter(|at| self.untouched(quote, **at).is_some()));
+        }
         for register in registers {
             let one = self.register(register);
             self.verdict.registers.push(one);
@@ -230,6 +234,9 @@ impl<'a> Judge<'a> {
     fn base(&self, register: Register, proven: Option<Reached>) -> Option<Digest> {
         let snapshot = self.search.snapshot.as_ref()?;
         let reached = proven?;
+        if reached.origin == Origin::Given && reached.records == 0 {
+            return self.policy.base.get(&register).copied();
+        }
         let mut values = snapshot.values.iter();
         let (_, value) = values.find(|(at, _)| *at == register)?;
         (reached.record <= snapshot.record).then_some(*value)
