@@ -157,7 +157,7 @@ impl From<verify::Error> for Error {
                     _ => Code::Internal,
                 }
             }
-            verify::Error::Changed { .. } => Code::Busy,
+            verify::Error::Unsealed { .. } => Code::Internal,
             verify::Error::Empty
             | verify::Error::ValuesNeeded(_)
             | verify::Error::ForeignBanks(_) => Code::Usage,

@@ -21,7 +21,6 @@ use crate::{
     },
     replay::{
         self,
-        Hint,
         Observer,
         Origin,
         Place,
@@ -102,13 +101,12 @@ pub(super) fn survey(
             order: plan.order,
         },
         segment: None,
-        hint: Hint::Unknown,
+        seals: false,
     };
     let how = replay::Plan {
         checks: !plan.banks.is_empty(),
         banks: plan.banks.clone(),
         jobs: 1,
-        seals: false,
     };
     let mut surveyor = Surveyor {
         plan,
@@ -129,7 +127,9 @@ pub(super) fn survey(
     let mut seen = surveyor.seen;
     seen.sha256 = Digest::new(&surveyor.hash.finalize());
     let values = replay.registers();
-    seen.values = values.map(|(register, start)| (register, start.value)).collect();
+    seen.values = values
+        .map(|(register, start)| (register, start.value))
+        .collect();
     Ok(seen)
 }
 
@@ -190,7 +190,9 @@ impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
 
     fn record(&mut self, seen: &Seen<'_>, _replay: &Replay) -> Result<()> {
         let raw = seen.raw();
-        let ascii = seen.record().map_or(0, |record| ascii_len(&record, DIGEST_SIZE));
+        let ascii = seen
+            .record()
+            .map_or(0, |record| ascii_len(&record, DIGEST_SIZE));
         self.seen.ascii_bytes = self.seen.ascii_bytes.saturating_add(ascii);
         self.hash.update(raw);
         (self.each)(raw)?;

@@ -14,12 +14,9 @@ use crate::{
     },
     whole::Whole,
 };
-use ima_log::{
-    replay::Hint,
-    verify::{
-        Foreign,
-        Input, //
-    },
+use ima_log::verify::{
+    Foreign,
+    Input, //
 };
 use indicatif::ProgressBar;
 use memchr::memmem;
@@ -57,8 +54,8 @@ use std::{
 /// The event name of a checkpoint, with the NUL that the kernel puts behind it.
 const CHECKPOINT: &[u8] = b".ima/checkpoint\0";
 
-/// Bytes that are searched at once.
-const STRETCH: usize = 1 << 20;
+/// Bytes at each end of a file that are looked at.
+const STRETCH: u64 = 256 << 10;
 
 /// Inputs, in the order of the list.
 pub type Inputs<'a> = Box<dyn Iterator<Item = Result<Input<'a>, Foreign>> + 'a>;
@@ -79,11 +76,11 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Files, or standard input if one is called `-`.
-    pub fn files(paths: &'a [PathBuf], progress: &'a ProgressBar) -> Self {
+    /// Files, or standard input if one is called `-`. `seals` tells that there are checkpoints in them.
+    pub fn files(paths: &'a [PathBuf], seals: bool, progress: &'a ProgressBar) -> Self {
         let known = paths.iter().filter_map(|path| path.metadata().ok());
         progress.set_length(known.map(|meta| meta.len()).sum());
-        Self::of(paths.iter().map(|path| file(path, progress)))
+        Self::of(paths.iter().map(move |path| file(path, seals, progress)))
     }
 
     /// The segments of an archive.
@@ -135,15 +132,18 @@ impl<'a> Evidence<'a> {
     pub fn torn(log: &'a Log, kernel: &'a Kernel, progress: &'a ProgressBar) -> Result<Self> {
         let first = kernel.segments()?.first().map_or(0, |segment| segment.seq);
         let before = log.segments()?.into_iter();
-        let before = before.filter(move |meta| meta.seq < first).map(move |meta| {
-            let name = name(&log.path(&meta));
-            Ok(Input {
-                segment: Some(meta.seq),
-                ..Input::new(name, progress.wrap_read(log.open(&meta)?))
-            })
-        });
+        let before = before
+            .filter(move |meta| meta.seq < first)
+            .map(move |meta| {
+                let name = name(&log.path(&meta));
+                Ok(Input {
+                    segment: Some(meta.seq),
+                    ..Input::new(name, progress.wrap_read(log.open(&meta)?))
+                })
+            });
         let live = Self::live(kernel.ima(), progress)?.inputs;
-        let live = live.map(|input| input.map_err(|error| Error::new(Code::Internal, error.to_string())));
+        let live =
+            live.map(|input| input.map_err(|error| Error::new(Code::Internal, error.to_string())));
         Self::of(before.chain(live)).with_forks(log)
     }
 
@@ -179,10 +179,13 @@ fn refused(path: &Path, error: &io::Error) -> Error {
         Some(Errno::NOENT) => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
         _ => return Error::io("open", path, error),
     };
-    Error::new(Code::Kernel, format!("{}: {error}: {hint}", Escaped::path(path)))
+    Error::new(
+        Code::Kernel,
+        format!("{}: {error}: {hint}", Escaped::path(path)),
+    )
 }
 
-fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
+fn file<'a>(path: &Path, seals: bool, progress: &'a ProgressBar) -> Result<Input<'a>> {
     if path == Path::new("-") {
         let name = "standard input";
         let bytes = decompressed(io::stdin());
@@ -198,9 +201,9 @@ fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
         let read = file.read_at(&mut magic, 0).map_err(failed)?;
         // files of the kernel have no size
         if end > 0 && !crate::input::is_zstd(magic.get(..read).unwrap_or_default()) {
-            let hint = Hint::Until(checkpoints_end(&file, end).map_err(failed)?);
+            let seals = seals || seems_sealed(&file, end).map_err(failed)?;
             return Ok(Input {
-                hint,
+                seals,
                 ..Input::new(name, progress.wrap_read(file.take(end)))
             });
         }
@@ -230,24 +233,19 @@ fn open(path: &Path) -> Result<(File, bool)> {
     Ok((file, kind.is_file()))
 }
 
-/// Behind which byte no checkpoint starts. Without any, segments need not be hashed.
-fn checkpoints_end(file: &File, end: u64) -> io::Result<u64> {
-    let finder = memmem::FinderRev::new(CHECKPOINT);
-    let mut bytes = vec![0; STRETCH];
-    // from the end: the last one decides
-    let mut stretch = end;
-    while stretch > 0 {
-        let start = stretch.saturating_sub(STRETCH as u64);
-        // one may lie across the border
-        let to = stretch.saturating_add(CHECKPOINT.len() as u64).min(end);
-        bytes.resize((to - start) as usize, 0);
+/// Is there a checkpoint near one of the ends of a file? If not there is probably none, and segments
+/// need not be hashed; should one come all the same, the file is verified again, with hashing.
+fn seems_sealed(file: &File, size: u64) -> io::Result<bool> {
+    let finder = memmem::Finder::new(CHECKPOINT);
+    let length = STRETCH.min(size);
+    let mut bytes = vec![0; length as usize];
+    for start in [0, size - length] {
         file.read_exact_at(&mut bytes, start)?;
-        if let Some(at) = finder.rfind(&bytes) {
-            return Ok(start + at as u64 + 1);
+        if finder.find(&bytes).is_some() {
+            return Ok(true);
         }
-        stretch = start;
     }
-    Ok(0)
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -256,21 +254,20 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn the_last_checkpoint_is_found_wherever_it_lies() -> io::Result<()> {
-        for (before, behind) in [
-            (0, 0),
-            (5, STRETCH - 3),
-            (STRETCH, 0),
-            (STRETCH - 7, STRETCH - 9),
-            (3 * STRETCH + 1, 2 * STRETCH),
+    fn a_checkpoint_near_an_end_is_seen() -> io::Result<()> {
+        let long = 3 * STRETCH as usize;
+        for (before, behind, seen) in [
+            (0, 0, true),
+            (5, long, true),
+            (long, 5, true),
+            (long, long, false),
         ] {
             let mut file = tempfile::tempfile()?;
             file.write_all(&vec![b'.'; before])?;
             file.write_all(CHECKPOINT)?;
             file.write_all(&vec![b'.'; behind])?;
             let size = file.metadata()?.len();
-            assert_eq!(checkpoints_end(&file, size)?, before as u64 + 1);
-            assert_eq!(checkpoints_end(&file, before as u64)?, 0);
+            assert_eq!(seems_sealed(&file, size)?, seen);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::{
     bank::Digest,
     list::claim::Claim,
     replay::{
+        Origin,
         Place,
         Replay, //
     },
@@ -46,7 +47,10 @@ impl Chain<'_> {
         let before = self.open.seq.unwrap_or(0);
         if self.log_id.is_some_and(|id| id != claim.header.log_id) {
             let ours = self.log_id().map(|id| id.to_string()).unwrap_or_default();
-            let text = format!("checkpoint {seq} is of the log {}, not {ours}", claim.log_id());
+            let text = format!(
+                "checkpoint {seq} is of the log {}, not {ours}",
+                claim.log_id()
+            );
             self.note(Kind::OtherLog, at, text);
             self.restart(claim, at, replay);
         } else if seq <= before {
@@ -64,7 +68,7 @@ impl Chain<'_> {
             self.check_link(claim, at);
             self.check_digests(claim, digest, at);
             self.check_order(claim, at);
-            self.check_flags(claim, at);
+            self.check_flags(claim, at, replay);
             self.check_values(claim, at, replay);
         }
         self.violations = self.violations.max(claim.header.violations);
@@ -124,7 +128,11 @@ impl Chain<'_> {
         }
         if !self.open.partial {
             let (records, bytes) = (self.open.records, self.open.bytes);
-            number("records of the segment before:", header.segment_records, records);
+            number(
+                "records of the segment before:",
+                header.segment_records,
+                records,
+            );
             number("bytes of the segment before:", header.segment_bytes, bytes);
         }
         if header.violations < self.violations {
@@ -146,9 +154,12 @@ impl Chain<'_> {
             return;
         }
         let seq = claim.header.sequence;
-        let name = self.open.seq.map_or("the segment before".to_owned(), |seq| {
-            format!("segment {seq}")
-        });
+        let name = self
+            .open
+            .seq
+            .map_or("the segment before".to_owned(), |seq| {
+                format!("segment {seq}")
+            });
         if digest.is_some_and(|digest| digest.as_bytes() != claim.header.segment_digest) {
             let text = format!(
                 "the bytes of {name} are not those that checkpoint {seq} was made of: their \
@@ -182,7 +193,7 @@ impl Chain<'_> {
         self.note(Kind::Claim, at, text);
     }
 
-    fn check_flags(&mut self, claim: &Claim, at: Place) {
+    fn check_flags(&mut self, claim: &Claim, at: Place, replay: &Replay) {
         let (flags, seq) = (claim.header.flags, claim.header.sequence);
         let has = |flag| flags.contains(flag);
         let states = || claim.values.values().map(|(state, _)| *state);
@@ -199,13 +210,24 @@ impl Chain<'_> {
             let text = format!("checkpoint {seq} leaves out PCRs that did not fit");
             self.note(Kind::Incomplete, at, text);
         }
-        self.check_kernel_flags(claim, at);
+        let lost = !self.goes_on(claim, replay);
+        self.check_kernel_flags(claim, at, lost);
+    }
+
+    /// Does the replay from the verifier's base reach what the checkpoint says, so that whatever the
+    /// kernel misses came before that base?
+    fn goes_on(&self, claim: &Claim, replay: &Replay) -> bool {
+        let pcr = self.policy.default_pcr;
+        claim.values.iter().any(|(register, (_, value))| {
+            let run = replay.get(*register).filter(|_| register.pcr == pcr);
+            run.is_some_and(|run| run.origin == Origin::Given && run.value.digest() == *value)
+        })
     }
 
     /// Flags that say what the kernel had, also of the first checkpoint of a list.
-    pub(super) fn check_kernel_flags(&mut self, claim: &Claim, at: Place) {
+    pub(super) fn check_kernel_flags(&mut self, claim: &Claim, at: Place, lost: bool) {
         let (flags, seq) = (claim.header.flags, claim.header.sequence);
-        if flags.contains(Flags::LOG_LOST) {
+        if flags.contains(Flags::LOG_LOST) && lost {
             let text = format!(
                 "checkpoint {seq} says that records of an earlier kernel are missing before it"
             );
@@ -216,7 +238,11 @@ impl Chain<'_> {
             self.note(Kind::NoTpm, at, text);
         }
         if !claim.unknown.is_empty() {
-            let ids: Vec<_> = claim.unknown.iter().map(|id| format!("{id:#06x}")).collect();
+            let ids: Vec<_> = claim
+                .unknown
+                .iter()
+                .map(|id| format!("{id:#06x}"))
+                .collect();
             let ids = ids.join(", ");
             let text =
                 format!("checkpoint {seq} has values of banks that are not known here: {ids}");

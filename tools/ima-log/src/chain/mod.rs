@@ -67,9 +67,9 @@ const SHOWN: usize = 1000;
 /// Boot aggregates that are kept: there is one for each kernel that ran.
 const AGGREGATES: usize = 16;
 
-/// A source gave other bytes than it gave before.
+/// A source has a checkpoint, though it was given as one without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Changed {
+pub(crate) struct Unsealed {
     pub(crate) source: String,
 }
 
@@ -179,7 +179,7 @@ impl<'p> Chain<'p> {
         remark: &Remark,
         sealed: &Sealed,
         replay: &mut Replay,
-    ) -> Result<(), Changed> {
+    ) -> Result<(), Unsealed> {
         match remark {
             Remark::Checkpoint(claim) => self.checkpoint(at, claim, sealed, replay)?,
             Remark::Truncation(truncation) => self.truncation(at, truncation),
@@ -233,7 +233,7 @@ impl<'p> Chain<'p> {
         claim: &Claim,
         sealed: &Sealed,
         replay: &mut Replay,
-    ) -> Result<(), Changed> {
+    ) -> Result<(), Unsealed> {
         let header = &claim.header;
         if header.default_pcr != self.policy.default_pcr {
             let why = Impostor::Pcr {
@@ -246,9 +246,9 @@ impl<'p> Chain<'p> {
         let digest = match sealed {
             Sealed::Segment(digest) => Some(*digest),
             Sealed::Nothing => None,
-            Sealed::Changed => {
+            Sealed::Unknown => {
                 let source = self.source.clone();
-                return Err(Changed { source });
+                return Err(Unsealed { source });
             }
         };
         self.check_expected(at, Some(header.sequence));
@@ -278,8 +278,12 @@ impl<'p> Chain<'p> {
         };
         if found.unwrap_or(0) != wanted {
             let text = match found {
-                Some(found) => format!("the file of segment {wanted} starts with checkpoint {found}"),
-                None => format!("the file of segment {wanted} does not start with checkpoint {wanted}"),
+                Some(found) => {
+                    format!("the file of segment {wanted} starts with checkpoint {found}")
+                }
+                None => {
+                    format!("the file of segment {wanted} does not start with checkpoint {wanted}")
+                }
             };
             self.note(Kind::Damaged, at, format!("{text}: it is damaged"));
         }
@@ -319,7 +323,8 @@ impl<'p> Chain<'p> {
             self.shown.pop_front();
         }
         let claimed = self.head.as_deref().filter(|_| self.open.headed);
-        self.shown.push_back(self.open.shown(claimed.map(Claimed::of)));
+        self.shown
+            .push_back(self.open.shown(claimed.map(Claimed::of)));
     }
 
     /// The log id as text: 32 hexadecimal digits.

@@ -32,7 +32,7 @@ impl Chain<'_> {
     /// kept, whatever the checkpoint says.
     pub(super) fn begin(&mut self, claim: &Claim, at: Place, replay: &mut Replay) {
         self.violations = claim.header.violations;
-        self.check_kernel_flags(claim, at);
+        self.check_kernel_flags(claim, at, true);
         let seq = claim.header.sequence;
         let pin = (seq, Digest::new(&claim.digest));
         let origin = match self.policy.start == Some(pin) {
@@ -100,12 +100,15 @@ impl Chain<'_> {
             }
             let verdict = match self.unless_known(claim, *register, at, replay) {
                 Some(verdict) => verdict,
-                None => judge(
-                    *state,
-                    value,
-                    claim.shadows.get(register),
-                    replay.value(*register),
-                ),
+                None => {
+                    let lost = claim.header.flags.contains(Flags::LOG_LOST);
+                    let shadow = claim.shadows.get(register);
+                    match replay.value(*register) {
+                        // of a log that it lost, the kernel knows less than the verifier
+                        Some(replayed) if lost && replayed == *value => Verdict::Follows,
+                        replayed => judge(*state, value, shadow, replayed),
+                    }
+                }
             };
             match verdict {
                 Verdict::Follows => {
@@ -246,14 +249,7 @@ impl Chain<'_> {
         self.note(Kind::Value, at, text);
     }
 
-    fn broken(
-        &mut self,
-        claim: &Claim,
-        pcr: u32,
-        banks: &[Bank],
-        at: Place,
-        replay: &mut Replay,
-    ) {
+    fn broken(&mut self, claim: &Claim, pcr: u32, banks: &[Bank], at: Place, replay: &mut Replay) {
         let (seq, digest) = (claim.header.sequence, Digest::new(&claim.digest));
         let broken = seq.saturating_sub(1);
         let names: Vec<_> = banks.iter().map(|bank| bank.name()).collect();
@@ -288,9 +284,7 @@ impl Chain<'_> {
         let used = |pcr| replay.pcr(pcr).is_some_and(|pcr| pcr.records > 0);
         let registers = replay.registers().map(|(register, _)| register);
         let left_out = registers.filter(|register| {
-            used(register.pcr)
-                && has_bank(register.bank)
-                && !claim.values.contains_key(register)
+            used(register.pcr) && has_bank(register.bank) && !claim.values.contains_key(register)
         });
         let left_out: Vec<_> = left_out.map(|register| register.to_string()).collect();
         if !left_out.is_empty() {

@@ -25,7 +25,7 @@ use std::io::{
 };
 
 /// Bytes of a batch, unless one record needs more.
-pub const BATCH: usize = 256 << 10;
+pub const BATCH: usize = 64 << 10;
 
 /// Where a record is in its batch, and what decides how it is treated.
 #[derive(Clone, Copy, Debug)]

@@ -21,6 +21,7 @@ use ima_checkpoint_format::{
     },
     record::Record,
     template::{
+        Field,
         LEGACY_DIGEST_SIZE,
         LEGACY_MAX_EVENT_NAME, //
     },
@@ -165,17 +166,19 @@ pub(crate) fn wants_look(record: &Record<'_>) -> bool {
     if record.template().is_legacy() {
         return legacy_wants_look(record);
     }
-    let mut fields = record.fields();
-    let mut at = 0;
-    fields.any(|field| {
-        at += 1;
-        match field.len() {
-            0 => false,
-            13..=21 if is_our_name(field) => true,
-            // a signature that may be a buffer, or the reverse
-            _ => at == 3 && has_third_field(record.template_name()),
-        }
-    }) || record.pcr() > LAST_PCR
+    let mut fields = record.fields().skip(1);
+    let name = fields.next().unwrap_or_default();
+    // a signature that may be a buffer, or the reverse
+    let mut third = || fields.next().is_some_and(|third| !third.is_empty());
+    (13..=21).contains(&name.len()) && is_our_name(name)
+        || third() && has_third_field(record.template_name())
+        || record.pcr() > LAST_PCR
+        || record.template().fields().first() != Some(&Field::DigestNg) && has_our_name(record)
+}
+
+/// Of templates in which the event name may be anywhere.
+fn has_our_name(record: &Record<'_>) -> bool {
+    record.event_name().is_some_and(is_our_name)
 }
 
 fn has_third_field(template: &[u8]) -> bool {
@@ -192,7 +195,9 @@ fn is_our_name(field: &[u8]) -> bool {
 fn legacy_wants_look(record: &Record<'_>) -> bool {
     let mut fields = record.fields();
     let digest = fields.next().unwrap_or_default();
-    let length = digest.first_chunk().map(|length| record.order().get_u32(*length));
+    let length = digest
+        .first_chunk()
+        .map(|length| record.order().get_u32(*length));
     let small = length.is_some_and(|length| length as usize <= LEGACY_INPUT);
     small || record.pcr() > LAST_PCR || fields.any(is_our_name)
 }

@@ -59,7 +59,11 @@ impl Column {
     }
 
     fn is(&self, at: usize, digest: &[u8]) -> bool {
-        self.digest(at).as_bytes() == digest
+        match self {
+            Self::Sha1(words) => words.get(at).is_some_and(|words| hash::is(words, digest)),
+            Self::Sha256(words) => words.get(at).is_some_and(|words| hash::is(words, digest)),
+            Self::Other(_, digests) => digests.get(at).is_some_and(|at| at.as_bytes() == digest),
+        }
     }
 }
 
@@ -73,7 +77,7 @@ pub(super) struct Digests {
 }
 
 impl Digests {
-    /// Computes those of these banks, that of the list among them.
+    /// Computes those of these banks. That of the list's bank is compared with the list.
     pub(super) fn of(batch: &Batch, banks: &[Bank], room: &mut Room) -> Self {
         let items = batch.items();
         let columns = banks.iter().map(|bank| Column::new(*bank, items.len()));
@@ -107,13 +111,14 @@ impl Digests {
         new
     }
 
-    pub(super) fn column(&self, bank: Bank) -> Option<&Column> {
-        self.columns.iter().find(|column| column.bank() == bank)
+    /// Those of the banks that are replayed come first, in the same order.
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.columns
     }
 
     /// The digest of a record in a bank, as the list of that bank shows it, but for violations.
     pub(super) fn digest(&self, bank: Bank, at: usize) -> Digest {
-        let column = self.column(bank);
+        let column = self.columns.iter().find(|column| column.bank() == bank);
         column.map_or(bank.zeros(), |column| column.digest(at))
     }
 }

@@ -83,17 +83,20 @@ impl Room {
 fn pad(bytes: &[u8], blocks: &mut Vec<Block>) {
     let whole = bytes.chunks_exact(BLOCK);
     let rest = whole.remainder();
-    blocks.clear();
-    blocks.extend(whole.map(|block| *Block::from_slice(block)));
-    let mut end = Block::default();
-    end[..rest.len()].copy_from_slice(rest);
-    end[rest.len()] = 0x80;
-    if rest.len() >= BLOCK - 8 {
-        blocks.push(end);
-        end = Block::default();
+    // what stands there from the message before is written over
+    blocks.resize((bytes.len() + 9).div_ceil(BLOCK), Block::default());
+    let (filled, tail) = blocks.split_at_mut(bytes.len() / BLOCK);
+    for (block, chunk) in filled.iter_mut().zip(whole) {
+        block.copy_from_slice(chunk);
     }
-    end[BLOCK - 8..].copy_from_slice(&((bytes.len() as u64) << 3).to_be_bytes());
-    blocks.push(end);
+    tail.fill(Block::default());
+    if let Some(first) = tail.first_mut() {
+        first[..rest.len()].copy_from_slice(rest);
+        first[rest.len()] = 0x80;
+    }
+    if let Some(last) = tail.last_mut() {
+        last[BLOCK - 8..].copy_from_slice(&((bytes.len() as u64) << 3).to_be_bytes());
+    }
 }
 
 /// What a template digest is the hash of, as it is and padded.
@@ -169,6 +172,18 @@ fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
 /// The digest that these words are.
 pub(super) fn digest(words: &[u32]) -> Digest {
     Digest::new(&bytes::<32>(words)[..4 * words.len().min(8)])
+}
+
+/// Are these words that digest?
+#[inline]
+pub(super) fn is(words: &[u32], digest: &[u8]) -> bool {
+    let mut bytes = digest.chunks_exact(4);
+    let same = words.iter().zip(&mut bytes);
+    let same = same.fold(0, |differs, (word, bytes)| match bytes.try_into() {
+        Ok(bytes) => differs | (word ^ u32::from_be_bytes(bytes)),
+        Err(_) => u32::MAX,
+    });
+    same == 0 && digest.len() == 4 * words.len()
 }
 
 #[inline]

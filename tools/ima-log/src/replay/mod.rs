@@ -17,10 +17,7 @@ pub use self::{
         Plan,
         Source, //
     },
-    seal::{
-        Hint,
-        Sealed, //
-    },
+    seal::Sealed,
 };
 pub use crate::list::special::LAST_PCR;
 
@@ -253,10 +250,8 @@ impl Replay {
         };
         pcr.records += 1;
         pcr.first.get_or_insert(at);
-        for (run, bank) in pcr.runs.iter_mut().zip(&self.banks) {
-            if let Some(column) = digests.column(*bank) {
-                digests::extend(&mut run.value, column, number);
-            }
+        for (run, column) in pcr.runs.iter_mut().zip(digests.columns()) {
+            digests::extend(&mut run.value, column, number);
         }
     }
 }

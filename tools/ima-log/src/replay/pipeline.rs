@@ -12,7 +12,6 @@ use super::{
     digests::Digests,
     hash::Room,
     seal::{
-        Hint,
         Sealed,
         Sealer, //
     },
@@ -60,8 +59,8 @@ pub struct Source<'a> {
     pub layout: Layout,
     /// The segment that it is, if it is said to be one.
     pub segment: Option<u64>,
-    /// Where checkpoints may be.
-    pub hint: Hint,
+    /// Hash its segments?
+    pub seals: bool,
 }
 
 impl Source<'_> {
@@ -83,14 +82,12 @@ pub struct Plan {
     pub jobs: usize,
     /// Compare the template digests of the list with those that are computed?
     pub checks: bool,
-    /// Hash segments?
-    pub seals: bool,
 }
 
 /// What goes through the pipeline: records, and what is told before and behind them.
 struct Work {
     introduction: Option<Introduction>,
-    hint: Hint,
+    seals: bool,
     batch: Option<Batch>,
     fault: Option<Fault>,
     digests: Digests,
@@ -141,7 +138,7 @@ pub fn run<'a, O: Observer>(
 /// Gives the work of one source after the other.
 struct Reader<'a, I> {
     sources: I,
-    current: Option<(Batches<Box<dyn Read + 'a>>, Hint)>,
+    current: Option<(Batches<Box<dyn Read + 'a>>, bool)>,
     introduction: Option<Introduction>,
 }
 
@@ -156,17 +153,17 @@ impl<'a, E, I: Iterator<Item = Result<Source<'a>, E>>> Reader<'a, I> {
 
     fn next(&mut self) -> Result<Option<Work>, E> {
         loop {
-            let Some((batches, hint)) = &mut self.current else {
+            let Some((batches, seals)) = &mut self.current else {
                 let Some(source) = self.sources.next().transpose()? else {
                     return Ok(None);
                 };
                 self.introduction = Some(source.introduction());
-                self.current = Some((Batches::new(source.bytes, source.layout), source.hint));
+                self.current = Some((Batches::new(source.bytes, source.layout), source.seals));
                 continue;
             };
             let mut work = Work {
                 introduction: None,
-                hint: *hint,
+                seals: *seals,
                 batch: None,
                 fault: None,
                 digests: Digests::default(),
@@ -296,7 +293,9 @@ impl<'p> Shared<'p> {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // a thread that panicked ends the program when it is joined
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// May more be read ahead?
@@ -354,8 +353,8 @@ impl<'p> Shared<'p> {
         if let Some(mut sealer) = state.sealer.take() {
             if let Some(mut work) = state.digested.remove(&next) {
                 drop(state);
-                if let (Some(batch), true) = (&work.batch, self.plan.seals) {
-                    work.sealed = sealer.pass(batch, &work.digests, work.hint);
+                if let Some(batch) = &work.batch {
+                    work.sealed = sealer.pass(batch, &work.digests, work.seals);
                 }
                 state = self.lock();
                 state.sealer = Some(sealer);
@@ -369,7 +368,7 @@ impl<'p> Shared<'p> {
         if let Some((number, mut work)) = state.waiting.pop_front() {
             drop(state);
             if let Some(batch) = &work.batch {
-                work.digests = Digests::of(batch, &self.banks(batch.layout()), room);
+                work.digests = Digests::of(batch, &self.banks(batch.layout(), work.seals), room);
             }
             state = self.lock();
             state.digested.insert(number, work);
@@ -381,12 +380,9 @@ impl<'p> Shared<'p> {
 
     /// The banks whose template digests are needed: those that are replayed, that of the list, whose
     /// digests are compared, and sha1, in whose view segments are hashed.
-    fn banks(&self, layout: Layout) -> Vec<Bank> {
+    fn banks(&self, layout: Layout, seals: bool) -> Vec<Bank> {
         let mut banks = self.plan.banks.clone();
-        for (bank, needed) in [
-            (layout.bank, self.plan.checks),
-            (Bank::Sha1, self.plan.seals),
-        ] {
+        for (bank, needed) in [(layout.bank, self.plan.checks), (Bank::Sha1, seals)] {
             if needed && !banks.contains(&bank) {
                 banks.push(bank);
             }

@@ -18,26 +18,6 @@ use sha2::{
     Sha256, //
 };
 
-/// Whether checkpoints are to be expected in a source. It only saves work: a checkpoint that comes in
-/// spite of it seals what was not hashed, which is told as such.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Hint {
-    /// There may be some anywhere.
-    #[default]
-    Unknown,
-    /// All start before this byte.
-    Until(u64),
-}
-
-impl Hint {
-    fn covers(self, offset: u64) -> bool {
-        match self {
-            Self::Unknown => true,
-            Self::Until(end) => offset < end,
-        }
-    }
-}
-
 /// What a checkpoint seals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sealed {
@@ -46,9 +26,8 @@ pub enum Sealed {
     Nothing,
     /// Records with this SHA-256.
     Segment(Digest),
-    /// A source said that no checkpoint follows, so that nothing was hashed: its bytes are not those
-    /// that it gave before.
-    Changed,
+    /// Records that were not hashed, because the source was given as one without checkpoints.
+    Unknown,
 }
 
 /// Hashes segments, batch by batch in the order of the list.
@@ -65,36 +44,36 @@ impl Sealer {
         &mut self,
         batch: &Batch,
         digests: &Digests,
-        hint: Hint,
+        seals: bool,
     ) -> Vec<(usize, Sealed)> {
         let checkpoints = digests.remarks.iter();
         let checkpoints = checkpoints.filter(|(_, told)| matches!(told, Remark::Checkpoint(_)));
         let mut sealed = Vec::new();
         let mut from = 0;
         for (at, _) in checkpoints {
-            self.update(batch, digests, hint, from, *at);
+            self.update(batch, digests, seals, from, *at);
             let digest = Digest::new(&self.hash.finalize_reset());
             let skipped = std::mem::take(&mut self.skipped);
             sealed.push((
                 *at,
                 if skipped {
-                    Sealed::Changed
+                    Sealed::Unknown
                 } else {
                     Sealed::Segment(digest)
                 },
             ));
             from = *at;
         }
-        self.update(batch, digests, hint, from, batch.items().len());
+        self.update(batch, digests, seals, from, batch.items().len());
         sealed
     }
 
-    fn update(&mut self, batch: &Batch, digests: &Digests, hint: Hint, from: usize, to: usize) {
+    fn update(&mut self, batch: &Batch, digests: &Digests, seals: bool, from: usize, to: usize) {
         let items = batch.items().get(from..to).unwrap_or_default();
         if items.is_empty() {
             return;
         }
-        if !hint.covers(batch.position().offset) {
+        if !seals {
             self.skipped = true;
             return;
         }

@@ -56,7 +56,7 @@ use crate::{
     bank::Bank,
     chain::{
         Chain,
-        Changed, //
+        Unsealed, //
     },
     escape::Escaped,
     list::{
@@ -73,7 +73,6 @@ use crate::{
     quote::Pcr,
     replay::{
         self,
-        Hint,
         Introduction,
         Observer,
         Place,
@@ -110,8 +109,8 @@ pub enum Error {
         /// Why.
         error: io::Error,
     },
-    /// A source gave other bytes than before.
-    Changed {
+    /// A source has a checkpoint, though it was given as one without any: see [`Input::seals`].
+    Unsealed {
         /// Which one.
         source: String,
     },
@@ -132,9 +131,9 @@ impl fmt::Display for Error {
         match self {
             Self::Source(error) => error.fmt(f),
             Self::Read { source, error } => write!(f, "cannot read {source}: {error}"),
-            Self::Changed { source } => write!(
+            Self::Unsealed { source } => write!(
                 f,
-                "{source} gave other bytes when it was read again: who can change it there?"
+                "{source} has checkpoints, though it was said that it has none: verify it again"
             ),
             Self::Empty => f.write_str("the list is empty: there is nothing to verify"),
             Self::ValuesNeeded(pcrs) => write!(
@@ -162,8 +161,9 @@ pub struct Input<'a> {
     pub bytes: Box<dyn Read + 'a>,
     /// The segment that it is, if it is a file of an archive.
     pub segment: Option<u64>,
-    /// Where checkpoints may be.
-    pub hint: Hint,
+    /// Hash segments, so that checkpoints can be checked? Without, a checkpoint in it is an
+    /// [error](Error::Unsealed), and a list that has none takes less time.
+    pub seals: bool,
 }
 
 impl<'a> Input<'a> {
@@ -173,7 +173,7 @@ impl<'a> Input<'a> {
             name: name.as_ref().to_owned(),
             bytes: Box::new(bytes),
             segment: None,
-            hint: Hint::Unknown,
+            seals: true,
         }
     }
 }
@@ -204,7 +204,10 @@ pub fn verify<'a>(
     policy: &Policy,
     layouts: Layouts,
 ) -> Result<Verdict, Error> {
-    let mut sources = inputs.into_iter().map(|input| open(input, layouts)).peekable();
+    let mut sources = inputs
+        .into_iter()
+        .map(|input| open(input, layouts))
+        .peekable();
     let mut banks = policy.banks();
     if let Some(Ok(source)) = sources.peek() {
         banks.insert(source.layout.bank);
@@ -213,7 +216,6 @@ pub fn verify<'a>(
         banks: banks.into_iter().collect(),
         jobs: policy.jobs.max(1),
         checks: true,
-        seals: true,
     };
     let mut verifier = Verifier {
         chain: Chain::new(policy),
@@ -230,7 +232,7 @@ fn open<'a>(input: Result<Input<'a>, Foreign>, layouts: Layouts) -> Result<Sourc
         name,
         bytes,
         segment,
-        hint,
+        seals,
     } = input.map_err(Error::Source)?;
     let name = Escaped::new(&name).to_string();
     let (layout, bytes): (Layout, Box<dyn Read + 'a>) =
@@ -253,7 +255,7 @@ fn open<'a>(input: Result<Input<'a>, Foreign>, layouts: Layouts) -> Result<Sourc
         bytes,
         layout,
         segment,
-        hint,
+        seals,
     })
 }
 
@@ -320,7 +322,7 @@ impl Observer for Verifier<'_> {
         replay: &mut Replay,
     ) -> Result<(), Error> {
         let remarked = self.chain.remark(at, remark, sealed, replay);
-        remarked.map_err(|Changed { source }| Error::Changed { source })?;
+        remarked.map_err(|Unsealed { source }| Error::Unsealed { source })?;
         if matches!(remark, Remark::Checkpoint(_)) {
             self.search.restarted(at.record, replay);
         }

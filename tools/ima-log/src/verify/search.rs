@@ -62,7 +62,16 @@ pub(crate) struct Wanted {
 pub(crate) struct Snapshot {
     /// Records of the list up to there.
     pub(crate) record: u64,
-    pub(crate) values: Vec<(Register, Digest)>,
+    pub(crate) held: Vec<Held>,
+}
+
+/// What a PCR in a bank held then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) register: Register,
+    pub(crate) value: Digest,
+    /// Records that were extended into it.
+    pub(crate) records: u64,
 }
 
 /// A quote that is looked for.
@@ -173,7 +182,14 @@ impl Search {
         if proven.iter().any(|(register, _)| self.counts(*register)) {
             self.snapshot = Some(Snapshot {
                 record: 0,
-                values: proven,
+                held: proven
+                    .into_iter()
+                    .map(|(register, value)| Held {
+                        register,
+                        value,
+                        records: 0,
+                    })
+                    .collect(),
             });
         }
     }
@@ -182,7 +198,9 @@ impl Search {
     /// on may hold what it says.
     pub(crate) fn restarted(&mut self, record: u64, replay: &Replay) {
         for wanted in &mut self.wanted {
-            let run = replay.get(wanted.register).filter(|run| run.since == record);
+            let run = replay
+                .get(wanted.register)
+                .filter(|run| run.since == record);
             let Some(run) = run.filter(|run| run.value == wanted.hash) else {
                 continue;
             };
@@ -229,10 +247,14 @@ impl Search {
             }
         }
         if anchored {
-            let values = replay.registers();
+            let held = replay.registers().map(|(register, start)| Held {
+                register,
+                value: start.value,
+                records: replay.pcr(register.pcr).map_or(0, |pcr| pcr.records),
+            });
             self.snapshot = Some(Snapshot {
                 record,
-                values: values.map(|(register, start)| (register, start.value)).collect(),
+                held: held.collect(),
             });
         }
     }
@@ -249,7 +271,10 @@ fn reached(run: &Run, record: u64, records: u64) -> Reached {
 
 impl QuoteSearch {
     fn new(quote: &Quote, policy: &Policy, banks: &[Bank]) -> Result<Self, Error> {
-        let foreign: Vec<Pcr> = quote.pcrs().filter(|pcr| pcr.bank.bank().is_none()).collect();
+        let foreign: Vec<Pcr> = quote
+            .pcrs()
+            .filter(|pcr| pcr.bank.bank().is_none())
+            .collect();
         if !foreign.is_empty() {
             return Err(Error::ForeignBanks(foreign));
         }
@@ -325,7 +350,10 @@ impl QuoteSearch {
         }
         let used = self.slots.iter().filter_map(|(register, _, bank)| {
             let pcr = replay.pcr(register.pcr)?;
-            Some((*register, reached(pcr.runs.get(*bank)?, record, pcr.records)))
+            Some((
+                *register,
+                reached(pcr.runs.get(*bank)?, record, pcr.records),
+            ))
         });
         self.reached = Some(used.collect());
         true

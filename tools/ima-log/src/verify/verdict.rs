@@ -122,6 +122,8 @@ pub struct Verdict {
     pub(super) unanchored: BTreeSet<u32>,
     /// PCRs that are proven from what was accepted.
     pub(super) accepted: BTreeSet<u32>,
+    /// The PCR that IMA extends by default, as the verifier says.
+    pub default_pcr: u32,
     /// Records that are covered by what the default PCR held; nothing if none is.
     pub covered: Option<u64>,
     /// Where the list ends.
