@@ -83,7 +83,10 @@ impl<'a> Evidence<'a> {
     pub fn files(paths: &'a [PathBuf], progress: &'a ProgressBar) -> Self {
         let known = paths.iter().filter_map(|path| path.metadata().ok());
         progress.set_length(known.map(|meta| meta.len()).sum());
-        Self::of(paths.iter().map(|path| file(path, progress)))
+        // what a file ends with is sealed by the checkpoint that the next one starts with
+        let last = paths.len().saturating_sub(1);
+        let files = paths.iter().enumerate();
+        Self::of(files.map(move |(at, path)| file(path, at == last, progress)))
     }
 
     /// The segments of an archive.
@@ -182,7 +185,7 @@ fn refused(path: &Path, error: &io::Error) -> Error {
     Error::new(Code::Kernel, format!("{}: {error}: {hint}", Escaped::path(path)))
 }
 
-fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
+fn file<'a>(path: &Path, is_last: bool, progress: &'a ProgressBar) -> Result<Input<'a>> {
     if path == Path::new("-") {
         let name = "standard input";
         let bytes = decompressed(io::stdin());
@@ -198,7 +201,10 @@ fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
         let read = file.read_at(&mut magic, 0).map_err(failed)?;
         // files of the kernel have no size
         if end > 0 && !crate::input::is_zstd(magic.get(..read).unwrap_or_default()) {
-            let hint = Hint::Until(checkpoints_end(&file, end).map_err(failed)?);
+            let hint = match is_last {
+                true => Hint::Until(checkpoints_end(&file, end).map_err(failed)?),
+                false => Hint::Unknown,
+            };
             return Ok(Input {
                 hint,
                 ..Input::new(name, progress.wrap_read(file.take(end)))
@@ -272,6 +278,23 @@ mod tests {
             assert_eq!(checkpoints_end(&file, size)?, before as u64 + 1);
             assert_eq!(checkpoints_end(&file, before as u64)?, 0);
         }
+        Ok(())
+    }
+
+    /// A segment without a checkpoint of its own is sealed by the one at the start of the next file.
+    #[test]
+    fn only_the_last_file_has_nothing_behind_it() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let paths = ["0", "1"].map(|name| folder.path().join(name));
+        for path in &paths {
+            std::fs::write(path, b"no checkpoint")?;
+        }
+        let progress = ProgressBar::hidden();
+        let inputs = Evidence::files(&paths, &progress).inputs;
+        let hints = inputs.map(|input| input.map(|input| input.hint));
+        let hints: Result<Vec<_>, _> = hints.collect();
+        let hints = hints.map_err(|error| error.to_string())?;
+        assert_eq!(hints, [Hint::Unknown, Hint::Until(0)]);
         Ok(())
     }
 }
