@@ -279,7 +279,7 @@ fn bases() -> Result {
 #[test]
 fn only_what_is_new() -> Result {
     let host = host()?;
-    for from in 1..host.records.len() {
+    for from in 1..=host.records.len() {
         let mut before = Host::new(host.order, &host.banks);
         before.foreign_extend(11, Bank::Sha256, b"before IMA");
         for record in &host.records[..from] {
