@@ -675,3 +675,21 @@ fn a_foreign_extend() -> Result {
     assert_eq!(verdict.outcome(), Outcome::Missing);
     Ok(())
 }
+
+/// PCRs that the list says nothing of are told, unless they hold what a reset leaves in them: ones in
+/// those of a dynamic launch.
+#[test]
+fn other_pcrs_are_told() -> Result {
+    let host = host()?;
+    let list = host.view(Bank::Sha1)?;
+    let (ones, other) = (Digest::new(&[0xff; 32]), Bank::Sha256.hash(&[b"other"]));
+    let mut values = pcrs(&host);
+    for (pcr, value) in [(7, other), (12, ones), (17, ones), (18, other), (23, Bank::Sha256.zeros())] {
+        values.insert(Register { pcr, ..SHA256 }, value);
+    }
+    let verdict = judge(&[&list], &against(values))?;
+    assert_eq!(codes(&verdict), [0]);
+    let told: Vec<u32> = verdict.unexplained.iter().map(|one| one.register.pcr).collect();
+    assert_eq!(told, [7, 12, 18]);
+    Ok(())
+}

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     bank::Digest,
     chain::Chain,
+    eventlog,
     list::records::Position,
     quote,
     replay::{
@@ -415,7 +416,8 @@ impl<'a> Judge<'a> {
         outside.retain(|(register, value)| {
             let firmware = self.policy.firmware.get(register) == Some(value);
             let base = self.policy.base.get(register) == Some(value);
-            !value.is_zero() && !firmware && !base
+            let unused = *value == eventlog::reset(*register, 0);
+            !value.is_zero() && !unused && !firmware && !base
         });
         let outside = outside.into_iter();
         let unexplained = outside.map(|(register, value)| Unexplained { register, value });
