@@ -279,7 +279,7 @@ fn bases() -> Result {
 #[test]
 fn only_what_is_new() -> Result {
     let host = host()?;
-    for from in 1..host.records.len() {
+    for from in 1..=host.records.len() {
         let mut before = Host::new(host.order, &host.banks);
         before.foreign_extend(11, Bank::Sha256, b"before IMA");
         for record in &host.records[..from] {
@@ -673,5 +673,23 @@ fn a_foreign_extend() -> Result {
     let late = host.view_of(Bank::Sha1, host.first_of(2)..host.records.len())?;
     let verdict = judge(&[&late], &options)?;
     assert_eq!(verdict.outcome(), Outcome::Missing);
+    Ok(())
+}
+
+/// PCRs that the list says nothing of are told, unless they hold what a reset leaves in them: ones in
+/// those of a dynamic launch.
+#[test]
+fn other_pcrs_are_told() -> Result {
+    let host = host()?;
+    let list = host.view(Bank::Sha1)?;
+    let (ones, other) = (Digest::new(&[0xff; 32]), Bank::Sha256.hash(&[b"other"]));
+    let mut values = pcrs(&host);
+    for (pcr, value) in [(7, other), (12, ones), (17, ones), (18, other), (23, Bank::Sha256.zeros())] {
+        values.insert(Register { pcr, ..SHA256 }, value);
+    }
+    let verdict = judge(&[&list], &against(values))?;
+    assert_eq!(codes(&verdict), [0]);
+    let told: Vec<u32> = verdict.unexplained.iter().map(|one| one.register.pcr).collect();
+    assert_eq!(told, [7, 12, 18]);
     Ok(())
 }

@@ -74,7 +74,7 @@ prepare()
 		{
 			tpm2_createek -G rsa -c /tmp/ek && tpm2_flushcontext -t &&
 				tpm2_createak -C /tmp/ek -c /tmp/ak -G ecc -g sha256 -s ecdsa &&
-				tpm2_evictcontrol -c /tmp/ak $key && tpm2_readpublic -c $key -o $share/key.pub
+				tpm2_evictcontrol -c /tmp/ak $key && tpm2_readpublic -c $key -o $share/key.pub -n $share/key.name
 		} >/dev/null || fail "the TPM made no key"
 }
 

@@ -1,9 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Lists with records of many templates, and what verify says of them on the spot.
-# If the share has a file "kexec", the list is truncated and goes through one.
+# Lists with records of many templates, and what verify says of them on the spot, with the firmware's
+# event log too if there is one. If the share has a file "kexec", the list is truncated and goes
+# through one.
 # shellcheck source=/dev/null
 . /mnt/share/lib.sh
+
+EVENTS=/sys/kernel/security/tpm0/binary_bios_measurements
 
 # verify NAME OPTION...: exit status and JSON are left in the share
 verify()
@@ -20,6 +23,12 @@ measure_of()
 	echo "of $1" >"/tmp/of-$1"
 	chown "$1" "/tmp/of-$1"
 	cat "/tmp/of-$1" >/dev/null
+}
+
+# accepted: the option that lets the list start with checkpoint 1
+accepted()
+{
+	echo "--accept-start=1:$(value digest "$CHECKPOINT/segments" 1)"
 }
 
 if [ "$1" != second ]; then
@@ -54,16 +63,23 @@ if [ "$1" != second ]; then
 	load_kernel second # and an ima-buf record of its command line
 	snapshot whole
 	verify whole
+	if [ -e "$EVENTS" ]; then # it has no size there
+		cat "$EVENTS" >"$SHARE/events"
+		for pcr in $(seq 0 9); do
+			echo "sha256:$pcr=$(cat "/sys/class/tpm/tpm0/pcr-sha256/$pcr")"
+		done >"$SHARE/firmware"
+		verify events --event-log="$EVENTS"
+	fi
 	[ -e "$SHARE/kexec" ] || exit 0
 	export_segment 0 "$SHARE/export-0" || exit
 	cut_to 1 || exit
 	measure e
 	snapshot cut
 	verify cut
-	verify accepted --accept-truncated
+	verify accepted "$(accepted)"
 	start_kernel
 fi
 measure_owner
 measure f
 snapshot carried
-verify carried --accept-truncated
+verify carried "$(accepted)"

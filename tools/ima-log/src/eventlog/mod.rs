@@ -338,7 +338,7 @@ impl<'a> EventLog<'a> {
 
 /// What a register holds when the TPM was started from this locality (PC Client Platform TPM Profile
 /// 1.05, section 4.6.2): zeros, but ones in those of a dynamic launch, and the locality in PCR 0.
-fn reset(register: Register, locality: u8) -> Digest {
+pub(crate) fn reset(register: Register, locality: u8) -> Digest {
     let size = register.bank.size();
     let mut value = [0; Digest::MAX];
     match register.pcr {

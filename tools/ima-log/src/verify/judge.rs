@@ -33,6 +33,7 @@ use super::{
 use crate::{
     bank::Digest,
     chain::Chain,
+    eventlog,
     list::records::Position,
     quote,
     replay::{
@@ -189,10 +190,15 @@ impl<'a> Judge<'a> {
             .map(|(register, _)| register)
             .collect();
         registers.extend(self.search.wanted.iter().filter_map(|wanted| {
-            let demanded = self.policy.anchor.demanded.contains(&wanted.register);
+            let demanded = self.policy.anchor.demanded.contains(&wanted.register)
+                || wanted.register.pcr == self.policy.default_pcr;
             (demanded && !wanted.value.is_zero() || wanted.reached.is_some())
                 .then_some(wanted.register)
         }));
+        let missed = self.quote().filter(|quote| quote.reached.is_none());
+        let missed = missed.iter().flat_map(|quote| &quote.outside);
+        let missed = missed.map(|(register, ..)| *register);
+        registers.extend(missed.filter(|register| register.pcr == self.policy.default_pcr));
         let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
         registers.extend(quoted.into_iter().flatten().map(|(register, _)| *register));
         if let Some(quote) = self.quote() {
@@ -234,14 +240,18 @@ impl<'a> Judge<'a> {
             records: proven.map_or(0, |reached| reached.records),
             replayed,
             expected,
-            base: self.base(register, proven),
+            base: self.base(
+                register,
+                reached.filter(|_| standing != Standing::Unanchored),
+            ),
         }
     }
 
-    /// What a register held where the proof ends, if that is where it was compared.
-    fn base(&self, register: Register, proven: Option<Reached>) -> Option<Digest> {
+    /// What a register held where the proof ends, if that is where it was compared: in a weak bank,
+    /// too, which may be quoted again.
+    fn base(&self, register: Register, reached: Option<Reached>) -> Option<Digest> {
         let snapshot = self.search.snapshot.as_ref()?;
-        let reached = proven?;
+        let reached = reached?;
         let mut held = snapshot.held.iter();
         match held.find(|held| held.register == register) {
             // what came between was compared with nothing
@@ -252,9 +262,10 @@ impl<'a> Judge<'a> {
     }
 
     fn compared(&self, register: Register) -> Compared {
+        // the default PCR must be explained even by a list that has no record of it
         let uses = |register: Register| {
             let pcr = self.replay.pcr(register.pcr);
-            pcr.is_some_and(|pcr| pcr.records > 0)
+            pcr.is_some_and(|pcr| pcr.records > 0) || register.pcr == self.policy.default_pcr
         };
         let mut result = Compared::Not;
         if let Some(quote) = self.quote() {
@@ -355,13 +366,14 @@ impl<'a> Judge<'a> {
         };
         let text =
             format!("{register} {held}, but the list replays to {replayed} and to that nowhere");
-        if self.replay.pcr(register.pcr).is_none() {
+        let certain =
+            self.uncertain().is_none() && start::is_certain(register, origin, self.policy);
+        let used = self.replay.pcr(register.pcr).is_some();
+        if !used && (certain || register.pcr != self.policy.default_pcr) {
             let text = format!("{register} {held}, but the list has no record of that PCR");
             self.find(Kind::Mismatch, text);
             return Standing::Mismatch;
         }
-        let certain =
-            self.uncertain().is_none() && start::is_certain(register, origin, self.policy);
         if certain {
             let hint = "If the list was taken before that value, take it again";
             self.find(Kind::Mismatch, format!("{text}. {agreed}. {hint}"));
@@ -392,8 +404,14 @@ impl<'a> Judge<'a> {
     fn uncertain(&self) -> Option<u32> {
         let quote = self.quote().filter(|quote| quote.reached.is_none())?;
         let used = quote.outside.iter().filter_map(|(register, ..)| {
-            let run = self.replay.get(*register)?;
-            let certain = start::is_certain(*register, run.origin, self.policy);
+            let origin = match self.replay.get(*register) {
+                Some(run) => run.origin,
+                None if register.pcr == self.policy.default_pcr => {
+                    self.chain.start(*register).origin
+                }
+                None => return None,
+            };
+            let certain = start::is_certain(*register, origin, self.policy);
             (!certain).then_some(register.pcr)
         });
         used.min()
@@ -417,7 +435,8 @@ impl<'a> Judge<'a> {
         outside.retain(|(register, value)| {
             let firmware = self.policy.firmware.get(register) == Some(value);
             let base = self.policy.base.get(register) == Some(value);
-            !value.is_zero() && !firmware && !base
+            let unused = *value == eventlog::reset(*register, 0);
+            !value.is_zero() && !unused && !firmware && !base
         });
         let outside = outside.into_iter();
         let unexplained = outside.map(|(register, value)| Unexplained { register, value });
