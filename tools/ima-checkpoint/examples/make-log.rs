@@ -5,7 +5,7 @@
 //! `make-log list N` writes N records of the template ima-ng, of 150 bytes each, and says on standard
 //! error what they replay to, as options of `verify`. `make-log seeds DIR` fills DIR/TARGET.
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
 use common::{
