@@ -83,7 +83,10 @@ impl<'a> Evidence<'a> {
     pub fn files(paths: &'a [PathBuf], progress: &'a ProgressBar) -> Self {
         let known = paths.iter().filter_map(|path| path.metadata().ok());
         progress.set_length(known.map(|meta| meta.len()).sum());
-        Self::of(paths.iter().map(|path| file(path, progress)))
+        let last = paths.len().saturating_sub(1);
+        let inputs = paths.iter().enumerate();
+        // what a file ends with is sealed by the checkpoint at the start of the next one
+        Self::of(inputs.map(move |(number, path)| file(path, number == last, progress)))
     }
 
     /// The segments of an archive.
@@ -182,7 +185,8 @@ fn refused(path: &Path, error: &io::Error) -> Error {
     Error::new(Code::Kernel, format!("{}: {error}: {hint}", Escaped::path(path)))
 }
 
-fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
+/// A file, or standard input. Only behind the last one no checkpoint can come.
+fn file<'a>(path: &Path, last: bool, progress: &'a ProgressBar) -> Result<Input<'a>> {
     if path == Path::new("-") {
         let name = "standard input";
         let bytes = decompressed(io::stdin());
@@ -198,7 +202,10 @@ fn file<'a>(path: &Path, progress: &'a ProgressBar) -> Result<Input<'a>> {
         let read = file.read_at(&mut magic, 0).map_err(failed)?;
         // files of the kernel have no size
         if end > 0 && !crate::input::is_zstd(magic.get(..read).unwrap_or_default()) {
-            let hint = Hint::Until(checkpoints_end(&file, end).map_err(failed)?);
+            let hint = match last {
+                true => Hint::Until(checkpoints_end(&file, end).map_err(failed)?),
+                false => Hint::Unknown,
+            };
             return Ok(Input {
                 hint,
                 ..Input::new(name, progress.wrap_read(file.take(end)))

@@ -25,7 +25,7 @@ pub enum Hint {
     /// There may be some anywhere.
     #[default]
     Unknown,
-    /// All start before this byte.
+    /// All start before this byte, and none is in a source that follows.
     Until(u64),
 }
 
