@@ -8,6 +8,11 @@ use super::{
     Host,
     Measured, //
 };
+use ima_checkpoint_format::{
+    record::Record,
+    ByteOrder,
+    Error, //
+};
 use ima_log::{
     bank::{
         Bank,
@@ -35,11 +40,6 @@ use ima_log::{
         Input,
         Layouts, //
     },
-};
-use ima_checkpoint_format::{
-    record::Record,
-    ByteOrder,
-    Error, //
 };
 
 /// The banks of the host.

@@ -4,12 +4,9 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod busy;
 pub(crate) mod judge;
 
-use ima_log::bank::{
-    Bank,
-    Digest, //
-};
 use ima_checkpoint_format::{
     checkpoint::{
         self,
@@ -29,6 +26,10 @@ use ima_checkpoint_format::{
     },
     ByteOrder,
     Error, //
+};
+use ima_log::bank::{
+    Bank,
+    Digest, //
 };
 use std::collections::BTreeMap;
 
