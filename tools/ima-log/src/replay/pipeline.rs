@@ -213,6 +213,7 @@ impl<O: Observer> List<'_, O> {
                 let at = Place {
                     record: self.record,
                     inner,
+                    pcr: Some(item.pcr()),
                 };
                 while let Some((_, remark)) = remarks.next_if(|(at, _)| *at == number) {
                     let sealed = sealed.next_if(|(at, _)| *at == number);
@@ -240,8 +241,12 @@ impl<O: Observer> List<'_, O> {
             if let Fault::Malformed(at, _) | Fault::Cut(at) = fault {
                 inner = at;
             }
-            let record = self.record;
-            self.observer.fault(Place { record, inner }, fault)?;
+            let at = Place {
+                record: self.record,
+                inner,
+                pcr: None,
+            };
+            self.observer.fault(at, fault)?;
         }
         Ok(())
     }

@@ -138,6 +138,8 @@ pub struct Finding {
     pub source: String,
     /// The record in that file.
     pub at: Option<Position>,
+    /// The PCR of that record.
+    pub pcr: Option<u32>,
     /// The same record since cold boot, where the log says so.
     pub in_log: Option<u64>,
     /// The segment, if it is known.
@@ -156,6 +158,7 @@ impl Finding {
             record: None,
             source: String::new(),
             at: None,
+            pcr: None,
             in_log: None,
             segment: None,
             uncovered: false,

@@ -119,13 +119,26 @@ impl<'a> Judge<'a> {
         for pcr in self.required() {
             self.pcr(pcr);
         }
-        // what nothing covers influences nothing
-        if let Some(covered) = self.verdict.covered {
-            for finding in self.verdict.findings.kept_mut() {
-                finding.uncovered = finding.record.is_some_and(|record| record >= covered);
-            }
-        }
+        self.mark_uncovered();
         self.verdict
+    }
+
+    /// What nothing covers influences nothing. A record of another PCR than IMA's default one may be
+    /// covered by what that PCR held.
+    fn mark_uncovered(&mut self) {
+        let Some(covered) = self.verdict.covered else {
+            return;
+        };
+        let mut ends: BTreeMap<u32, u64> = BTreeMap::new();
+        for one in &self.verdict.registers {
+            let end = ends.entry(one.register.pcr).or_default();
+            *end = one.proven.map_or(*end, |(_, proven)| proven.max(*end));
+        }
+        for finding in self.verdict.findings.kept_mut() {
+            let own = finding.pcr.and_then(|pcr| ends.get(&pcr));
+            let end = own.map_or(covered, |own| covered.max(*own));
+            finding.uncovered = finding.record.is_some_and(|record| record >= end);
+        }
     }
 
     fn find(&mut self, kind: Kind, text: String) {
@@ -192,10 +205,25 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// What the replay of a register rests on at the end of the list. What a checkpoint claims that
+    /// nothing covers is not among it, unless the list starts with it.
+    fn origin(&self, register: Register) -> Origin {
+        let start = self.chain.start(register).origin;
+        let run = self.replay.get(register);
+        let run = run.filter(|run| !self.is_unproven(run.origin, run.since) || run.since == 0);
+        run.map_or(start, |run| run.origin)
+    }
+
+    /// Is this what a checkpoint claims that nothing covers?
+    fn is_unproven(&self, origin: Origin, since: u64) -> bool {
+        let covered = self.verdict.covered.is_some_and(|end| since < end);
+        matches!(origin, Origin::Claimed(_)) && !covered
+    }
+
     fn register(&mut self, register: Register) -> PcrVerdict {
         let run = self.replay.get(register);
         let start = self.chain.start(register);
-        let now = run.map_or(start.origin, |run| run.origin);
+        let now = self.origin(register);
         let replayed = run.map_or(start.value, |run| run.value.digest());
         let compared = self.compared(register);
         let expected = self.search.wanted.iter();
@@ -256,7 +284,10 @@ impl<'a> Judge<'a> {
         let mut wanted = self.search.wanted.iter();
         if let Some(wanted) = wanted.find(|wanted| wanted.register == register) {
             let demanded = self.policy.anchor.demanded.contains(&register);
-            match (wanted.reached, &result) {
+            // by a checkpoint that anybody may have written
+            let reached = wanted.reached;
+            let reached = reached.filter(|one| !self.is_unproven(one.origin, one.since));
+            match (reached, &result) {
                 (Some(reached), Compared::Not) => result = Compared::Reached(reached),
                 (Some(_), _) => (),
                 // to be zero is to be unused
@@ -293,9 +324,7 @@ impl<'a> Judge<'a> {
             origin if origin.is_trusted() => Standing::Verified,
             Origin::Accepted(_) => Standing::Accepted,
             // the checkpoint itself must be covered
-            Origin::Claimed(_) if self.verdict.covered.is_none_or(|end| reached.since >= end) => {
-                Standing::Unanchored
-            }
+            origin if self.is_unproven(origin, reached.since) => Standing::Unanchored,
             _ => Standing::Partial,
         }
     }
@@ -363,8 +392,9 @@ impl<'a> Judge<'a> {
     fn uncertain(&self) -> Option<u32> {
         let quote = self.quote().filter(|quote| quote.reached.is_none())?;
         let used = quote.outside.iter().filter_map(|(register, ..)| {
-            let run = self.replay.get(*register)?;
-            let certain = start::is_certain(*register, run.origin, self.policy);
+            self.replay.get(*register)?;
+            let origin = self.origin(*register);
+            let certain = start::is_certain(*register, origin, self.policy);
             (!certain).then_some(register.pcr)
         });
         used.min()
@@ -451,6 +481,7 @@ impl<'a> Judge<'a> {
                 record: Some(at.record),
                 source,
                 at: Some(at.inner),
+                pcr: at.pcr,
                 ..Finding::new(kind, text)
             });
         }
