@@ -31,12 +31,14 @@ use common::{
         against,
         code,
         codes,
+        expect,
         host,
         judge,
         kinds,
         pcrs,
         rehash,
-        split, //
+        split,
+        standing, //
     },
     nul,
     Host, //
@@ -76,24 +78,6 @@ fn verdict(records: &[Vec<u8>], host: &Host) -> Result<Verdict> {
 
 fn sha1_view(host: &Host) -> Result<Vec<Vec<u8>>> {
     Ok(split(&host.view(Bank::Sha1)?))
-}
-
-/// Does the verdict have this code, and a finding of this kind?
-#[track_caller]
-fn expect(what: &str, verdict: &Verdict, wanted: u8, kind: Kind) {
-    let found = verdict.findings.kept();
-    assert_eq!(code(verdict), wanted, "{what}: {found:#?}");
-    assert!(
-        found.iter().any(|found| found.kind == kind),
-        "{what}: {found:#?}"
-    );
-}
-
-fn standing(verdict: &Verdict, register: Register) -> Option<Standing> {
-    let mut registers = verdict.registers.iter();
-    registers
-        .find(|one| one.register == register)
-        .map(|one| one.standing)
 }
 
 #[test]
@@ -479,21 +463,21 @@ fn values_of_too_few_pcrs_or_banks() -> Result {
     let only = |keep: fn(&Register) -> bool| -> Policy {
         against(pcrs(&host).into_iter().filter(|(at, _)| keep(at)).collect())
     };
-    for (options, standing) in [
+    for (options, wanted) in [
         (only(|at| at.bank == Bank::Sha1), Standing::Weak),
         (only(|at| at.pcr != 10), Standing::Unanchored),
         (only(|at| at.pcr != 11), Standing::Verified),
     ] {
         let verdict = judge(&[&list], &options)?;
         assert_eq!(codes(&verdict), [3], "{:#?}", verdict.findings.kept());
-        let register = match standing {
+        let register = match wanted {
             Standing::Weak => Register {
                 bank: Bank::Sha1,
                 ..SHA256
             },
             _ => SHA256,
         };
-        assert_eq!(self::standing(&verdict, register), Some(standing));
+        assert_eq!(standing(&verdict, register), Some(wanted));
     }
     let mut weak = only(|at| at.bank == Bank::Sha1);
     weak.allow_weak_bank = true;
