@@ -146,8 +146,11 @@ fn quotes() -> Result<Numbered, Box<dyn Error>> {
     Ok(quotes)
 }
 
+/// Names, and what is called so.
+type Named = Vec<(&'static str, Vec<u8>)>;
+
 /// What firmware wrote.
-fn event_logs() -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>> {
+fn event_logs() -> Result<Named, Box<dyn Error>> {
     let mut logs = Vec::new();
     let mut section = "";
     for line in include_str!("../../ima-log/tests/data/eventlogs").lines() {

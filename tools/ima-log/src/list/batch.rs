@@ -179,6 +179,10 @@ impl<R: Read> Batches<R> {
     /// # Errors
     ///
     /// [`Fault`], when all records before it were given. After one there is nothing more to read.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an iterator may be asked again after an error"
+    )]
     pub fn next(&mut self) -> Result<Option<Batch>, Fault> {
         let mut batch = Batch::new(self.layout, self.at);
         batch.bytes = std::mem::take(&mut self.rest);
