@@ -197,7 +197,10 @@ fn all_that_hold() -> Result {
     let nothing: &[&str] = &[];
     let stale = [STALE.as_slice(), no_pcrs].concat();
     let forged = [FORGED.as_slice(), no_pcrs].concat();
-    let prefixed: Vec<String> = values.iter().map(|pcr| pcr.replacen('=', "=0x", 2)).collect();
+    let prefixed: Vec<String> = values
+        .iter()
+        .map(|pcr| pcr.replacen('=', "=0x", 2))
+        .collect();
     let prefixed: Vec<&str> = prefixed
         .iter()
         .map(|pcr| pcr.trim_start_matches("--pcr=0x"))
@@ -216,7 +219,12 @@ fn all_that_hold() -> Result {
         ("the same twice", &["good"], &twice, &[0]),
         ("in segments", &["0", "1", "2"], &pcrs, &[0]),
         ("records behind", &["longer"], &pcrs, &[0]),
-        ("what firmware extended is not told", &["good"], &values, &[5]),
+        (
+            "what firmware extended is not told",
+            &["good"],
+            &values,
+            &[5],
+        ),
         ("nothing is told", &["good"], nothing, &[5, 3]),
         ("nothing to compare with", &["good"], no_pcrs, &[3]),
         ("a gap", &["0", "2"], &pcrs, &[5]),

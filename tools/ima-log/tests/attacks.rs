@@ -138,11 +138,7 @@ fn any_record_dropped_doubled_or_swapped() -> Result {
             let missing = what == "dropped" && (head || at == 0);
             let wanted = if missing { 5 } else { 1 };
             let found = verdict.findings.kept();
-            assert_eq!(
-                code(&verdict),
-                wanted,
-                "record {at} {what}: {found:#?}"
-            );
+            assert_eq!(code(&verdict), wanted, "record {at} {what}: {found:#?}");
         }
     }
     Ok(())
@@ -224,7 +220,12 @@ fn bases() -> Result {
     assert_eq!(accepted.outcome(), Outcome::Accepted);
     for wrong in [(2, Bank::Sha256.hash(&[b"another"])), (1, digest)] {
         policy.start = Some(wrong);
-        expect("another accepted", &judge(&[&list], &policy)?, 5, Kind::Start);
+        expect(
+            "another accepted",
+            &judge(&[&list], &policy)?,
+            5,
+            Kind::Start,
+        );
     }
     policy.start = None;
     policy.base = base(0)?;
@@ -431,7 +432,12 @@ fn rewound() -> Result {
     }
     let older = records[..host.first_of(3)].to_vec();
     let verdict = verdict(&older, &host)?;
-    let text: Vec<&str> = verdict.findings.kept().iter().map(|found| found.text.as_str()).collect();
+    let text: Vec<&str> = verdict
+        .findings
+        .kept()
+        .iter()
+        .map(|found| found.text.as_str())
+        .collect();
     assert!(
         text.iter().any(|text| text.contains("Checkpoint 2")),
         "{text:?}"

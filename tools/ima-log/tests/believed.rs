@@ -135,7 +135,11 @@ fn a_new_bank_is_no_start() -> Result {
     for (what, mut policy) in both(&sha256_of(&forged)) {
         let verdict = judge(&[&list], &policy)?;
         // it is reached, so that all that is missing is somebody who vouches for the start
-        assert_eq!(standing(&verdict, SHA256), Some(Standing::Partial), "{what}");
+        assert_eq!(
+            standing(&verdict, SHA256),
+            Some(Standing::Partial),
+            "{what}"
+        );
         expect(what, &verdict, 5, Kind::Start);
 
         // what a monitor knows is not thrown away for it
@@ -147,7 +151,11 @@ fn a_new_bank_is_no_start() -> Result {
             policy.base = Values::from([(SHA256, base)]);
             let verdict = judge(&[&list], &policy)?;
             assert_ne!(code(&verdict), 0, "{what}: {:#?}", verdict.findings.kept());
-            assert_ne!(standing(&verdict, SHA256), Some(Standing::Verified), "{what}");
+            assert_ne!(
+                standing(&verdict, SHA256),
+                Some(Standing::Verified),
+                "{what}"
+            );
         }
     }
     Ok(())
@@ -208,7 +216,11 @@ fn a_start_from_behind_the_quote() -> Result {
             // a checkpoint of another PCR than it says is a finding of its own
             let wanted = if default_pcr == PCR { 5 } else { 1 };
             expect(&what, &verdict, wanted, Kind::Start);
-            assert_ne!(standing(&verdict, SHA256), Some(Standing::Verified), "{what}");
+            assert_ne!(
+                standing(&verdict, SHA256),
+                Some(Standing::Verified),
+                "{what}"
+            );
         }
     }
     Ok(())
@@ -229,7 +241,11 @@ fn a_start_of_another_pcr_from_behind_the_quote() -> Result {
     for (what, policy) in both(&sha256_of(&honest)) {
         let verdict = judge(&[&list], &policy)?;
         expect(what, &verdict, 5, Kind::Start);
-        assert_ne!(standing(&verdict, PCR_11), Some(Standing::Verified), "{what}");
+        assert_ne!(
+            standing(&verdict, PCR_11),
+            Some(Standing::Verified),
+            "{what}"
+        );
     }
     Ok(())
 }
@@ -262,7 +278,12 @@ fn relabelled_checkpoints_are_told() -> Result {
             ("a quote", quoted(pcrs(&honest))),
         ] {
             let verdict = judge(&[&list], &policy)?;
-            expect(&format!("{what}, {template}"), &verdict, 1, Kind::SpoofedName);
+            expect(
+                &format!("{what}, {template}"),
+                &verdict,
+                1,
+                Kind::SpoofedName,
+            );
         }
     }
     Ok(())
@@ -297,7 +318,12 @@ fn bytes_that_change_are_told() -> Result {
     // a source of which that is said, before the one that starts with the checkpoint
     let (front, back) = list.split_at(second as usize);
     let inputs = [(front, Hint::Until(0)), (back, Hint::Unknown)];
-    let inputs = inputs.map(|(bytes, hint)| Ok(Input { hint, ..Input::new("list", bytes) }));
+    let inputs = inputs.map(|(bytes, hint)| {
+        Ok(Input {
+            hint,
+            ..Input::new("list", bytes)
+        })
+    });
     let verdict = verify(inputs, &against(pcrs(&host)), Layouts::default());
     assert!(matches!(verdict, Err(VerifyError::Changed { .. })));
     Ok(())
@@ -338,7 +364,11 @@ fn an_input_is_read_once() -> Result {
                 given: &given,
                 ended: false,
             };
-            let verdict = verify([Ok(Input::new("list", source))], &policy, Layouts::default())?;
+            let verdict = verify(
+                [Ok(Input::new("list", source))],
+                &policy,
+                Layouts::default(),
+            )?;
             expect_verified("read once", &verdict);
             assert_eq!(given.get(), list.len());
         }
@@ -363,7 +393,10 @@ fn a_pcr_without_records_is_told() -> Result {
         assert!(unexplained.contains(&(PCR_11, values[&PCR_11])), "{what}");
         assert_eq!(standing(&verdict, PCR_11), None, "{what}");
         let text = report::text(&verdict);
-        assert!(text.contains("Not explained by this list"), "{what}: {text}");
+        assert!(
+            text.contains("Not explained by this list"),
+            "{what}: {text}"
+        );
         assert!(text.contains("PCR 11 in sha256"), "{what}: {text}");
     }
 
@@ -390,7 +423,11 @@ fn values_and_a_quote_that_contradict_each_other() -> Result {
     for (what, value, wanted) in [
         ("the same", true_one, Outcome::Verified),
         ("an earlier one", earlier, Outcome::Verified),
-        ("another", Bank::Sha256.hash(&[b"another"]), Outcome::Tampered),
+        (
+            "another",
+            Bank::Sha256.hash(&[b"another"]),
+            Outcome::Tampered,
+        ),
         ("zeros", Bank::Sha256.zeros(), Outcome::Unanchored),
     ] {
         let mut policy = quoted(pcrs(&host));
@@ -407,7 +444,10 @@ fn values_and_a_quote_that_contradict_each_other() -> Result {
     held.insert(pcr_7, Bank::Sha256.hash(&[b"firmware"]));
     let mut policy = quoted(held);
     expect_verified("the quoted one", &judge(&[&list], &policy)?);
-    policy.anchor.values.insert(pcr_7, Bank::Sha256.hash(&[b"another"]));
+    policy
+        .anchor
+        .values
+        .insert(pcr_7, Bank::Sha256.hash(&[b"another"]));
     policy.anchor.demanded.insert(pcr_7);
     expect("another", &judge(&[&list], &policy)?, 1, Kind::Mismatch);
     Ok(())
@@ -471,7 +511,10 @@ fn a_record_told_as_a_legacy_one() -> Result {
     let name = [b"/".as_slice(), &[b'x'; 226]].concat();
     honest.file(&name, b"content");
     honest.file(b"/bin/a", b"a");
-    expect_verified("as it is", &judge(&[&honest.view(Bank::Sha1)?], &against(pcrs(&honest)))?);
+    expect_verified(
+        "as it is",
+        &judge(&[&honest.view(Bank::Sha1)?], &against(pcrs(&honest)))?,
+    );
 
     let mut forged = honest.clone();
     let record = &mut forged.records[1];

@@ -137,13 +137,25 @@ fn a_pcr_that_was_used_before_ima() -> Result {
         for (what, mut policy) in both(&values) {
             let verdict = judge(&[&list], &policy)?;
             expect(what, &verdict, 5, Kind::Start);
-            assert!(texts(&verdict).contains("--event-log"), "{}", texts(&verdict));
-            assert_ne!(standing(&verdict, PCR_11), Some(Standing::Verified), "{what}");
+            assert!(
+                texts(&verdict).contains("--event-log"),
+                "{}",
+                texts(&verdict)
+            );
+            assert_ne!(
+                standing(&verdict, PCR_11),
+                Some(Standing::Verified),
+                "{what}"
+            );
 
             policy.firmware = Values::from([(PCR_11, before)]);
             let verdict = judge(&[&list], &policy)?;
             expect_verified(what, &verdict);
-            assert_eq!(standing(&verdict, PCR_11), Some(Standing::Verified), "{what}");
+            assert_eq!(
+                standing(&verdict, PCR_11),
+                Some(Standing::Verified),
+                "{what}"
+            );
 
             policy.firmware.clear();
             policy.base = Values::from([(PCR_11, before)]);
@@ -202,7 +214,12 @@ fn an_incomplete_checkpoint_in_front() -> Result {
             }
             policy.base = before.clone();
             let verdict = judge(&[&list], &policy)?;
-            assert_eq!(verdict.outcome(), Outcome::Accepted, "{what}: {}", texts(&verdict));
+            assert_eq!(
+                verdict.outcome(),
+                Outcome::Accepted,
+                "{what}: {}",
+                texts(&verdict)
+            );
         }
     }
     Ok(())
@@ -275,7 +292,12 @@ fn a_base_of_another_pcr_and_a_gap() -> Result {
     records.drain(host.first_of(1)..host.first_of(2));
     let mut policy = against(pcrs(&host));
     policy.base = std::mem::take(&mut policy.firmware);
-    expect("a gap", &judge(&[&records.concat()], &policy)?, 5, Kind::Gap);
+    expect(
+        "a gap",
+        &judge(&[&records.concat()], &policy)?,
+        5,
+        Kind::Gap,
+    );
     Ok(())
 }
 
@@ -325,7 +347,9 @@ fn firmware(bank: Bank) -> Values {
 /// The values that a boot aggregate is the hash of.
 fn concat(values: &Values, pcrs: std::ops::Range<u32>) -> Vec<u8> {
     let hashed = values.iter().filter(|(at, _)| pcrs.contains(&at.pcr));
-    hashed.flat_map(|(_, value)| value.as_bytes().to_vec()).collect()
+    hashed
+        .flat_map(|(_, value)| value.as_bytes().to_vec())
+        .collect()
 }
 
 #[test]
@@ -339,8 +363,20 @@ fn boot_aggregates() -> Result {
     for (what, hashed, told, wanted, kind) in [
         ("right", right.as_slice(), &known, 0, None),
         ("old", &old, &known, 0, Some(Kind::OldAggregate)),
-        ("old, PCR 9 not known", &old, &but_nine, 0, Some(Kind::OldAggregate)),
-        ("wrong", b"another machine", &known, 1, Some(Kind::BootAggregate)),
+        (
+            "old, PCR 9 not known",
+            &old,
+            &but_nine,
+            0,
+            Some(Kind::OldAggregate),
+        ),
+        (
+            "wrong",
+            b"another machine",
+            &known,
+            1,
+            Some(Kind::BootAggregate),
+        ),
         ("not known", b"another machine", &but_nine, 0, None),
         ("not known", b"another machine", &but_seven, 0, None),
     ] {

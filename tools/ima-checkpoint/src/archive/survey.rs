@@ -129,7 +129,9 @@ pub(super) fn survey(
     let mut seen = surveyor.seen;
     seen.sha256 = Digest::new(&surveyor.hash.finalize());
     let values = replay.registers();
-    seen.values = values.map(|(register, start)| (register, start.value)).collect();
+    seen.values = values
+        .map(|(register, start)| (register, start.value))
+        .collect();
     Ok(seen)
 }
 
@@ -190,7 +192,9 @@ impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
 
     fn record(&mut self, seen: &Seen<'_>, _replay: &Replay) -> Result<()> {
         let raw = seen.raw();
-        let ascii = seen.record().map_or(0, |record| ascii_len(&record, DIGEST_SIZE));
+        let ascii = seen
+            .record()
+            .map_or(0, |record| ascii_len(&record, DIGEST_SIZE));
         self.seen.ascii_bytes = self.seen.ascii_bytes.saturating_add(ascii);
         self.hash.update(raw);
         (self.each)(raw)?;

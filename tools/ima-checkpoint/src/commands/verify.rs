@@ -299,7 +299,11 @@ fn judge(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
         let text = "what is to be verified? Name lists or segments, or use --archive or --live";
         return Err(Error::usage(text));
     } else {
-        judge_evidence(arguments, Evidence::files(&arguments.input, &progress), policy)?
+        judge_evidence(
+            arguments,
+            Evidence::files(&arguments.input, &progress),
+            policy,
+        )?
     };
     progress.finish_and_clear();
     Ok(verdict)
@@ -338,8 +342,9 @@ fn judge_evidence(
     };
     let mut verdict = verify(evidence.inputs, policy, layouts)?;
     for (seq, file) in evidence.forks {
-        let text =
-            format!("the archive has other bytes for segment {seq} in {file}: find out which is true");
+        let text = format!(
+            "the archive has other bytes for segment {seq} in {file}: find out which is true"
+        );
         verdict.find(Finding {
             segment: Some(seq),
             ..Finding::new(Kind::Fork, text)
@@ -376,12 +381,16 @@ fn policy(arguments: &Arguments) -> Result<Policy> {
 fn firmware(path: &Path) -> Result<Values> {
     let bytes = files::read_up_to(path, eventlog::MAX_SIZE as u64)?;
     let log = EventLog::parse(&bytes).map_err(|error| {
-        let text = format!("{}: this is no event log of a firmware: {error}", Escaped::path(path));
+        let text = format!(
+            "{}: this is no event log of a firmware: {error}",
+            Escaped::path(path)
+        );
         Error::new(Code::Internal, text)
     })?;
-    let registers = log.banks().into_iter().flat_map(|bank| {
-        (0..eventlog::PCRS).map(move |pcr| Register { pcr, bank })
-    });
+    let registers = log
+        .banks()
+        .into_iter()
+        .flat_map(|bank| (0..eventlog::PCRS).map(move |pcr| Register { pcr, bank }));
     let known = registers.filter_map(|register| Some((register, log.start(register)?)));
     Ok(known.collect())
 }

@@ -53,7 +53,9 @@ pub fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>> {
     }
     let too_large = || {
         let kib = max >> 10;
-        refused(&format!("this cannot be what is asked for: it has more than {kib} KiB"))
+        refused(&format!(
+            "this cannot be what is asked for: it has more than {kib} KiB"
+        ))
     };
     if metadata.len() > max {
         return Err(too_large());

@@ -138,15 +138,18 @@ impl<'a> Evidence<'a> {
     pub fn torn(log: &'a Log, kernel: &'a Kernel, progress: &'a ProgressBar) -> Result<Self> {
         let first = kernel.segments()?.first().map_or(0, |segment| segment.seq);
         let before = log.segments()?.into_iter();
-        let before = before.filter(move |meta| meta.seq < first).map(move |meta| {
-            let name = name(&log.path(&meta));
-            Ok(Input {
-                segment: Some(meta.seq),
-                ..Input::new(name, progress.wrap_read(log.open(&meta)?))
-            })
-        });
+        let before = before
+            .filter(move |meta| meta.seq < first)
+            .map(move |meta| {
+                let name = name(&log.path(&meta));
+                Ok(Input {
+                    segment: Some(meta.seq),
+                    ..Input::new(name, progress.wrap_read(log.open(&meta)?))
+                })
+            });
         let live = Self::live(kernel.ima(), progress)?.inputs;
-        let live = live.map(|input| input.map_err(|error| Error::new(Code::Internal, error.to_string())));
+        let live =
+            live.map(|input| input.map_err(|error| Error::new(Code::Internal, error.to_string())));
         Self::of(before.chain(live)).with_forks(log)
     }
 
@@ -182,7 +185,10 @@ fn refused(path: &Path, error: &io::Error) -> Error {
         Some(Errno::NOENT) => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
         _ => return Error::io("open", path, error),
     };
-    Error::new(Code::Kernel, format!("{}: {error}: {hint}", Escaped::path(path)))
+    Error::new(
+        Code::Kernel,
+        format!("{}: {error}: {hint}", Escaped::path(path)),
+    )
 }
 
 /// A file, or standard input. Only behind the last one no checkpoint can come.

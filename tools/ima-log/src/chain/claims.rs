@@ -47,7 +47,10 @@ impl Chain<'_> {
         let before = self.open.seq.unwrap_or(0);
         if self.log_id.is_some_and(|id| id != claim.header.log_id) {
             let ours = self.log_id().map(|id| id.to_string()).unwrap_or_default();
-            let text = format!("checkpoint {seq} is of the log {}, not {ours}", claim.log_id());
+            let text = format!(
+                "checkpoint {seq} is of the log {}, not {ours}",
+                claim.log_id()
+            );
             self.note(Kind::OtherLog, at, text);
             self.restart(claim, at, replay);
         } else if seq <= before {
@@ -125,7 +128,11 @@ impl Chain<'_> {
         }
         if !self.open.partial {
             let (records, bytes) = (self.open.records, self.open.bytes);
-            number("records of the segment before:", header.segment_records, records);
+            number(
+                "records of the segment before:",
+                header.segment_records,
+                records,
+            );
             number("bytes of the segment before:", header.segment_bytes, bytes);
         }
         if header.violations < self.violations {
@@ -147,9 +154,12 @@ impl Chain<'_> {
             return;
         }
         let seq = claim.header.sequence;
-        let name = self.open.seq.map_or("the segment before".to_owned(), |seq| {
-            format!("segment {seq}")
-        });
+        let name = self
+            .open
+            .seq
+            .map_or("the segment before".to_owned(), |seq| {
+                format!("segment {seq}")
+            });
         if digest.is_some_and(|digest| digest.as_bytes() != claim.header.segment_digest) {
             let text = format!(
                 "the bytes of {name} are not those that checkpoint {seq} was made of: their \
@@ -217,7 +227,11 @@ impl Chain<'_> {
             self.note(Kind::NoTpm, at, text);
         }
         if !claim.unknown.is_empty() {
-            let ids: Vec<_> = claim.unknown.iter().map(|id| format!("{id:#06x}")).collect();
+            let ids: Vec<_> = claim
+                .unknown
+                .iter()
+                .map(|id| format!("{id:#06x}"))
+                .collect();
             let ids = ids.join(", ");
             let text =
                 format!("checkpoint {seq} has values of banks that are not known here: {ids}");

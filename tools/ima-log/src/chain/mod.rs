@@ -285,8 +285,12 @@ impl<'p> Chain<'p> {
         };
         if found.unwrap_or(0) != wanted {
             let text = match found {
-                Some(found) => format!("the file of segment {wanted} starts with checkpoint {found}"),
-                None => format!("the file of segment {wanted} does not start with checkpoint {wanted}"),
+                Some(found) => {
+                    format!("the file of segment {wanted} starts with checkpoint {found}")
+                }
+                None => {
+                    format!("the file of segment {wanted} does not start with checkpoint {wanted}")
+                }
             };
             self.note(Kind::Damaged, at, format!("{text}: it is damaged"));
         }
@@ -326,7 +330,8 @@ impl<'p> Chain<'p> {
             self.shown.pop_front();
         }
         let claimed = self.head.as_deref().filter(|_| self.open.headed);
-        self.shown.push_back(self.open.shown(claimed.map(Claimed::of)));
+        self.shown
+            .push_back(self.open.shown(claimed.map(Claimed::of)));
     }
 
     /// The log id as text: 32 hexadecimal digits.

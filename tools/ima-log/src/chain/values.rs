@@ -242,14 +242,7 @@ impl Chain<'_> {
         self.note(Kind::Value, at, text);
     }
 
-    fn broken(
-        &mut self,
-        claim: &Claim,
-        pcr: u32,
-        banks: &[Bank],
-        at: Place,
-        replay: &mut Replay,
-    ) {
+    fn broken(&mut self, claim: &Claim, pcr: u32, banks: &[Bank], at: Place, replay: &mut Replay) {
         let (seq, digest) = (claim.header.sequence, Digest::new(&claim.digest));
         let broken = seq.saturating_sub(1);
         let names: Vec<_> = banks.iter().map(|bank| bank.name()).collect();
@@ -284,9 +277,7 @@ impl Chain<'_> {
         let used = |pcr| replay.pcr(pcr).is_some_and(|pcr| pcr.records > 0);
         let registers = replay.registers().map(|(register, _)| register);
         let left_out = registers.filter(|register| {
-            used(register.pcr)
-                && has_bank(register.bank)
-                && !claim.values.contains_key(register)
+            used(register.pcr) && has_bank(register.bank) && !claim.values.contains_key(register)
         });
         let left_out: Vec<_> = left_out.map(|register| register.to_string()).collect();
         if !left_out.is_empty() {

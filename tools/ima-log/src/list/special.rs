@@ -192,7 +192,9 @@ fn is_our_name(field: &[u8]) -> bool {
 fn legacy_wants_look(record: &Record<'_>) -> bool {
     let mut fields = record.fields();
     let digest = fields.next().unwrap_or_default();
-    let length = digest.first_chunk().map(|length| record.order().get_u32(*length));
+    let length = digest
+        .first_chunk()
+        .map(|length| record.order().get_u32(*length));
     let small = length.is_some_and(|length| length as usize <= LEGACY_INPUT);
     small || record.pcr() > LAST_PCR || fields.any(is_our_name)
 }

@@ -301,7 +301,9 @@ impl<'p> Shared<'p> {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // a thread that panicked ends the program when it is joined
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// May more be read ahead?

@@ -86,7 +86,13 @@ fn headline(verdict: &Verdict) -> String {
 }
 
 fn why(verdict: &Verdict, outcome: Outcome) -> String {
-    let has = |kind| verdict.findings.kept().iter().any(|found| found.kind == kind);
+    let has = |kind| {
+        verdict
+            .findings
+            .kept()
+            .iter()
+            .any(|found| found.kind == kind)
+    };
     let weak = || {
         let mut all = verdict.registers.iter();
         all.any(|one| one.standing == Standing::Weak)
@@ -116,10 +122,16 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
 }
 
 fn verified(verdict: &Verdict) -> String {
-    let proven: u64 = verdict.registers.iter().map(|one| one.records).max().unwrap_or(0);
-    let based = verdict.registers.iter().any(|one| {
-        one.standing == Standing::Verified && one.origin == Origin::Given
-    });
+    let proven: u64 = verdict
+        .registers
+        .iter()
+        .map(|one| one.records)
+        .max()
+        .unwrap_or(0);
+    let based = verdict
+        .registers
+        .iter()
+        .any(|one| one.standing == Standing::Verified && one.origin == Origin::Given);
     match (based, proven) {
         (true, 0) => "nothing new is proven since the base that was given".to_owned(),
         (true, _) => "complete from the base that was given".to_owned(),
@@ -155,7 +167,10 @@ fn write_findings(
     let counted: u64 = counted.map(|(_, more)| more).sum();
     match chosen.len().saturating_sub(MAX_SHOWN) as u64 + counted {
         0 => Ok(()),
-        more => writeln!(out, "  and {more} more; --json has the first 100 of each kind"),
+        more => writeln!(
+            out,
+            "  and {more} more; --json has the first 100 of each kind"
+        ),
     }
 }
 
@@ -243,7 +258,10 @@ fn write_quote(out: &mut String, verdict: &Verdict) -> fmt::Result {
 fn write_unexplained(out: &mut String, verdict: &Verdict) -> fmt::Result {
     let mut banks: BTreeMap<Bank, Vec<u32>> = BTreeMap::new();
     for one in &verdict.unexplained {
-        banks.entry(one.register.bank).or_default().push(one.register.pcr);
+        banks
+            .entry(one.register.bank)
+            .or_default()
+            .push(one.register.pcr);
     }
     if banks.is_empty() {
         return Ok(());

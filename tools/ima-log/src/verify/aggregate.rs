@@ -48,7 +48,11 @@ pub(super) fn fit(aggregate: &Aggregate, value: impl Fn(Register) -> Option<Dige
         return Fit::Unknown;
     };
     if bank == Bank::Sha1 {
-        return if is(&firmware) { Fit::Right } else { Fit::Wrong };
+        return if is(&firmware) {
+            Fit::Right
+        } else {
+            Fit::Wrong
+        };
     }
     match values(LOADER) {
         Some(loader) if is(&loader) => Fit::Right,
@@ -93,7 +97,10 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_judged() {
         assert_eq!(judged(Bank::Sha256, SHA256_10, 9), Some(Fit::Unknown));
-        assert_eq!(judged(Bank::Sha256, &"00".repeat(32), 8), Some(Fit::Unknown));
+        assert_eq!(
+            judged(Bank::Sha256, &"00".repeat(32), 8),
+            Some(Fit::Unknown)
+        );
         assert_eq!(judged(Bank::Sha1, SHA1_8, 7), Some(Fit::Unknown));
     }
 }

@@ -190,8 +190,11 @@ impl<'a> Judge<'a> {
     }
 
     fn registers(&mut self) {
-        let mut registers: BTreeSet<Register> =
-            self.replay.registers().map(|(register, _)| register).collect();
+        let mut registers: BTreeSet<Register> = self
+            .replay
+            .registers()
+            .map(|(register, _)| register)
+            .collect();
         registers.extend(self.search.wanted.iter().filter_map(|wanted| {
             let demanded = self.policy.anchor.demanded.contains(&wanted.register);
             (demanded && !wanted.value.is_zero() || wanted.reached.is_some())
@@ -302,7 +305,11 @@ impl<'a> Judge<'a> {
 
     /// A quoted PCR that has not changed since the verifier's base.
     fn untouched(&self, quote: &QuoteSearch, register: Register) -> Option<(Register, Reached)> {
-        let at = quote.reached.as_ref()?.first().map(|(_, reached)| reached.record)?;
+        let at = quote
+            .reached
+            .as_ref()?
+            .first()
+            .map(|(_, reached)| reached.record)?;
         let base = self.policy.base.get(&register)?;
         let held = quote.outside.iter().find(|(at, ..)| *at == register)?.1;
         (held == *base).then_some((
@@ -361,7 +368,8 @@ impl<'a> Judge<'a> {
             self.find(Kind::Mismatch, text);
             return Standing::Mismatch;
         }
-        let certain = self.uncertain().is_none() && start::is_certain(register, origin, self.policy);
+        let certain =
+            self.uncertain().is_none() && start::is_certain(register, origin, self.policy);
         if certain {
             let hint = "If the list was taken before that value, take it again";
             self.find(Kind::Mismatch, format!("{text}. {agreed}. {hint}"));
@@ -436,7 +444,9 @@ impl<'a> Judge<'a> {
             let snapshot = self.search.snapshot.as_ref();
             let quoted = snapshot.and_then(|snapshot| {
                 let mut values = snapshot.values.iter();
-                values.find(|(at, _)| *at == register).map(|(_, value)| *value)
+                values
+                    .find(|(at, _)| *at == register)
+                    .map(|(_, value)| *value)
             });
             if let (Some(given), Some(quoted)) = (given, quoted) {
                 if *given != quoted {
@@ -490,7 +500,10 @@ impl<'a> Judge<'a> {
     /// Does the firmware's event log replay to what the PCRs held?
     fn firmware(&mut self) {
         for (register, logged) in &self.policy.firmware {
-            let used = self.replay.pcr(register.pcr).is_some_and(|pcr| pcr.records > 0);
+            let used = self
+                .replay
+                .pcr(register.pcr)
+                .is_some_and(|pcr| pcr.records > 0);
             if !FIRMWARE.contains(&register.pcr) || used {
                 continue;
             }
@@ -508,7 +521,8 @@ impl<'a> Judge<'a> {
     /// Is a PCR proven in a bank that counts?
     fn pcr(&mut self, pcr: u32) {
         let all = self.verdict.registers.iter();
-        let all = all.filter(|one| one.register.pcr == pcr && self.policy.counts(one.register.bank));
+        let all =
+            all.filter(|one| one.register.pcr == pcr && self.policy.counts(one.register.bank));
         let standings: Vec<Standing> = all.map(|one| one.standing).collect();
         let has = |standing| standings.contains(&standing);
         if has(Standing::Verified) {
@@ -566,7 +580,8 @@ impl<'a> Judge<'a> {
                 (text, hint)
             }
             (Some(seq), _) => {
-                let text = format!("nobody vouches for what PCR {pcr} held before checkpoint {seq}");
+                let text =
+                    format!("nobody vouches for what PCR {pcr} held before checkpoint {seq}");
                 let hint = match pcr == self.policy.default_pcr {
                     true => "What is proven starts there",
                     false => "Give --event-log or --base",

@@ -204,7 +204,10 @@ pub fn verify<'a>(
     policy: &Policy,
     layouts: Layouts,
 ) -> Result<Verdict, Error> {
-    let mut sources = inputs.into_iter().map(|input| open(input, layouts)).peekable();
+    let mut sources = inputs
+        .into_iter()
+        .map(|input| open(input, layouts))
+        .peekable();
     let mut banks = policy.banks();
     if let Some(Ok(source)) = sources.peek() {
         banks.insert(source.layout.bank);

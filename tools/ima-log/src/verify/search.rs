@@ -182,7 +182,9 @@ impl Search {
     /// on may hold what it says.
     pub(crate) fn restarted(&mut self, record: u64, replay: &Replay) {
         for wanted in &mut self.wanted {
-            let run = replay.get(wanted.register).filter(|run| run.since == record);
+            let run = replay
+                .get(wanted.register)
+                .filter(|run| run.since == record);
             let Some(run) = run.filter(|run| run.value == wanted.hash) else {
                 continue;
             };
@@ -232,7 +234,9 @@ impl Search {
             let values = replay.registers();
             self.snapshot = Some(Snapshot {
                 record,
-                values: values.map(|(register, start)| (register, start.value)).collect(),
+                values: values
+                    .map(|(register, start)| (register, start.value))
+                    .collect(),
             });
         }
     }
@@ -249,7 +253,10 @@ fn reached(run: &Run, record: u64, records: u64) -> Reached {
 
 impl QuoteSearch {
     fn new(quote: &Quote, policy: &Policy, banks: &[Bank]) -> Result<Self, Error> {
-        let foreign: Vec<Pcr> = quote.pcrs().filter(|pcr| pcr.bank.bank().is_none()).collect();
+        let foreign: Vec<Pcr> = quote
+            .pcrs()
+            .filter(|pcr| pcr.bank.bank().is_none())
+            .collect();
         if !foreign.is_empty() {
             return Err(Error::ForeignBanks(foreign));
         }
@@ -325,7 +332,10 @@ impl QuoteSearch {
         }
         let used = self.slots.iter().filter_map(|(register, _, bank)| {
             let pcr = replay.pcr(register.pcr)?;
-            Some((*register, reached(pcr.runs.get(*bank)?, record, pcr.records)))
+            Some((
+                *register,
+                reached(pcr.runs.get(*bank)?, record, pcr.records),
+            ))
         });
         self.reached = Some(used.collect());
         true
