@@ -30,7 +30,7 @@ seal second >/dev/null
 measure c
 follow proof
 cp -r $ARCHIVE "$SHARE/copy"
-cp quote signature ak.pub "$SHARE"
+cp quote signature ak.pub ak.name "$SHARE"
 
 # what was freed without being archived is missing, and the rest is judged all the same
 measure d

@@ -171,7 +171,6 @@ impl<'p> Chain<'p> {
             record: Some(at.record),
             source: self.source.clone(),
             at: Some(at.inner),
-            pcr: at.pcr,
             in_log,
             segment: self.open.seq,
             uncovered: false,

@@ -167,6 +167,10 @@ impl Chain<'_> {
         replay: &Replay,
     ) -> Option<Verdict> {
         let (state, before) = claim.before.get(&register)?;
+        if self.open.partial {
+            // it may have been used in what is not here
+            return None;
+        }
         let seq = claim.header.sequence;
         let first = replay.pcr(register.pcr).and_then(|pcr| pcr.first);
         let fresh = first.is_some_and(|first| first >= self.open.start);
@@ -179,7 +183,7 @@ impl Chain<'_> {
             return None;
         }
         let start = self.start(register);
-        if self.open.partial || start.value == *before {
+        if start.value == *before {
             return None;
         }
         match start.origin {

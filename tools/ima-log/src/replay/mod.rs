@@ -268,8 +268,6 @@ pub struct Place {
     pub record: u64,
     /// Its place in its source.
     pub inner: Position,
-    /// The PCR that it was extended into, if it is a record that could be read.
-    pub pcr: Option<u32>,
 }
 
 /// A record that was extended.

@@ -213,7 +213,6 @@ impl<O: Observer> List<'_, O> {
                 let at = Place {
                     record: self.record,
                     inner,
-                    pcr: Some(item.pcr()),
                 };
                 while let Some((_, remark)) = remarks.next_if(|(at, _)| *at == number) {
                     let sealed = sealed.next_if(|(at, _)| *at == number);
@@ -244,7 +243,6 @@ impl<O: Observer> List<'_, O> {
             let at = Place {
                 record: self.record,
                 inner,
-                pcr: None,
             };
             self.observer.fault(at, fault)?;
         }

@@ -127,6 +127,33 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Is it about what a checkpoint or a truncation claims? These are covered by what IMA's default
+    /// PCR held, other records by what their own PCR did.
+    pub(super) fn is_claim(self) -> bool {
+        matches!(
+            self,
+            Self::OtherLog
+                | Self::Order
+                | Self::Previous
+                | Self::SegmentDigest
+                | Self::Claim
+                | Self::Value
+                | Self::Broken
+                | Self::Truncation
+                | Self::Gap
+                | Self::LogLost
+                | Self::Incomplete
+                | Self::NoTpm
+                | Self::Violations
+                | Self::Before
+                | Self::NewBank
+                | Self::UnknownBank
+                | Self::Accepted
+        )
+    }
+}
+
 /// Something found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -138,8 +165,6 @@ pub struct Finding {
     pub source: String,
     /// The record in that file.
     pub at: Option<Position>,
-    /// The PCR of that record.
-    pub pcr: Option<u32>,
     /// The same record since cold boot, where the log says so.
     pub in_log: Option<u64>,
     /// The segment, if it is known.
@@ -158,7 +183,6 @@ impl Finding {
             record: None,
             source: String::new(),
             at: None,
-            pcr: None,
             in_log: None,
             segment: None,
             uncovered: false,

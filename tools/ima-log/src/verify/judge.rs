@@ -119,26 +119,18 @@ impl<'a> Judge<'a> {
         for pcr in self.required() {
             self.pcr(pcr);
         }
-        self.mark_uncovered();
+        // what nothing covers influences nothing
+        if let (Some(claims), Some(records)) = (self.verdict.covered, self.covered()) {
+            for finding in self.verdict.findings.kept_mut() {
+                let covered = if finding.kind.is_claim() {
+                    claims
+                } else {
+                    records
+                };
+                finding.uncovered = finding.record.is_some_and(|record| record >= covered);
+            }
+        }
         self.verdict
-    }
-
-    /// What nothing covers influences nothing. A record of another PCR than IMA's default one may be
-    /// covered by what that PCR held.
-    fn mark_uncovered(&mut self) {
-        let Some(covered) = self.verdict.covered else {
-            return;
-        };
-        let mut ends: BTreeMap<u32, u64> = BTreeMap::new();
-        for one in &self.verdict.registers {
-            let end = ends.entry(one.register.pcr).or_default();
-            *end = one.proven.map_or(*end, |(_, proven)| proven.max(*end));
-        }
-        for finding in self.verdict.findings.kept_mut() {
-            let own = finding.pcr.and_then(|pcr| ends.get(&pcr));
-            let end = own.map_or(covered, |own| covered.max(*own));
-            finding.uncovered = finding.record.is_some_and(|record| record >= end);
-        }
     }
 
     fn find(&mut self, kind: Kind, text: String) {
@@ -202,6 +194,10 @@ impl<'a> Judge<'a> {
         }));
         let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
         registers.extend(quoted.into_iter().flatten().map(|(register, _)| *register));
+        if let Some(quote) = self.quote() {
+            let based = self.policy.base.keys();
+            registers.extend(based.filter(|at| self.untouched(quote, **at).is_some()));
+        }
         for register in registers {
             let one = self.register(register);
             self.verdict.registers.push(one);
@@ -260,6 +256,9 @@ impl<'a> Judge<'a> {
     fn base(&self, register: Register, proven: Option<Reached>) -> Option<Digest> {
         let snapshot = self.search.snapshot.as_ref()?;
         let reached = proven?;
+        if reached.origin == Origin::Given && reached.records == 0 {
+            return self.policy.base.get(&register).copied();
+        }
         let mut values = snapshot.values.iter();
         let (_, value) = values.find(|(at, _)| *at == register)?;
         (reached.record <= snapshot.record).then_some(*value)
@@ -293,14 +292,21 @@ impl<'a> Judge<'a> {
             match (reached, &result) {
                 (Some(reached), Compared::Not) => result = Compared::Reached(reached),
                 (Some(_), _) => (),
-                // to be zero is to be unused
-                (None, _) if wanted.value.is_zero() && !uses(register) => (),
+                // to be zero is to be unused, as far as all is covered
+                (None, _) if wanted.value.is_zero() && !self.used_when_covered(register.pcr) => (),
                 (None, _) if self.policy.firmware.get(&register) == Some(&wanted.value) => (),
                 (None, _) if demanded || uses(register) => return Compared::Missed,
                 (None, _) => (),
             }
         }
         result
+    }
+
+    /// Is there a record of the PCR among those that are covered?
+    fn used_when_covered(&self, pcr: u32) -> bool {
+        let covered = self.covered().unwrap_or(u64::MAX);
+        let first = self.replay.pcr(pcr).and_then(|pcr| pcr.first);
+        first.is_some_and(|first| first < covered)
     }
 
     /// A quoted PCR that has not changed since the verifier's base.
@@ -491,7 +497,6 @@ impl<'a> Judge<'a> {
                 record: Some(at.record),
                 source,
                 at: Some(at.inner),
-                pcr: at.pcr,
                 ..Finding::new(kind, text)
             });
         }

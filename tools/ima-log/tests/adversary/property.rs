@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What must be true of a verdict, by what really happened on the machine.
+
+use crate::{
+    bank::{
+        Bank,
+        Digest, //
+    },
+    judge::{
+        Judged,
+        Verified, //
+    },
+    record::Record,
+    strategies::{
+        Case,
+        Strategy, //
+    },
+};
+
+/// What is wrong with a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wrong {
+    /// An honest log was refused.
+    Refused,
+    /// What is called verified starts from something that nobody vouches for.
+    Start,
+    /// What is called verified starts from a break that the verifier did not mean to accept.
+    Break,
+    /// The digests are not those that the TPM was extended with.
+    Digests,
+    /// A register is called verified that nobody gave the value of.
+    Unanchored,
+    /// A PCR that the verifier asked for, and that IMA uses, is not mentioned.
+    Unmentioned,
+    /// A checkpoint that covers what digests do not is not seen.
+    HiddenCheckpoint,
+    /// A sealed record has another template, PCR or content than the checkpoint was made of.
+    SealedRecord,
+    /// A record is told as one of another template, and that is not said.
+    Ambiguous,
+}
+
+/// Says what is wrong with a verdict, if anything is.
+pub(crate) fn check(case: &Case, judged: &Judged) -> Result<(), Wrong> {
+    if judged.exit != 0 {
+        return match must_be_verified(case) {
+            true => Err(Wrong::Refused),
+            false => Ok(()),
+        };
+    }
+    for verified in &judged.verified {
+        digests(case, verified)?;
+    }
+    mentioned(case, judged)?;
+    if !case.strategy.is_root() {
+        sealed(case)?;
+        for verified in &judged.verified {
+            unambiguous(case, judged, verified)?;
+        }
+    }
+    Ok(())
+}
+
+/// Is there nothing that could be wrong, for a verifier who asked for enough and knows the start?
+pub(crate) fn must_be_verified(case: &Case) -> bool {
+    let verifier = &case.verifier;
+    let banks = case.host.tpm.banks.iter();
+    let mut strong = banks.filter(|bank| !bank.is_weak());
+    let needed = |bank: Bank| case.host.used().into_iter().map(move |pcr| (pcr, bank));
+    let asked = strong.any(|bank| {
+        needed(*bank).all(|register| {
+            let mut anchors = verifier.anchors.iter();
+            anchors.any(|(anchor, _)| *anchor == register)
+        })
+    });
+    let started = case.host.tpm.banks.iter().all(|bank| {
+        needed(*bank).all(|register| {
+            let held = case.host.tpm.value_at(register, verifier.base_moment);
+            held == bank.zeros() || verifier.base.contains_key(&register)
+        })
+    });
+    case.strategy == Strategy::Honest && verifier.told && !case.host.disturbed && asked && started
+}
+
+/// The moment from which the TPM's history of a register must be in the list.
+fn start(case: &Case, verified: &Verified) -> Result<usize, Wrong> {
+    let verifier = &case.verifier;
+    if !verified.accepted {
+        if !is_whole(case, verified) {
+            return Err(Wrong::Start);
+        }
+        return Ok(match verifier.base.contains_key(&verified.register()) {
+            true => verifier.base_moment,
+            false => 0,
+        });
+    }
+    let accepted = verifier.accepts.ok_or(Wrong::Start)?;
+    match case.list.records.get(verified.first) {
+        Some(record) if *record == case.host.records[accepted] => Ok(case.host.moments[accepted].0),
+        _ => Err(Wrong::Break),
+    }
+}
+
+/// Are the digests of the records that are called verified those that the TPM got, in order?
+fn digests(case: &Case, verified: &Verified) -> Result<(), Wrong> {
+    let register = verified.register();
+    let mut anchors = case.verifier.anchors.iter();
+    if !anchors.any(|(anchor, _)| *anchor == register) {
+        return Err(Wrong::Unanchored);
+    }
+    let from = start(case, verified)?;
+    let got = case.host.tpm.between(register, from, case.verifier.moment);
+    match of_register(case, verified)
+        .map(|(_, digest)| digest)
+        .eq(got.into_iter().cloned())
+    {
+        true => Ok(()),
+        false => Err(Wrong::Digests),
+    }
+}
+
+/// Are all records of the PCR from the start of the list on called verified?
+fn is_whole(case: &Case, verified: &Verified) -> bool {
+    let mut records = case.list.records.iter().take(verified.first);
+    records.all(|record| record.pcr != verified.pcr)
+}
+
+/// The records of the list that are called verified: place and digest.
+fn of_register<'a>(
+    case: &'a Case,
+    verified: &Verified,
+) -> impl Iterator<Item = (usize, Digest)> + 'a {
+    let (pcr, bank) = verified.register();
+    let end = verified.end.min(case.list.records.len());
+    let first = verified.first.min(end);
+    let range = case.list.records[first..end].iter().enumerate();
+    let of_pcr = range.filter(move |(_, record)| record.pcr == pcr);
+    of_pcr.map(move |(at, record)| (first + at, record.extended(bank)))
+}
+
+/// Records that the kernel made between the start and the moment that the verifier asks about.
+fn covered(case: &Case) -> impl Iterator<Item = (usize, &Record)> {
+    let start = case.verifier.base_record;
+    let moments = &case.host.moments;
+    let records = case.host.records.iter().enumerate().skip(start);
+    records.filter(move |(at, _)| moments[*at].1 <= case.verifier.moment)
+}
+
+fn mentioned(case: &Case, judged: &Judged) -> Result<(), Wrong> {
+    let forgotten = covered(case).any(|(_, record)| {
+        let mut anchors = case.verifier.anchors.iter();
+        let asked = anchors.any(|((pcr, _), _)| *pcr == record.pcr);
+        asked && !judged.mentioned.contains(&record.pcr)
+    });
+    match forgotten {
+        true => Err(Wrong::Unmentioned),
+        false => Ok(()),
+    }
+}
+
+/// Are sealed segments those that their checkpoints were made of, in all that they show?
+fn sealed(case: &Case) -> Result<(), Wrong> {
+    let records = &case.list.records;
+    let first = case.verifier.accepts.unwrap_or(case.verifier.base_record);
+    for (at, checkpoint) in covered(case) {
+        let number = case.host.checkpoints.binary_search(&at);
+        let Some(number) = number.ok().filter(|_| at >= first) else {
+            continue;
+        };
+        let place = records.iter().position(|record| record == checkpoint);
+        let place = place.ok_or(Wrong::HiddenCheckpoint)?;
+        let start = match number.checked_sub(1) {
+            Some(before) => case.host.checkpoints[before],
+            None => 0,
+        };
+        // of the segment in which the verifier starts only a part is here
+        if start >= first && at > start {
+            let sealed = &case.host.records[start..at];
+            let here = place
+                .checked_sub(sealed.len())
+                .map(|from| &records[from..place]);
+            if here != Some(sealed) {
+                return Err(Wrong::SealedRecord);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Is it said of records that look like another template that they do?
+fn unambiguous(case: &Case, judged: &Judged, verified: &Verified) -> Result<(), Wrong> {
+    let (pcr, _) = verified.register();
+    let from = match is_whole(case, verified) {
+        true => case.verifier.base_record,
+        false => case.verifier.accepts.unwrap_or_default(),
+    };
+    let made = case.host.records[from..].iter();
+    let made = made.filter(|record| record.pcr == pcr);
+    let told = of_register(case, verified).map(|(at, _)| at);
+    let silent = told.zip(made).any(|(at, made)| {
+        let legacy = case.list.records[at].template == "ima";
+        legacy != (made.template == "ima") && !judged.reported.contains(&at)
+    });
+    match silent {
+        true => Err(Wrong::Ambiguous),
+        false => Ok(()),
+    }
+}
