@@ -3,7 +3,7 @@
 //! `archive-host DIR RECORDS` archives so many records of a host that keeps its list in memory, in
 //! segments of 100,000, and prints the bytes of the list and the seconds that it took.
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
 use common::{

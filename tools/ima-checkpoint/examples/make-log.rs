@@ -5,10 +5,11 @@
 //! `make-log list N` writes N records of the template ima-ng, of 150 bytes each, and says on standard
 //! error what they replay to, as options of `verify`. `make-log seeds DIR` fills DIR/TARGET.
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
 use common::{
+    busy::busy,
     Host,
     Measured,
     PCR, //
@@ -74,61 +75,6 @@ fn list(records: u64) -> Outcome {
         eprintln!("--pcr {bank}:{PCR}={value}");
     }
     Ok(())
-}
-
-/// A host with something of everything.
-fn busy(order: ByteOrder) -> Result<Host, Box<dyn Error>> {
-    let mut host = Host::new(order, &[Bank::Sha1, Bank::Sha256]);
-    host.file(b"boot_aggregate", b"PCRs");
-    host.violation(b"/var/log/wtmp");
-    host.checkpoint("first")?;
-    let (digest, name) = (common::d_ng(b"content"), common::nul(b"/bin/sh"));
-    let number = order.put_u32(1000).to_vec();
-    let templates: [(&[u8], Vec<&[u8]>); 8] = [
-        (b"ima", vec![&[7; 20], b"/bin/sh"]),
-        (b"ima-sig", vec![&digest, &name, b"\x03\x02\x04"]),
-        (b"ima-ngv2", vec![b"verity:sha256:\0\x0a", &name]),
-        (b"ima-sigv2", vec![b"ima:sha512:\0\x0a", &name, b"\x03"]),
-        (b"ima-buf", vec![&digest, b".ima\0", b"content"]),
-        (
-            b"ima-modsig",
-            vec![&digest, &name, b"\x03", b"sha1:\0\x0b", b"\x30\0"],
-        ),
-        (
-            b"evm-sig",
-            vec![
-                &digest,
-                &name,
-                b"\x05",
-                b"security.ima",
-                b"\x04\0\0\0",
-                b"\x01\x02\x03\x04",
-                &number,
-                &number,
-                b"\xed\x81",
-            ],
-        ),
-        (b"n-ng|d|imode", vec![&name, b"\x44", b"\xed\x81"]),
-    ];
-    for (template, fields) in templates {
-        host.measure(Measured {
-            pcr: PCR,
-            template: template.to_vec(),
-            fields: fields.into_iter().map(<[u8]>::to_vec).collect(),
-            violation: false,
-        });
-    }
-    host.foreign_extend(PCR, Bank::Sha256, b"somebody else");
-    host.checkpoint("")?;
-    host.truncation(0, 1)?;
-    host.measure(Measured {
-        pcr: 11,
-        template: b"ima-ng".to_vec(),
-        fields: vec![digest, name],
-        violation: false,
-    });
-    host.checkpoint("with another PCR")?;
-    Ok(host)
 }
 
 fn seeds(folder: &Path) -> Outcome {
@@ -200,8 +146,11 @@ fn quotes() -> Result<Numbered, Box<dyn Error>> {
     Ok(quotes)
 }
 
+/// Names, and what is called so.
+type Named = Vec<(&'static str, Vec<u8>)>;
+
 /// What firmware wrote.
-fn event_logs() -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>> {
+fn event_logs() -> Result<Named, Box<dyn Error>> {
     let mut logs = Vec::new();
     let mut section = "";
     for line in include_str!("../../ima-log/tests/data/eventlogs").lines() {

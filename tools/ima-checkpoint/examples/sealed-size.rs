@@ -4,7 +4,7 @@
 //! makes an ima-ng record of each path on standard input, and prints for each representation bytes
 //! and nanoseconds a record. Chunks are those of the kernel, 64 KiB.
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
 use common::PCR;

@@ -51,7 +51,7 @@ enum Command {
     Archive(archive::Arguments),
     Fsck(fsck::Arguments),
     Reindex(reindex::Arguments),
-    Verify(verify::Arguments),
+    Verify(Box<verify::Arguments>),
     Inspect(inspect::Arguments),
     Cat(cat::Arguments),
     Mount(mount::Arguments),

@@ -2,11 +2,14 @@
 
 //! The exit codes of `verify`, and which one decides when several hold.
 
+#[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
 use common::{
     d_ng,
     judge::{
+        before_ima,
+        exit,
         host,
         pcrs, //
     },
@@ -18,7 +21,9 @@ use ima_checkpoint::{
         worst,
         Code, //
     },
+    replay::Values, //
 };
+use ima_log::verify::verdict::Outcome;
 use serde_json::Value;
 use std::{
     error::Error,
@@ -62,11 +67,35 @@ fn precedence() {
     }
 }
 
+/// Every outcome of a verification ends the program with the code of its own, and those that are
+/// graver decide in the same order as their codes.
+#[test]
+fn outcomes_have_codes_in_one_table() {
+    let table = [
+        (Outcome::Tampered, Code::Tampered),
+        (Outcome::Stale, Code::Stale),
+        (Outcome::Missing, Code::Missing),
+        (Outcome::Unanchored, Code::Unanchored),
+        (Outcome::Accepted, Code::Verified),
+        (Outcome::Verified, Code::Verified),
+    ];
+    for (at, (outcome, code)) in table.iter().enumerate() {
+        assert_eq!(Code::from(*outcome), *code);
+        assert_eq!(exit(*outcome), *code as u8);
+        for (milder, milder_code) in &table[at + 1..] {
+            assert!(outcome > milder, "{outcome:?} {milder:?}");
+            assert_eq!(worst([*milder_code, *code]), *code);
+        }
+    }
+}
+
 /// Files to verify.
 struct Files {
     folder: TempDir,
     /// What the PCRs hold, as options.
     pcrs: Vec<String>,
+    /// What PCR 11 held before IMA used it, as options.
+    bases: Vec<String>,
 }
 
 impl Files {
@@ -74,12 +103,8 @@ impl Files {
         let mut host = host()?;
         let new = Self {
             folder: tempfile::tempdir()?,
-            pcrs: pcrs(&host)
-                .iter()
-                .map(|(register, value)| {
-                    format!("--pcr={}:{}={value}", register.bank, register.pcr)
-                })
-                .collect(),
+            pcrs: options("--pcr", &pcrs(&host)),
+            bases: options("--base", &before_ima(&host)),
         };
         let whole = 0..host.records.len();
         let (first, second, third) = (host.first_of(1), host.first_of(2), whole.end);
@@ -123,13 +148,22 @@ impl Files {
     /// The exit code and all that hold, as JSON says.
     fn codes(&self, arguments: &[&str]) -> Result<(i32, Vec<u64>)> {
         let output = self.run(&[&["--json"], arguments].concat())?;
-        let document: Value = serde_json::from_slice(&output.stdout)?;
-        assert_eq!(document["schema"], "ima-checkpoint/verify/1");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let document: Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {said}"))?;
+        assert_eq!(document["schema"], "ima-checkpoint/verify/2");
         let code = output.status.code().unwrap_or(-1);
         assert_eq!(document["code"], code);
         let codes = document["codes"].as_array().ok_or("no codes")?;
         Ok((code, codes.iter().filter_map(Value::as_u64).collect()))
     }
+}
+
+/// Values of PCRs as options of the program.
+fn options(name: &str, values: &Values) -> Vec<String> {
+    let values = values.iter();
+    let values = values.map(|(at, value)| format!("{name}={}:{}={value}", at.bank, at.pcr));
+    values.collect()
 }
 
 /// A field of the quote by `rsassa`, from hexadecimal digits.
@@ -156,13 +190,22 @@ const FORGED: [&str; 6] = ["--quote", "msg", "--signature", "forged", "--key", "
 #[test]
 fn all_that_hold() -> Result {
     let files = Files::new()?;
-    let pcrs: Vec<&str> = files.pcrs.iter().map(String::as_str).collect();
-    let no_pcrs: &[&str] = &[];
-    let prefixed: Vec<String> = pcrs.iter().map(|pcr| pcr.replacen('=', "=0x", 2)).collect();
+    let values: Vec<&str> = files.pcrs.iter().map(String::as_str).collect();
+    let bases: Vec<&str> = files.bases.iter().map(String::as_str).collect();
+    let pcrs = [values.as_slice(), &bases].concat();
+    let no_pcrs = bases.as_slice();
+    let nothing: &[&str] = &[];
+    let stale = [STALE.as_slice(), no_pcrs].concat();
+    let forged = [FORGED.as_slice(), no_pcrs].concat();
+    let prefixed: Vec<String> = values
+        .iter()
+        .map(|pcr| pcr.replacen('=', "=0x", 2))
+        .collect();
     let prefixed: Vec<&str> = prefixed
         .iter()
         .map(|pcr| pcr.trim_start_matches("--pcr=0x"))
         .flat_map(|value| ["--pcr", value])
+        .chain(bases.iter().copied())
         .collect();
     let twice = [pcrs.as_slice(), &pcrs, &prefixed].concat();
     for (what, list, anchor, codes) in [
@@ -176,16 +219,24 @@ fn all_that_hold() -> Result {
         ("the same twice", &["good"], &twice, &[0]),
         ("in segments", &["0", "1", "2"], &pcrs, &[0]),
         ("records behind", &["longer"], &pcrs, &[0]),
+        (
+            "what firmware extended is not told",
+            &["good"],
+            &values,
+            &[5],
+        ),
+        ("nothing is told", &["good"], nothing, &[5, 3]),
         ("nothing to compare with", &["good"], no_pcrs, &[3]),
         ("a gap", &["0", "2"], &pcrs, &[5]),
         ("no start", &["1", "2"], &pcrs, &[5]),
         ("a gap, unanchored", &["0", "2"], no_pcrs, &[5, 3]),
-        ("tampered", &["bad"], no_pcrs, &[1, 3]),
-        ("an old quote", &["good"], &STALE, &[9, 3]),
-        ("a gap, an old quote", &["0", "2"], &STALE, &[9, 5, 3]),
-        ("tampered, an old quote", &["bad"], &STALE, &[1, 9, 3]),
-        ("a forged quote", &["good"], &FORGED, &[1, 3]),
-        ("a gap, a forged quote", &["0", "2"], &FORGED, &[1, 5, 3]),
+        // behind what is not true, all rests on a checkpoint
+        ("tampered", &["bad"], no_pcrs, &[1, 5, 3]),
+        ("an old quote", &["good"], &stale, &[9, 3]),
+        ("a gap, an old quote", &["0", "2"], &stale, &[9, 5, 3]),
+        ("tampered, an old quote", &["bad"], &stale, &[1, 9, 5, 3]),
+        ("a forged quote", &["good"], &forged, &[1, 3]),
+        ("a gap, a forged quote", &["0", "2"], &forged, &[1, 5, 3]),
     ] {
         let (code, mut all) = files.codes(&[list, anchor].concat())?;
         assert_eq!(code, codes[0], "{what}: {all:?}");

@@ -3,6 +3,7 @@
 //! Archives that somebody prepared: each command comes to an end, in little memory, with a verdict
 //! that fits, and without an escape sequence in what it says.
 
+#[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
 use common::{

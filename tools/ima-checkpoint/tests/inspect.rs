@@ -2,6 +2,7 @@
 
 //! What `inspect` shows, and how it ends.
 
+#[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
 use common::{

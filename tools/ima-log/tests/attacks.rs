@@ -31,12 +31,14 @@ use common::{
         against,
         code,
         codes,
+        expect,
         host,
         judge,
         kinds,
         pcrs,
         rehash,
-        split, //
+        split,
+        standing, //
     },
     nul,
     Host, //
@@ -76,24 +78,6 @@ fn verdict(records: &[Vec<u8>], host: &Host) -> Result<Verdict> {
 
 fn sha1_view(host: &Host) -> Result<Vec<Vec<u8>>> {
     Ok(split(&host.view(Bank::Sha1)?))
-}
-
-/// Does the verdict have this code, and a finding of this kind?
-#[track_caller]
-fn expect(what: &str, verdict: &Verdict, wanted: u8, kind: Kind) {
-    let found = verdict.findings.kept();
-    assert_eq!(code(verdict), wanted, "{what}: {found:#?}");
-    assert!(
-        found.iter().any(|found| found.kind == kind),
-        "{what}: {found:#?}"
-    );
-}
-
-fn standing(verdict: &Verdict, register: Register) -> Option<Standing> {
-    let mut registers = verdict.registers.iter();
-    registers
-        .find(|one| one.register == register)
-        .map(|one| one.standing)
 }
 
 #[test]
@@ -154,11 +138,7 @@ fn any_record_dropped_doubled_or_swapped() -> Result {
             let missing = what == "dropped" && (head || at == 0);
             let wanted = if missing { 5 } else { 1 };
             let found = verdict.findings.kept();
-            assert_eq!(
-                code(&verdict),
-                wanted,
-                "record {at} {what}: {found:#?}"
-            );
+            assert_eq!(code(&verdict), wanted, "record {at} {what}: {found:#?}");
         }
     }
     Ok(())
@@ -240,7 +220,12 @@ fn bases() -> Result {
     assert_eq!(accepted.outcome(), Outcome::Accepted);
     for wrong in [(2, Bank::Sha256.hash(&[b"another"])), (1, digest)] {
         policy.start = Some(wrong);
-        expect("another accepted", &judge(&[&list], &policy)?, 5, Kind::Start);
+        expect(
+            "another accepted",
+            &judge(&[&list], &policy)?,
+            5,
+            Kind::Start,
+        );
     }
     policy.start = None;
     policy.base = base(0)?;
@@ -447,7 +432,12 @@ fn rewound() -> Result {
     }
     let older = records[..host.first_of(3)].to_vec();
     let verdict = verdict(&older, &host)?;
-    let text: Vec<&str> = verdict.findings.kept().iter().map(|found| found.text.as_str()).collect();
+    let text: Vec<&str> = verdict
+        .findings
+        .kept()
+        .iter()
+        .map(|found| found.text.as_str())
+        .collect();
     assert!(
         text.iter().any(|text| text.contains("Checkpoint 2")),
         "{text:?}"
@@ -479,21 +469,21 @@ fn values_of_too_few_pcrs_or_banks() -> Result {
     let only = |keep: fn(&Register) -> bool| -> Policy {
         against(pcrs(&host).into_iter().filter(|(at, _)| keep(at)).collect())
     };
-    for (options, standing) in [
+    for (options, wanted) in [
         (only(|at| at.bank == Bank::Sha1), Standing::Weak),
         (only(|at| at.pcr != 10), Standing::Unanchored),
         (only(|at| at.pcr != 11), Standing::Verified),
     ] {
         let verdict = judge(&[&list], &options)?;
         assert_eq!(codes(&verdict), [3], "{:#?}", verdict.findings.kept());
-        let register = match standing {
+        let register = match wanted {
             Standing::Weak => Register {
                 bank: Bank::Sha1,
                 ..SHA256
             },
             _ => SHA256,
         };
-        assert_eq!(self::standing(&verdict, register), Some(standing));
+        assert_eq!(standing(&verdict, register), Some(wanted));
     }
     let mut weak = only(|at| at.bank == Bank::Sha1);
     weak.allow_weak_bank = true;
@@ -684,12 +674,22 @@ fn other_pcrs_are_told() -> Result {
     let list = host.view(Bank::Sha1)?;
     let (ones, other) = (Digest::new(&[0xff; 32]), Bank::Sha256.hash(&[b"other"]));
     let mut values = pcrs(&host);
-    for (pcr, value) in [(7, other), (12, ones), (17, ones), (18, other), (23, Bank::Sha256.zeros())] {
+    for (pcr, value) in [
+        (7, other),
+        (12, ones),
+        (17, ones),
+        (18, other),
+        (23, Bank::Sha256.zeros()),
+    ] {
         values.insert(Register { pcr, ..SHA256 }, value);
     }
     let verdict = judge(&[&list], &against(values))?;
     assert_eq!(codes(&verdict), [0]);
-    let told: Vec<u32> = verdict.unexplained.iter().map(|one| one.register.pcr).collect();
+    let told: Vec<u32> = verdict
+        .unexplained
+        .iter()
+        .map(|one| one.register.pcr)
+        .collect();
     assert_eq!(told, [7, 12, 18]);
     Ok(())
 }

@@ -10,6 +10,7 @@ use common::{
     Measured,
     PCR, //
 };
+use ima_checkpoint_format::ByteOrder;
 use ima_log::{
     bank::{
         Bank,
@@ -34,7 +35,6 @@ use ima_log::{
         Layouts, //
     },
 };
-use ima_checkpoint_format::ByteOrder;
 use proptest::{
     collection::vec,
     prelude::*,

@@ -27,9 +27,10 @@ impl Chain<'_> {
         self.first == Some(0) && self.opening != Opening::Checkpoint
     }
 
-    /// Does the list go on from somewhere?
+    /// Does the list go on from somewhere? A base of another PCR than IMA's default one may be what
+    /// that held when IMA started.
     pub(super) fn is_tail(&self) -> bool {
-        !self.policy.base.is_empty() || self.opening == Opening::Other
+        self.has_base() || self.opening == Opening::Other
     }
 
     /// Compares a checkpoint with the segments before it. `digest` is that of the open one.

@@ -142,6 +142,12 @@ impl<'p> Chain<'p> {
         start::of(register, self.policy, self.opening)
     }
 
+    /// Does the verifier know what IMA's default PCR held before the list?
+    fn has_base(&self) -> bool {
+        let mut given = self.policy.base.keys();
+        given.any(|register| register.pcr == self.policy.default_pcr)
+    }
+
     /// What messages call the source whose records come.
     pub(crate) fn name(&self) -> &str {
         &self.source
@@ -152,7 +158,7 @@ impl<'p> Chain<'p> {
         self.source.clone_from(&source.name);
         self.expected = source.segment;
         self.resumes = self.open.torn && record > 0;
-        if record == 0 && !self.open.headed && self.policy.base.is_empty() {
+        if record == 0 && !self.open.headed && !self.has_base() {
             // until a checkpoint says that it is the rest of another one
             (self.open.seq, self.open.first, self.open.offset) = (Some(0), Some(0), Some(0));
         }

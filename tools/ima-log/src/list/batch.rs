@@ -151,6 +151,8 @@ pub struct Batches<R> {
     at: Position,
     /// What was read and is not yet a whole record.
     rest: Vec<u8>,
+    /// Why nothing more can be read, which is told behind the last whole record.
+    failed: Option<io::Error>,
     ended: bool,
 }
 
@@ -162,6 +164,7 @@ impl<R: Read> Batches<R> {
             layout,
             at: Position::default(),
             rest: Vec::new(),
+            failed: None,
             ended: false,
         }
     }
@@ -176,6 +179,10 @@ impl<R: Read> Batches<R> {
     /// # Errors
     ///
     /// [`Fault`], when all records before it were given. After one there is nothing more to read.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an iterator may be asked again after an error"
+    )]
     pub fn next(&mut self) -> Result<Option<Batch>, Fault> {
         let mut batch = Batch::new(self.layout, self.at);
         batch.bytes = std::mem::take(&mut self.rest);
@@ -219,6 +226,10 @@ impl<R: Read> Batches<R> {
         if have >= room || self.ended {
             return Ok(());
         }
+        // asked again, the source might say that all is well
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         bytes.resize(room, 0);
         while have < room {
             match self.source.read(bytes.get_mut(have..).unwrap_or_default()) {
@@ -229,7 +240,8 @@ impl<R: Read> Batches<R> {
                 Ok(read) => have += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 // what came before is whole, and is given first
-                Err(_) if have > 0 && self.has_record(bytes.get(..have).unwrap_or_default()) => {
+                Err(error) if self.has_record(bytes.get(..have).unwrap_or_default()) => {
+                    self.failed = Some(error);
                     break;
                 }
                 Err(error) => return Err(error),

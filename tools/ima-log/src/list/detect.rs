@@ -19,7 +19,8 @@ use std::io::{
     self,
     Chain,
     Cursor,
-    Read, //
+    Read,
+    Take, //
 };
 
 /// Bytes that are looked at, at most.
@@ -37,8 +38,8 @@ pub struct Layout {
     pub order: ByteOrder,
 }
 
-/// A source with what was read of it in front again.
-pub type Unread<R> = Chain<Cursor<Vec<u8>>, R>;
+/// A source with what was read of it in front again; nothing more of it if that was all.
+pub type Unread<R> = Chain<Cursor<Vec<u8>>, Take<R>>;
 
 /// Reads at most [`SAMPLE`] bytes to find out what is not given, and gives back the whole source.
 ///
@@ -56,7 +57,12 @@ pub fn detect<R: Read>(
         .take(SAMPLE as u64)
         .read_to_end(&mut sample)?;
     let layout = layout(&sample, bank, order);
-    Ok((layout, Cursor::new(sample).chain(source)))
+    // behind its end somebody may go on writing
+    let rest = match sample.len() < SAMPLE {
+        true => 0,
+        false => u64::MAX,
+    };
+    Ok((layout, Cursor::new(sample).chain(source.take(rest))))
 }
 
 /// The layout that fits the records at the start of a list best, with what is given taken as it

@@ -237,8 +237,11 @@ impl<O: Observer> List<'_, O> {
             if let Fault::Malformed(at, _) | Fault::Cut(at) = fault {
                 inner = at;
             }
-            let record = self.record;
-            self.observer.fault(Place { record, inner }, fault)?;
+            let at = Place {
+                record: self.record,
+                inner,
+            };
+            self.observer.fault(at, fault)?;
         }
         Ok(())
     }

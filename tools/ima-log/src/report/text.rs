@@ -203,7 +203,9 @@ impl Display for Shown<'_> {
 
 fn standing(one: &PcrVerdict, verdict: &Verdict) -> String {
     let text = match (one.standing, one.proven) {
-        (Standing::Verified | Standing::Accepted | Standing::Partial, Some((_, 0))) => {
+        (Standing::Verified | Standing::Accepted | Standing::Partial, Some((first, end)))
+            if first >= end =>
+        {
             format!("no record, {}", origin(one.origin))
         }
         (Standing::Verified | Standing::Accepted | Standing::Partial, Some((first, end))) => {

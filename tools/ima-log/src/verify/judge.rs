@@ -211,10 +211,25 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// What the replay of a register rests on at the end of the list. What a checkpoint claims that
+    /// nothing covers is not among it, unless the list starts with it.
+    fn origin(&self, register: Register) -> Origin {
+        let start = self.chain.start(register).origin;
+        let run = self.replay.get(register);
+        let run = run.filter(|run| !self.is_unproven(run.origin, run.since) || run.since == 0);
+        run.map_or(start, |run| run.origin)
+    }
+
+    /// Is this what a checkpoint claims that nothing covers?
+    fn is_unproven(&self, origin: Origin, since: u64) -> bool {
+        let covered = self.verdict.covered.is_some_and(|end| since < end);
+        matches!(origin, Origin::Claimed(_)) && !covered
+    }
+
     fn register(&mut self, register: Register) -> PcrVerdict {
         let run = self.replay.get(register);
         let start = self.chain.start(register);
-        let now = run.map_or(start.origin, |run| run.origin);
+        let now = self.origin(register);
         let replayed = run.map_or(start.value, |run| run.value.digest());
         let compared = self.compared(register);
         let expected = self.search.wanted.iter();
@@ -284,7 +299,10 @@ impl<'a> Judge<'a> {
         let mut wanted = self.search.wanted.iter();
         if let Some(wanted) = wanted.find(|wanted| wanted.register == register) {
             let demanded = self.policy.anchor.demanded.contains(&register);
-            match (wanted.reached, &result) {
+            // by a checkpoint that anybody may have written
+            let reached = wanted.reached;
+            let reached = reached.filter(|one| !self.is_unproven(one.origin, one.since));
+            match (reached, &result) {
                 (Some(reached), Compared::Not) => result = Compared::Reached(reached),
                 (Some(_), _) => (),
                 // to be zero is to be unused, as far as all is covered
@@ -332,9 +350,7 @@ impl<'a> Judge<'a> {
             origin if origin.is_trusted() => Standing::Verified,
             Origin::Accepted(_) => Standing::Accepted,
             // the checkpoint itself must be covered
-            Origin::Claimed(_) if self.verdict.covered.is_none_or(|end| reached.since >= end) => {
-                Standing::Unanchored
-            }
+            origin if self.is_unproven(origin, reached.since) => Standing::Unanchored,
             _ => Standing::Partial,
         }
     }
@@ -405,7 +421,7 @@ impl<'a> Judge<'a> {
         let quote = self.quote().filter(|quote| quote.reached.is_none())?;
         let used = quote.outside.iter().filter_map(|(register, ..)| {
             let origin = match self.replay.get(*register) {
-                Some(run) => run.origin,
+                Some(_) => self.origin(*register),
                 None if register.pcr == self.policy.default_pcr => {
                     self.chain.start(*register).origin
                 }

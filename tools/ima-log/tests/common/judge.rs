@@ -8,10 +8,24 @@ use super::{
     Host,
     Measured, //
 };
+use ima_checkpoint_format::{
+    record::Record,
+    ByteOrder,
+    Error, //
+};
 use ima_log::{
     bank::{
         Bank,
         Digest, //
+    },
+    quote::{
+        Algorithm,
+        Attest,
+        HashId,
+        Hex,
+        Quote,
+        Scheme,
+        Selected, //
     },
     replay::{
         Register,
@@ -24,10 +38,12 @@ use ima_log::{
         },
         policy::{
             Anchor,
-            Policy, //
+            Policy,
+            Told, //
         },
         verdict::{
             Outcome,
+            Standing,
             Verdict, //
         },
         verify,
@@ -35,11 +51,6 @@ use ima_log::{
         Input,
         Layouts, //
     },
-};
-use ima_checkpoint_format::{
-    record::Record,
-    ByteOrder,
-    Error, //
 };
 
 /// The banks of the host.
@@ -114,6 +125,69 @@ pub(crate) fn against(values: Values) -> Policy {
         },
         ..Policy::default()
     }
+}
+
+/// The same, by a quote of these PCRs; the values of those that the list does not use are given, too.
+/// What it proves is tried here, not how it is signed.
+pub(crate) fn quoted(values: Values) -> Policy {
+    let mut policy = against(values);
+    policy.anchor.told = Told::Quote(quote(&policy.anchor.values));
+    policy
+}
+
+fn quote(values: &Values) -> Quote {
+    let mut selection: Vec<Selected> = Vec::new();
+    let mut held: Vec<u8> = Vec::new();
+    for bank in Bank::ALL {
+        let of_bank = values.iter().filter(|(register, _)| register.bank == bank);
+        let pcrs: Vec<u32> = of_bank.clone().map(|(register, _)| register.pcr).collect();
+        held.extend(of_bank.flat_map(|(_, value)| value.as_bytes()));
+        if !pcrs.is_empty() {
+            let bank = HashId(bank.tpm_id());
+            selection.push(Selected { bank, pcrs });
+        }
+    }
+    Quote {
+        attest: Attest {
+            qualified_signer: Hex(Vec::new()),
+            extra_data: Hex(Vec::new()),
+            clock: 0,
+            reset_count: 0,
+            restart_count: 0,
+            safe: true,
+            firmware_version: 0,
+            selection,
+            pcr_digest: Bank::Sha256.hash(&[&held]),
+        },
+        scheme: Scheme {
+            algorithm: Algorithm::EcDsa,
+            hash: Bank::Sha256,
+        },
+        key_name: None,
+        key_name_checked: false,
+        fresh: true,
+    }
+}
+
+/// Has the verdict this exit code, and a finding of this kind?
+#[track_caller]
+pub(crate) fn expect(what: &str, verdict: &Verdict, wanted: u8, kind: Kind) {
+    let found = verdict.findings.kept();
+    assert_eq!(code(verdict), wanted, "{what}: {found:#?}");
+    let has = found.iter().any(|found| found.kind == kind);
+    assert!(has, "{what}: {found:#?}");
+}
+
+/// Is it verified, and nothing grave found?
+#[track_caller]
+pub(crate) fn expect_verified(what: &str, verdict: &Verdict) {
+    let found = verdict.findings.kept();
+    assert_eq!(verdict.outcome(), Outcome::Verified, "{what}: {found:#?}");
+}
+
+/// What is said of a PCR in a bank.
+pub(crate) fn standing(verdict: &Verdict, register: Register) -> Option<Standing> {
+    Some(verdict.register(register)?.standing)
 }
 
 /// Verifies files that are one list.

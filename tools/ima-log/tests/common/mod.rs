@@ -4,12 +4,9 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod busy;
 pub(crate) mod judge;
 
-use ima_log::bank::{
-    Bank,
-    Digest, //
-};
 use ima_checkpoint_format::{
     checkpoint::{
         self,
@@ -29,6 +26,10 @@ use ima_checkpoint_format::{
     },
     ByteOrder,
     Error, //
+};
+use ima_log::bank::{
+    Bank,
+    Digest, //
 };
 use std::collections::BTreeMap;
 
@@ -61,6 +62,8 @@ pub(crate) struct Host {
     pub(crate) banks: Vec<Bank>,
     pub(crate) records: Vec<Measured>,
     pub(crate) checkpoints: Vec<Made>,
+    /// Kexecs since cold boot.
+    pub(crate) generation: u32,
     /// What the TPM holds.
     pub(crate) tpm: BTreeMap<(u32, Bank), Digest>,
     /// What the kernel replays; of a PCR that no record was extended into yet, nothing.
@@ -76,6 +79,7 @@ impl Host {
             banks: banks.to_vec(),
             records: Vec::new(),
             checkpoints: Vec::new(),
+            generation: 0,
             tpm: BTreeMap::new(),
             shadow: BTreeMap::new(),
             before: BTreeMap::new(),
@@ -121,6 +125,14 @@ impl Host {
         self.tpm.insert((pcr, bank), value);
     }
 
+    /// Another kernel goes on, which has one more bank: its PCRs hold what they hold.
+    pub(crate) fn kexec_with(&mut self, bank: Bank, value: Digest) {
+        self.generation += 1;
+        self.banks.push(bank);
+        self.tpm.insert((PCR, bank), value);
+        self.shadow.insert((PCR, bank), value);
+    }
+
     pub(crate) fn append(&mut self, template: &[u8], fields: Vec<Vec<u8>>, violation: bool) {
         self.measure(Measured {
             pcr: PCR,
@@ -149,7 +161,7 @@ impl Host {
             flags: Flags::default(),
             log_id: LOG_ID,
             sequence: self.checkpoints.len() as u64 + 1,
-            generation: 0,
+            generation: self.generation,
             default_pcr: PCR,
             record: self.records.len() as u64,
             offset: self.view(Bank::Sha1)?.len() as u64,
