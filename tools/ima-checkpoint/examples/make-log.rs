@@ -2,8 +2,9 @@
 
 //! Makes lists for benchmarks and seeds for fuzzing, always the same ones.
 //!
-//! `make-log list N` writes N records of the template ima-ng, of 150 bytes each, and says on standard
-//! error what they replay to, as options of `verify`. `make-log seeds DIR` fills DIR/TARGET.
+//! `make-log list N [EVERY]` writes N records of the template ima-ng, of 150 bytes each but for the
+//! first, with a checkpoint every so many records, and says on standard error what they replay to, as
+//! options of `verify`. `make-log seeds DIR` fills DIR/TARGET.
 
 #[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
@@ -14,10 +15,26 @@ use common::{
     Measured,
     PCR, //
 };
-use ima_checkpoint::bank::Bank;
+use ima_checkpoint::bank::{
+    Bank,
+    Digest, //
+};
 use ima_checkpoint_format::{
+    checkpoint::{
+        self,
+        Builder,
+        Entry,
+        Header,
+        Kind,
+        Label,
+        State, //
+    },
     record::NewRecord,
     ByteOrder, //
+};
+use sha2::{
+    Digest as _,
+    Sha256, //
 };
 use std::{
     env,
@@ -36,42 +53,125 @@ type Outcome = Result<(), Box<dyn Error>>;
 fn main() -> Outcome {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["list", records] => list(records.parse()?),
+        ["list", records] => list(records.parse()?, None),
+        ["list", records, every] => list(records.parse()?, Some(every.parse()?)),
         ["seeds", folder] => seeds(folder.as_ref()),
-        _ => Err("usage: make-log list RECORDS | make-log seeds DIR".into()),
+        _ => Err("usage: make-log list RECORDS [EVERY] | make-log seeds DIR".into()),
     }
 }
 
-/// It is written as it is made, so that its length is bounded by the disk only.
-fn list(records: u64) -> Outcome {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let banks = [Bank::Sha1, Bank::Sha256];
-    let mut values = banks.map(Bank::zeros);
-    for number in 0..records {
-        let digest = common::d_ng(&number.to_le_bytes());
-        let name = format!("/usr/lib/x86_64-linux-gnu/some/package/plugins/file{number:012}\0");
-        let mut data = Vec::new();
-        for field in [digest.as_slice(), name.as_bytes()] {
-            data.extend((field.len() as u32).to_le_bytes());
-            data.extend(field);
+/// The list of a host, written as it is made, so that its length is bounded by the disk only.
+struct Stream<W> {
+    out: W,
+    banks: [Bank; 2],
+    values: [Digest; 2],
+    records: u64,
+    bytes: u64,
+    /// What the last checkpoint was, and what came since: SHA-256 of the bytes, and where it starts.
+    previous: [u8; 32],
+    checkpoints: u64,
+    segment: Sha256,
+    start: (u64, u64),
+}
+
+impl<W: Write> Stream<W> {
+    fn new(out: W) -> Self {
+        let banks = [Bank::Sha1, Bank::Sha256];
+        Self {
+            out,
+            banks,
+            values: banks.map(Bank::zeros),
+            records: 0,
+            bytes: 0,
+            previous: [0; 32],
+            checkpoints: 0,
+            segment: Sha256::new(),
+            start: (0, 0),
         }
-        let digests = banks.map(|bank| bank.hash(&[&data]));
-        for ((value, bank), digest) in values.iter_mut().zip(banks).zip(&digests) {
+    }
+
+    fn measure(&mut self, template: &[u8], fields: &[&[u8]]) -> Outcome {
+        let mut data = Vec::new();
+        for field in fields {
+            data.extend((field.len() as u32).to_le_bytes());
+            data.extend(*field);
+        }
+        let digests = self.banks.map(|bank| bank.hash(&[&data]));
+        for ((value, bank), digest) in self.values.iter_mut().zip(self.banks).zip(&digests) {
             *value = bank.extend(value, digest);
         }
         let record = NewRecord {
             pcr: PCR,
             digest: digests[0].as_bytes(),
-            template_name: b"ima-ng",
-            fields: [digest.as_slice(), name.as_bytes()].into_iter(),
+            template_name: template,
+            fields: fields.iter().copied(),
             order: ByteOrder::Little,
         };
-        let mut bytes = [0; 150];
+        let mut bytes = vec![0; record.encoded_len()?];
         record.encode(&mut bytes)?;
-        out.write_all(&bytes)?;
+        self.out.write_all(&bytes)?;
+        self.segment.update(&bytes);
+        self.records += 1;
+        self.bytes += bytes.len() as u64;
+        Ok(())
     }
-    out.flush()?;
-    for (bank, value) in banks.iter().zip(values) {
+
+    fn file(&mut self, name: &str) -> Outcome {
+        let digest = common::d_ng(name.as_bytes());
+        self.measure(b"ima-ng", &[&digest, &common::nul(name.as_bytes())])
+    }
+
+    fn checkpoint(&mut self) -> Outcome {
+        self.checkpoints += 1;
+        let header = Header {
+            log_id: common::LOG_ID,
+            sequence: self.checkpoints,
+            default_pcr: PCR,
+            record: self.records,
+            offset: self.bytes,
+            segment_records: self.records - self.start.0,
+            segment_bytes: self.bytes - self.start.1,
+            segment_digest: self.segment.finalize_reset().into(),
+            previous: self.previous,
+            ..Header::default()
+        };
+        let mut out = [0; checkpoint::MAX_BUFFER];
+        let mut builder = Builder::new(&mut out, &header, Label::default())?;
+        for (bank, value) in self.banks.iter().zip(&self.values) {
+            let entry = Entry {
+                pcr: PCR as u8,
+                state: State::Match,
+                algorithm: bank.tpm_id(),
+                value: value.as_bytes(),
+            };
+            builder.push(Kind::Value, &entry)?;
+        }
+        let buffer = builder.finish();
+        self.previous = Sha256::digest(buffer).into();
+        self.start = (self.records, self.bytes);
+        let fields = [
+            &common::d_ng(buffer),
+            b".ima/checkpoint\0".as_slice(),
+            buffer,
+        ];
+        self.measure(b"ima-buf", &fields)
+    }
+}
+
+/// A checkpoint comes before each record whose number `every` divides.
+fn list(records: u64, every: Option<u64>) -> Outcome {
+    let mut host = Stream::new(BufWriter::new(io::stdout().lock()));
+    host.file("boot_aggregate")?;
+    for number in 1..records {
+        if every.is_some_and(|every| number % every == 0) {
+            host.checkpoint()?;
+        }
+        host.file(&format!(
+            "/usr/lib/x86_64-linux-gnu/some/package/plugins/file{number:012}"
+        ))?;
+    }
+    host.out.flush()?;
+    for (bank, value) in host.banks.iter().zip(host.values) {
         eprintln!("--pcr {bank}:{PCR}={value}");
     }
     Ok(())
