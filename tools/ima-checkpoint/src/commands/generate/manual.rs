@@ -14,10 +14,11 @@ use clap_mangen::{
 use std::io;
 
 const EXIT_STATUS: &[(&str, &str)] = &[
-    ("0", "The command did what it should. Of verify: complete from a trusted start, consistent, and anchored."),
+    ("0", "The command did what it should. Of verify: every PCR in use is proven from a trusted start, or \
+         from what was accepted."),
     ("1", "Tampered, mismatching, or forked."),
     ("2", "The command line is wrong."),
-    ("3", "Consistent, but anchored to nothing: no PCR values and no quote were compared."),
+    ("3", "Consistent, but a PCR in use was compared with nothing that counts."),
     ("4", "Against a policy: of fsck, everybody may read the archive."),
     ("5", "History is missing: a gap, or a start that nobody vouches for."),
     ("6", "Busy. Try again."),
@@ -70,7 +71,8 @@ const EXAMPLES: &[(&str, &str)] = &[
         "The list of the running kernel, against the TPM of this host.",
     ),
     (
-        "verify --archive copy --quote quote --signature signature --key ak.pem --nonce 5f3a",
+        "verify --archive copy --quote quote --signature signature --key ak.pub --nonce 5f3a \
+         --key-name 000b7c1e0f52d9a4b86337fe91c05a2d4e8b6f10c3d97a52e4180bb6639fd27a5ce1",
         "An archive from another host, against a quote of its TPM.",
     ),
     (
