@@ -2,8 +2,9 @@
 
 //! Makes lists for benchmarks and seeds for fuzzing, always the same ones.
 //!
-//! `make-log list N` writes N records of the template ima-ng, of 150 bytes each, and says on standard
-//! error what they replay to, as options of `verify`. `make-log seeds DIR` fills DIR/TARGET.
+//! `make-log list N` writes N records of the template ima-ng, of 150 bytes each but the first, which
+//! is boot_aggregate, and says on standard error what they replay to, as options of `verify`.
+//! `make-log seeds DIR` fills DIR/TARGET.
 
 #[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
@@ -49,7 +50,10 @@ fn list(records: u64) -> Outcome {
     let mut values = banks.map(Bank::zeros);
     for number in 0..records {
         let digest = common::d_ng(&number.to_le_bytes());
-        let name = format!("/usr/lib/x86_64-linux-gnu/some/package/plugins/file{number:012}\0");
+        let name = match number {
+            0 => "boot_aggregate\0".to_owned(),
+            _ => format!("/usr/lib/x86_64-linux-gnu/some/package/plugins/file{number:012}\0"),
+        };
         let mut data = Vec::new();
         for field in [digest.as_slice(), name.as_bytes()] {
             data.extend((field.len() as u32).to_le_bytes());
@@ -67,8 +71,8 @@ fn list(records: u64) -> Outcome {
             order: ByteOrder::Little,
         };
         let mut bytes = [0; 150];
-        record.encode(&mut bytes)?;
-        out.write_all(&bytes)?;
+        let length = record.encode(&mut bytes)?;
+        out.write_all(bytes.get(..length).unwrap_or_default())?;
     }
     out.flush()?;
     for (bank, value) in banks.iter().zip(values) {
