@@ -270,6 +270,20 @@ struct State {
     /// Bytes of all work here and in somebody's hands.
     bytes: usize,
     ended: bool,
+    /// A helper panicked, so that its work is never done.
+    failed: bool,
+}
+
+/// Tells that a helper panicked, so that nobody waits for its work.
+struct Alive<'s, 'p>(&'s Shared<'p>);
+
+impl Drop for Alive<'_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().failed = true;
+            self.0.changed.notify_all();
+        }
+    }
 }
 
 /// Ends the helpers, also if the observer stopped or somebody panicked.
@@ -323,6 +337,7 @@ impl<'p> Shared<'p> {
                 state.bytes -= size(&work);
                 return work;
             }
+            assert!(!state.failed, "a thread of the replay panicked");
             state = match self.work(state, room) {
                 (state, true) => state,
                 (state, false) => self.wait(state),
@@ -331,6 +346,7 @@ impl<'p> Shared<'p> {
     }
 
     fn help_until_the_end(&self) {
+        let _alive = Alive(self);
         let mut room = Room::default();
         let mut state = self.lock();
         while !state.ended {

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a proof starts and ends: a base behind a lost log, an event log, and the next round.
+
+mod common;
+
+use common::{
+    judge::{
+        against,
+        code,
+        expect,
+        expect_verified,
+        judge,
+        kinds, //
+    },
+    Host,
+    Measured,
+    PCR, //
+};
+use ima_checkpoint_format::ByteOrder;
+use ima_log::{
+    bank::Bank,
+    replay::{
+        Origin,
+        Register,
+        Values, //
+    },
+    report,
+    verify::{
+        finding::Kind,
+        policy::Policy, //
+    },
+};
+use std::error::Error;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const BANK: Bank = Bank::Sha256;
+
+fn register(pcr: u32) -> Register {
+    Register { pcr, bank: BANK }
+}
+
+fn held(host: &Host, pcr: u32) -> Values {
+    Values::from([(register(pcr), host.pcr(pcr, BANK))])
+}
+
+/// A host whose default PCR was extended before its list starts.
+fn after(what: &[u8]) -> (Host, Values) {
+    let mut host = Host::new(ByteOrder::Little, &[BANK]);
+    host.foreign_extend(PCR, BANK, what);
+    let before = held(&host, PCR);
+    host.file(b"boot_aggregate", b"PCRs");
+    (host, before)
+}
+
+/// What the kernel misses came before the base that the verifier has.
+#[test]
+fn a_lost_log_behind_a_base() -> Result {
+    let (mut host, before) = after(b"records of the first kernel");
+    host.forged_checkpoint("", |buffer| buffer[12] = 8)?;
+    host.file(b"/bin/a", b"a");
+    let list = host.view(BANK)?;
+    let mut policy = against(held(&host, PCR));
+    expect("no base", &judge(&[&list], &policy)?, 5, Kind::LogLost);
+    policy.base = before;
+    let verdict = judge(&[&list], &policy)?;
+    expect_verified("from the base", &verdict);
+    assert_eq!(kinds(&verdict), []);
+    policy.base = Values::from([(register(PCR), BANK.hash(&[b"another"]))]);
+    assert_ne!(code(&judge(&[&list], &policy)?), 0);
+    Ok(())
+}
+
+/// Whoever gives the event log decides what is told there, and not in the list.
+#[test]
+fn an_event_log_of_the_default_pcr_is_in_the_headline() -> Result {
+    let (host, before) = after(b"an event of the firmware, or a record");
+    let list = host.view(BANK)?;
+    let policy = Policy {
+        firmware: before,
+        ..against(held(&host, PCR))
+    };
+    let verdict = judge(&[&list], &policy)?;
+    expect_verified("from the event log", &verdict);
+    let origin = verdict.register(register(PCR)).map(|one| one.origin);
+    assert_eq!(origin, Some(Origin::EventLog));
+    let text = report::text(&verdict);
+    let headline = text.lines().next().unwrap_or_default();
+    assert!(headline.contains("what the event log tells"), "{headline}");
+    Ok(())
+}
+
+/// A value of PCR 11 proves nothing of what came after it, and no later base has that in it.
+#[test]
+fn the_next_base_has_nothing_unproven_in_it() -> Result {
+    let mut host = Host::new(ByteOrder::Little, &[BANK]);
+    host.file(b"boot_aggregate", b"PCRs");
+    let record = |name: &[u8]| Measured {
+        pcr: 11,
+        template: b"ima-ng".to_vec(),
+        fields: vec![common::d_ng(name), common::nul(name)],
+        violation: false,
+    };
+    host.measure(record(b"/bin/a"));
+    let mut values = held(&host, 11);
+    let mut told = host.clone();
+    told.measure(record(b"/bin/invented"));
+    host.file(b"/bin/b", b"b");
+    told.file(b"/bin/b", b"b");
+    values.extend(held(&host, PCR));
+
+    let mut policy = against(values);
+    policy.firmware.clear();
+    let verdict = judge(&[&host.view(BANK)?], &policy)?;
+    let base = |verdict: &ima_log::verify::verdict::Verdict, pcr| {
+        verdict.register(register(pcr)).and_then(|one| one.base)
+    };
+    for pcr in [PCR, 11] {
+        assert_eq!(base(&verdict, pcr), Some(host.pcr(pcr, BANK)));
+    }
+    let verdict = judge(&[&told.view(BANK)?], &policy)?;
+    assert_eq!(base(&verdict, PCR), Some(host.pcr(PCR, BANK)));
+    assert_eq!(base(&verdict, 11), None);
+    Ok(())
+}
