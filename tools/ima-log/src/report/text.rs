@@ -235,21 +235,15 @@ fn origin(origin: Origin) -> String {
 }
 
 fn write_covered(out: &mut String, verdict: &Verdict) -> fmt::Result {
-    let mut seen = BTreeSet::new();
-    for one in &verdict.registers {
-        let Some((_, end)) = one.proven else {
-            continue;
-        };
-        let behind = verdict.end.record.saturating_sub(end);
-        if behind > 0 && seen.insert((one.register.pcr, end)) {
-            writeln!(
-                out,
-                "  The last {behind} record{} came after the values of PCR {} were taken: not \
-                 covered, not trusted",
-                plural(behind),
-                one.register.pcr
-            )?;
-        }
+    let later = verdict.registers.iter().filter(|one| one.later > 0);
+    let later: BTreeSet<(u32, u64)> = later.map(|one| (one.register.pcr, one.later)).collect();
+    for (pcr, later) in later {
+        writeln!(
+            out,
+            "  The last {later} record{} of PCR {pcr} came after its value was taken: not covered, not \
+             trusted",
+            plural(later)
+        )?;
     }
     Ok(())
 }

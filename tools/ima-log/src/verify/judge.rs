@@ -253,6 +253,10 @@ impl<'a> Judge<'a> {
             origin: reached.map_or(now, |reached| reached.origin),
             proven: proven.map(PcrVerdict::proven_by),
             records: proven.map_or(0, |reached| reached.records),
+            later: proven.map_or(0, |reached| {
+                let all = self.replay.pcr(register.pcr).map_or(0, |pcr| pcr.records);
+                all.saturating_sub(reached.records)
+            }),
             replayed,
             expected,
             base: self.base(

@@ -58,6 +58,8 @@ pub struct PcrVerdict {
     pub proven: Option<(u64, u64)>,
     /// Records that were extended into it, of those that are proven.
     pub records: u64,
+    /// Records of it that came later, if any are proven. Anybody may have written them.
+    pub later: u64,
     /// What the list replays to.
     pub replayed: Digest,
     /// What the PCR held, if that was given.
