@@ -22,6 +22,8 @@ use common::{
     d_ng,
     judge::{
         against,
+        booted,
+        both,
         code,
         expect,
         expect_verified,
@@ -29,6 +31,7 @@ use common::{
         judge,
         pcrs,
         quoted,
+        record_of_pcr_11,
         standing, //
     },
     nul,
@@ -52,7 +55,6 @@ use ima_log::{
     report,
     verify::{
         finding::Kind,
-        policy::Policy,
         verdict::{
             Outcome,
             Standing, //
@@ -80,34 +82,6 @@ const SHA256: Register = Register {
 };
 const PCR_11: Register = Register { pcr: 11, ..SHA256 };
 
-fn new_host(banks: &[Bank]) -> Host {
-    let mut host = Host::new(ByteOrder::Little, banks);
-    host.file(b"boot_aggregate", b"PCRs");
-    host
-}
-
-fn record_of_pcr_11(name: &[u8]) -> Measured {
-    Measured {
-        pcr: 11,
-        template: b"ima-ng".to_vec(),
-        fields: vec![d_ng(name), nul(name)],
-        violation: false,
-    }
-}
-
-/// Policies that compare with values of PCRs, and with a quote of them; nothing is known of what
-/// firmware did.
-fn both(values: &Values) -> [(&'static str, Policy); 2] {
-    let policies = [
-        ("values", against(values.clone())),
-        ("a quote", quoted(values.clone())),
-    ];
-    policies.map(|(what, mut policy)| {
-        policy.firmware.clear();
-        (what, policy)
-    })
-}
-
 /// What the PCRs of one bank hold.
 fn sha256_of(host: &Host) -> Values {
     let mut values = pcrs(host);
@@ -119,11 +93,11 @@ fn sha256_of(host: &Host) -> Values {
 /// that never was, a checkpoint has sha256 with what the TPM truly holds.
 #[test]
 fn a_new_bank_is_no_start() -> Result {
-    let mut honest = new_host(&[Bank::Sha1, Bank::Sha256]);
+    let mut honest = booted(&[Bank::Sha1, Bank::Sha256]);
     honest.file(b"/bin/trojan", b"trojan");
     let held = honest.pcr(PCR, Bank::Sha256);
 
-    let mut forged = new_host(&[Bank::Sha1]);
+    let mut forged = booted(&[Bank::Sha1]);
     forged.file(b"/bin/harmless", b"harmless");
     forged.checkpoint("")?;
     forged.file(b"/bin/harmless too", b"harmless");
@@ -201,7 +175,7 @@ fn with_checkpoint(records: &[Measured], mut buffer: Vec<u8>, pcr: u32) -> Resul
 /// what PCR 10 held there, and that IMA uses another PCR.
 #[test]
 fn a_start_from_behind_the_quote() -> Result {
-    let mut honest = new_host(&[Bank::Sha256]);
+    let mut honest = booted(&[Bank::Sha256]);
     honest.file(b"/bin/trojan", b"trojan");
     honest.file(b"/bin/a", b"a");
     honest.file(b"/bin/b", b"b");
@@ -227,7 +201,7 @@ fn a_start_from_behind_the_quote() -> Result {
 
 #[test]
 fn a_start_of_another_pcr_from_behind_the_quote() -> Result {
-    let mut honest = new_host(&[Bank::Sha256]);
+    let mut honest = booted(&[Bank::Sha256]);
     honest.measure(record_of_pcr_11(b"/bin/trojan"));
     honest.measure(record_of_pcr_11(b"/bin/b"));
     honest.file(b"/bin/a", b"a");
@@ -370,7 +344,7 @@ fn an_input_is_read_once() -> Result {
 /// All records of a PCR are left out. Where a value explains a quote, that value is not explained.
 #[test]
 fn a_pcr_without_records_is_told() -> Result {
-    let mut honest = new_host(&[Bank::Sha1, Bank::Sha256]);
+    let mut honest = booted(&[Bank::Sha1, Bank::Sha256]);
     honest.measure(record_of_pcr_11(b"/bin/trojan"));
     honest.file(b"/bin/a", b"a");
     let mut forged = honest.clone();
@@ -406,7 +380,7 @@ fn a_pcr_without_records_is_told() -> Result {
 /// A value that is demanded counts, whatever a quote says.
 #[test]
 fn values_and_a_quote_that_contradict_each_other() -> Result {
-    let mut host = new_host(&[Bank::Sha256]);
+    let mut host = booted(&[Bank::Sha256]);
     let earlier = host.pcr(PCR, Bank::Sha256);
     host.file(b"/bin/a", b"a");
     let list = host.view(Bank::Sha1)?;
@@ -446,7 +420,7 @@ fn values_and_a_quote_that_contradict_each_other() -> Result {
 
 /// A host of which something else extended PCR 10 in its first segment.
 fn broken(name: &[u8], held: Option<Digest>) -> Result<(Host, Digest)> {
-    let mut host = new_host(&[Bank::Sha256]);
+    let mut host = booted(&[Bank::Sha256]);
     host.file(name, b"a");
     match held {
         Some(held) => drop(host.tpm.insert((PCR, Bank::Sha256), held)),
@@ -462,7 +436,7 @@ fn broken(name: &[u8], held: Option<Digest>) -> Result<(Host, Digest)> {
 #[test]
 fn an_accepted_break_is_no_other_one() -> Result {
     let (honest, digest) = broken(b"/bin/a", None)?;
-    let mut before = new_host(&[Bank::Sha256]);
+    let mut before = booted(&[Bank::Sha256]);
     before.file(b"/bin/a", b"a");
     before.foreign_extend(PCR, Bank::Sha256, b"something else");
     let (forged, _) = broken(b"/bin/harmless", Some(before.pcr(PCR, Bank::Sha256)))?;
@@ -497,7 +471,7 @@ fn an_accepted_break_is_no_other_one() -> Result {
 /// The digest of a legacy record is of 276 bytes, which may be the fields of another template.
 #[test]
 fn a_record_told_as_a_legacy_one() -> Result {
-    let mut honest = new_host(&[Bank::Sha1, Bank::Sha256]);
+    let mut honest = booted(&[Bank::Sha1, Bank::Sha256]);
     // with the lengths of both fields, 276 bytes
     let name = [b"/".as_slice(), &[b'x'; 226]].concat();
     honest.file(&name, b"content");

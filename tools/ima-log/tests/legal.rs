@@ -8,18 +8,20 @@ use common::{
     d_ng,
     judge::{
         against,
+        booted,
+        both,
         code,
         expect,
         expect_verified,
         host,
         judge,
         pcrs,
-        quoted,
+        record_of_pcr_11,
         standing, //
+        BANKS,
     },
     nul,
     Host,
-    Measured,
     PCR, //
 };
 use ima_checkpoint_format::{
@@ -35,7 +37,6 @@ use ima_log::{
     report,
     verify::{
         finding::Kind,
-        policy::Policy,
         verdict::{
             Outcome,
             Standing,
@@ -64,34 +65,7 @@ const SHA256: Register = Register {
 const PCR_11: Register = Register { pcr: 11, ..SHA256 };
 
 fn new_host() -> Host {
-    Host::new(ByteOrder::Little, &[Bank::Sha1, Bank::Sha256])
-}
-
-fn booted() -> Host {
-    let mut host = new_host();
-    host.file(b"boot_aggregate", b"PCRs");
-    host
-}
-
-fn record_of_pcr_11(name: &[u8]) -> Measured {
-    Measured {
-        pcr: 11,
-        template: b"ima-ng".to_vec(),
-        fields: vec![d_ng(name), nul(name)],
-        violation: false,
-    }
-}
-
-/// Policies that compare with values, and with a quote of them; nothing is known of the firmware.
-fn both(values: &Values) -> [(&'static str, Policy); 2] {
-    let policies = [
-        ("values", against(values.clone())),
-        ("a quote", quoted(values.clone())),
-    ];
-    policies.map(|(what, mut policy)| {
-        policy.firmware.clear();
-        (what, policy)
-    })
+    Host::new(ByteOrder::Little, &BANKS)
 }
 
 fn texts(verdict: &Verdict) -> String {
@@ -102,7 +76,7 @@ fn texts(verdict: &Verdict) -> String {
 /// A rule for files may have `template=ima-buf`: what it measures has no buffer.
 #[test]
 fn files_with_the_template_of_buffers() -> Result {
-    let mut host = booted();
+    let mut host = booted(&BANKS);
     let fields = vec![d_ng(b"content"), nul(b"/bin/a"), Vec::new()];
     host.append(b"ima-buf", fields, false);
     host.checkpoint("")?;
@@ -190,7 +164,7 @@ fn leave_out_pcr_11(buffer: &mut Vec<u8>) {
 /// A checkpoint without all PCRs is one to start with, for those that it has.
 #[test]
 fn an_incomplete_checkpoint_in_front() -> Result {
-    let mut host = booted();
+    let mut host = booted(&BANKS);
     host.measure(record_of_pcr_11(b"/bin/a"));
     host.forged_checkpoint("", leave_out_pcr_11)?;
     let mut before = pcrs(&host);
@@ -316,7 +290,7 @@ impl Read for Fails<'_> {
 /// A record is whole, but the list cannot be read on behind it: that is not its end.
 #[test]
 fn an_error_behind_a_whole_record() -> Result {
-    let mut host = booted();
+    let mut host = booted(&BANKS);
     for number in 0..3000 {
         host.file(format!("/bin/{number}").as_bytes(), b"content");
     }

@@ -7,14 +7,15 @@ mod common;
 use common::{
     judge::{
         against,
+        booted,
         code,
         expect,
         expect_verified,
         judge,
-        kinds, //
+        kinds,
+        record_of_pcr_11, //
     },
     Host,
-    Measured,
     PCR, //
 };
 use ima_checkpoint_format::ByteOrder;
@@ -94,18 +95,11 @@ fn an_event_log_of_the_default_pcr_is_in_the_headline() -> Result {
 /// A value of PCR 11 proves nothing of what came after it, and no later base has that in it.
 #[test]
 fn the_next_base_has_nothing_unproven_in_it() -> Result {
-    let mut host = Host::new(ByteOrder::Little, &[BANK]);
-    host.file(b"boot_aggregate", b"PCRs");
-    let record = |name: &[u8]| Measured {
-        pcr: 11,
-        template: b"ima-ng".to_vec(),
-        fields: vec![common::d_ng(name), common::nul(name)],
-        violation: false,
-    };
-    host.measure(record(b"/bin/a"));
+    let mut host = booted(&[BANK]);
+    host.measure(record_of_pcr_11(b"/bin/a"));
     let mut values = held(&host, 11);
     let mut told = host.clone();
-    told.measure(record(b"/bin/invented"));
+    told.measure(record_of_pcr_11(b"/bin/invented"));
     host.file(b"/bin/b", b"b");
     told.file(b"/bin/b", b"b");
     values.extend(held(&host, PCR));

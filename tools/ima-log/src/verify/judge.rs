@@ -3,16 +3,11 @@
 //! From what was found to a verdict: a pure function of the policy and of what observers saw.
 
 use super::{
-    aggregate::{
-        self,
-        Fit, //
-    },
     finding::{
         Finding,
         Kind, //
     },
     policy::{
-        is_weak,
         Policy,
         Told, //
     },
@@ -21,19 +16,16 @@ use super::{
         Reached,
         Search, //
     },
-    start,
     verdict::{
         Log,
         PcrVerdict,
         Standing,
-        Unexplained,
         Verdict, //
     },
 };
 use crate::{
     bank::Digest,
     chain::Chain,
-    eventlog,
     list::records::Position,
     quote,
     replay::{
@@ -47,9 +39,6 @@ use std::collections::{
     BTreeSet, //
 };
 
-/// PCRs that nothing extends once IMA measures, so that the firmware's log must explain them.
-const FIRMWARE: std::ops::RangeInclusive<u32> = 0..=9;
-
 /// What a PCR in a bank was compared with.
 enum Compared {
     /// Nothing.
@@ -61,13 +50,13 @@ enum Compared {
 }
 
 pub(super) struct Judge<'a> {
-    policy: &'a Policy,
-    chain: Chain<'a>,
-    search: Search,
-    replay: Replay,
-    verdict: Verdict,
+    pub(super) policy: &'a Policy,
+    pub(super) chain: Chain<'a>,
+    pub(super) search: Search,
+    pub(super) replay: Replay,
+    pub(super) verdict: Verdict,
     /// What to say of a PCR of which nobody knows what it started from, if no bank proves it.
-    unknown: BTreeMap<u32, String>,
+    pub(super) unknown: BTreeMap<u32, String>,
 }
 
 impl<'a> Judge<'a> {
@@ -135,7 +124,7 @@ impl<'a> Judge<'a> {
         self.verdict
     }
 
-    fn find(&mut self, kind: Kind, text: String) {
+    pub(super) fn find(&mut self, kind: Kind, text: String) {
         self.verdict.find(Finding::new(kind, text));
     }
 
@@ -148,12 +137,12 @@ impl<'a> Judge<'a> {
         self.find(kind, error.to_string());
     }
 
-    fn quote(&self) -> Option<&QuoteSearch> {
+    pub(super) fn quote(&self) -> Option<&QuoteSearch> {
         self.search.quote.as_ref()
     }
 
     /// Is anything known of what PCRs held?
-    fn compares(&self) -> bool {
+    pub(super) fn compares(&self) -> bool {
         !self.search.wanted.is_empty() || self.search.quote.is_some()
     }
 
@@ -213,7 +202,7 @@ impl<'a> Judge<'a> {
 
     /// What the replay of a register rests on at the end of the list. What a checkpoint claims that
     /// nothing covers is not among it, unless the list starts with it.
-    fn origin(&self, register: Register) -> Origin {
+    pub(super) fn origin(&self, register: Register) -> Origin {
         let start = self.chain.start(register).origin;
         let run = self.replay.get(register);
         let run = run.filter(|run| !self.is_unproven(run.origin, run.since) || run.since == 0);
@@ -359,193 +348,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn missed(
-        &mut self,
-        register: Register,
-        origin: Origin,
-        expected: Option<Digest>,
-        replayed: Digest,
-    ) -> Standing {
-        if expected.is_some_and(|value| value.is_zero()) {
-            let text = format!(
-                "{register} is zero: nothing was ever extended into it, as if there had been no \
-                 TPM when IMA measured"
-            );
-            self.find(Kind::NothingExtended, text);
-            return Standing::Unanchored;
-        }
-        let held = match expected {
-            Some(expected) => format!("held {expected}"),
-            None => "is not as quoted".to_owned(),
-        };
-        let agreed = match self.chain.agreed.get(&register) {
-            Some((seq, record)) => format!(
-                "Checkpoint {seq}, record {record} of the log, still agrees with the records before"
-            ),
-            None => "No checkpoint confirms any record".to_owned(),
-        };
-        let text =
-            format!("{register} {held}, but the list replays to {replayed} and to that nowhere");
-        let certain =
-            self.uncertain().is_none() && start::is_certain(register, origin, self.policy);
-        let used = self.replay.pcr(register.pcr).is_some();
-        if !used && (certain || register.pcr != self.policy.default_pcr) {
-            let text = format!("{register} {held}, but the list has no record of that PCR");
-            self.find(Kind::Mismatch, text);
-            return Standing::Mismatch;
-        }
-        if certain {
-            let hint = "If the list was taken before that value, take it again";
-            self.find(Kind::Mismatch, format!("{text}. {agreed}. {hint}"));
-        } else {
-            let from = self.uncertain().unwrap_or(register.pcr);
-            let hint = match from == self.policy.default_pcr {
-                true => format!(
-                    "The list does not start with boot_aggregate: it looks like the rest of one. \
-                     Give what PCR {from} held before it by --base"
-                ),
-                false => format!(
-                    "Records are missing or changed, or PCR {from} held something before IMA used \
-                     it: give --event-log or --base"
-                ),
-            };
-            let text = format!("{text}. {hint}");
-            if origin == Origin::Unknown {
-                self.unknown.entry(register.pcr).or_insert(text);
-                return Standing::Unanchored;
-            }
-            self.find(Kind::Start, text);
-        }
-        Standing::Mismatch
-    }
-
-    /// A quoted PCR that the list uses, and of which nobody knows for sure what it started from: a
-    /// quote that is reached nowhere does not tell which of its PCRs is at fault.
-    fn uncertain(&self) -> Option<u32> {
-        let quote = self.quote().filter(|quote| quote.reached.is_none())?;
-        let used = quote.outside.iter().filter_map(|(register, ..)| {
-            let origin = match self.replay.get(*register) {
-                Some(_) => self.origin(*register),
-                None if register.pcr == self.policy.default_pcr => {
-                    self.chain.start(*register).origin
-                }
-                None => return None,
-            };
-            let certain = start::is_certain(*register, origin, self.policy);
-            (!certain).then_some(register.pcr)
-        });
-        used.min()
-    }
-
-    /// Quoted or given PCRs that the list has no record of.
-    fn outside(&mut self) {
-        let mut outside: Vec<(Register, Digest)> = Vec::new();
-        if let Some(quote) = self.quote() {
-            if let Some(reached) = &quote.reached {
-                let unused = quote.outside.iter();
-                let unused = unused.filter(|(at, ..)| reached.iter().all(|(used, _)| used != at));
-                outside.extend(unused.map(|(at, value, _)| (*at, *value)));
-            }
-        }
-        let unused = self.search.wanted.iter().filter(|wanted| {
-            let pcr = self.replay.pcr(wanted.register.pcr);
-            wanted.reached.is_none() && pcr.is_none_or(|pcr| pcr.records == 0)
-        });
-        outside.extend(unused.map(|wanted| (wanted.register, wanted.value)));
-        outside.retain(|(register, value)| {
-            let firmware = self.policy.firmware.get(register) == Some(value);
-            let base = self.policy.base.get(register) == Some(value);
-            let unused = *value == eventlog::reset(*register, 0);
-            !value.is_zero() && !unused && !firmware && !base
-        });
-        let outside = outside.into_iter();
-        let unexplained = outside.map(|(register, value)| Unexplained { register, value });
-        self.verdict.unexplained = unexplained.collect();
-        self.other_values();
-    }
-
-    /// Values that were given beside a quote and are not what it says, of PCRs that the list uses.
-    fn other_values(&mut self) {
-        let Some(reached) = self.quote().and_then(|quote| quote.reached.clone()) else {
-            return;
-        };
-        for (register, _) in reached {
-            let given = self.policy.anchor.values.get(&register);
-            let snapshot = self.search.snapshot.as_ref();
-            let quoted = snapshot.and_then(|snapshot| {
-                let mut held = snapshot.held.iter();
-                held.find(|held| held.register == register)
-                    .map(|held| held.value)
-            });
-            if let (Some(given), Some(quoted)) = (given, quoted) {
-                if *given != quoted {
-                    let text = format!(
-                        "the value of {register} that was given is not that of the quote: it is of \
-                         another time, and was not used"
-                    );
-                    self.find(Kind::OtherValue, text);
-                }
-            }
-        }
-    }
-
-    /// What a PCR held when IMA started, as far as it is known.
-    fn firmware_value(&self, register: Register) -> Option<Digest> {
-        if let Some(quote) = self.quote() {
-            quote.reached.as_ref()?;
-            let mut quoted = quote.outside.iter();
-            if let Some((_, value, _)) = quoted.find(|(at, ..)| *at == register) {
-                return Some(*value);
-            }
-        }
-        self.policy.anchor.values.get(&register).copied()
-    }
-
-    fn aggregates(&mut self) {
-        for (aggregate, (at, source)) in std::mem::take(&mut self.chain.aggregates) {
-            let fit = aggregate::fit(&aggregate, |register| self.firmware_value(register));
-            let (kind, text) = match fit {
-                Fit::Right | Fit::Unknown => continue,
-                Fit::Old => (
-                    Kind::OldAggregate,
-                    "boot_aggregate leaves PCRs 8 and 9 out, as kernels before 5.8 do",
-                ),
-                Fit::Wrong => (
-                    Kind::BootAggregate,
-                    "boot_aggregate is not the hash of PCRs 0 to 9 (0 to 7 in sha1): the list is of \
-                     another boot, or of another machine",
-                ),
-            };
-            self.verdict.find(Finding {
-                record: Some(at.record),
-                source,
-                at: Some(at.inner),
-                ..Finding::new(kind, text)
-            });
-        }
-    }
-
-    /// Does the firmware's event log replay to what the PCRs held?
-    fn firmware(&mut self) {
-        for (register, logged) in &self.policy.firmware {
-            let used = self
-                .replay
-                .pcr(register.pcr)
-                .is_some_and(|pcr| pcr.records > 0);
-            if !FIRMWARE.contains(&register.pcr) || used {
-                continue;
-            }
-            let held = self.firmware_value(*register);
-            if let Some(held) = held.filter(|held| held != logged) {
-                let text = format!(
-                    "{register} held {held}, but the event log replays to {logged}: it is of \
-                     another boot, or was changed"
-                );
-                self.verdict.find(Finding::new(Kind::EventLog, text));
-            }
-        }
-    }
-
     /// Is a PCR proven in a bank that counts?
     fn pcr(&mut self, pcr: u32) {
         let all = self.verdict.registers.iter();
@@ -568,63 +370,5 @@ impl<'a> Judge<'a> {
                 self.says_where_it_starts(pcr);
             }
         }
-    }
-
-    /// Of a list that was compared with nothing, whether its start is known at all.
-    fn says_where_it_starts(&mut self, pcr: u32) {
-        let trusted = self.replay.registers().any(|(register, start)| {
-            let known = start.origin.is_trusted() || matches!(start.origin, Origin::Accepted(_));
-            register.pcr == pcr && known
-        });
-        if !trusted {
-            self.nobody_vouches(pcr);
-        }
-    }
-
-    fn nobody_vouches(&mut self, pcr: u32) {
-        let origins = self.verdict.registers.iter();
-        let origins = origins.filter(|one| one.register.pcr == pcr && !is_weak(one.register.bank));
-        let claimed = origins
-            .filter_map(|one| match one.origin {
-                Origin::Claimed(seq) => Some(seq),
-                _ => None,
-            })
-            .max();
-        let head = self.verdict.log.shown.first();
-        let head = head.filter(|first| first.start == 0 && first.claimed.is_some());
-        let (text, hint) = match (claimed, head) {
-            (Some(seq), Some(head)) if head.seq == Some(seq) => {
-                let digest = head.claimed.as_ref().map(|claimed| claimed.digest);
-                let digest = digest.map(|digest| digest.to_string()).unwrap_or_default();
-                let text = format!(
-                    "the list starts with checkpoint {seq}: {} records before it are not here, and \
-                     nobody vouches for what PCR {pcr} held then",
-                    head.first.unwrap_or(0)
-                );
-                let hint = format!(
-                    "Verify with the segments before it, give --base, or accept it by \
-                     --accept-start {seq}:{digest}"
-                );
-                (text, hint)
-            }
-            (Some(seq), _) => {
-                let text =
-                    format!("nobody vouches for what PCR {pcr} held before checkpoint {seq}");
-                let hint = match pcr == self.policy.default_pcr {
-                    true => "What is proven starts there",
-                    false => "Give --event-log or --base",
-                };
-                (text, hint.to_owned())
-            }
-            (None, _) if pcr == self.policy.default_pcr => (
-                format!("nobody vouches for what PCR {pcr} held before the list starts"),
-                "It does not start with boot_aggregate: give --base, or the whole list".to_owned(),
-            ),
-            (None, _) => (
-                format!("nobody vouches for what PCR {pcr} held before the list starts"),
-                "Give --base".to_owned(),
-            ),
-        };
-        self.find(Kind::Start, format!("{text}. {hint}"));
     }
 }

@@ -39,11 +39,13 @@
 //! ```
 
 mod aggregate;
+mod explain;
 pub mod finding;
 mod judge;
 pub mod policy;
 mod search;
 pub(crate) mod start;
+mod surroundings;
 pub mod verdict;
 
 use self::{

@@ -86,6 +86,36 @@ pub(crate) fn host() -> Result<Host, Error> {
     Ok(host)
 }
 
+/// A host that has booted, and done nothing else.
+pub(crate) fn booted(banks: &[Bank]) -> Host {
+    let mut host = Host::new(ByteOrder::Little, banks);
+    host.file(b"boot_aggregate", b"PCRs");
+    host
+}
+
+/// A record of a file in PCR 11.
+pub(crate) fn record_of_pcr_11(name: &[u8]) -> Measured {
+    Measured {
+        pcr: 11,
+        template: b"ima-ng".to_vec(),
+        fields: vec![d_ng(name), nul(name)],
+        violation: false,
+    }
+}
+
+/// Policies that compare with values of PCRs, and with a quote of them; nothing is known of what
+/// firmware did.
+pub(crate) fn both(values: &Values) -> [(&'static str, Policy); 2] {
+    let policies = [
+        ("values", against(values.clone())),
+        ("a quote", quoted(values.clone())),
+    ];
+    policies.map(|(what, mut policy)| {
+        policy.firmware.clear();
+        (what, policy)
+    })
+}
+
 /// What the TPM of the host holds.
 pub(crate) fn pcrs(host: &Host) -> Values {
     let pcrs = host.tpm.iter();
