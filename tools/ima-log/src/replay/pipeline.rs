@@ -29,7 +29,10 @@ use crate::{
             Batches, //
         },
         detect::Layout,
-        records::Fault, //
+        records::{
+            Fault,
+            Position, //
+        }, //
     },
 };
 use std::{
@@ -89,7 +92,8 @@ struct Work {
     introduction: Option<Introduction>,
     seals: bool,
     batch: Option<Batch>,
-    fault: Option<Fault>,
+    /// Why nothing more can be read, and behind which place.
+    fault: Option<(Position, Fault)>,
     digests: Digests,
     sealed: Vec<(usize, Sealed)>,
 }
@@ -179,7 +183,7 @@ impl<'a, E, I: Iterator<Item = Result<Source<'a>, E>>> Reader<'a, I> {
                     }
                 }
                 Err(fault) => {
-                    work.fault = Some(fault);
+                    work.fault = Some((batches.position(), fault));
                     self.current = None;
                 }
             }
@@ -233,15 +237,9 @@ impl<O: Observer> List<'_, O> {
                 inner.offset += item.length();
             }
         }
-        if let Some(fault) = work.fault {
-            if let Fault::Malformed(at, _) | Fault::Cut(at) = fault {
-                inner = at;
-            }
-            let at = Place {
-                record: self.record,
-                inner,
-            };
-            self.observer.fault(at, fault)?;
+        if let Some((inner, fault)) = work.fault {
+            let record = self.record;
+            self.observer.fault(Place { record, inner }, fault)?;
         }
         Ok(())
     }

@@ -8,7 +8,13 @@ use ima_checkpoint_format::{
     ByteOrder,
     Error as FormatError, //
 };
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    io::{
+        self,
+        Read, //
+    },
+};
 
 /// Starts PCRs from a base, and counts.
 #[derive(Default)]
@@ -16,6 +22,8 @@ struct Counter {
     base: Values,
     records: u64,
     faults: u64,
+    /// Where the last fault was.
+    fault: Place,
 }
 
 impl Observer for Counter {
@@ -35,8 +43,9 @@ impl Observer for Counter {
         Ok(())
     }
 
-    fn fault(&mut self, _at: Place, _fault: Fault) -> Result<(), Infallible> {
+    fn fault(&mut self, at: Place, _fault: Fault) -> Result<(), Infallible> {
         self.faults += 1;
+        self.fault = at;
         Ok(())
     }
 }
@@ -54,7 +63,7 @@ fn record(template: &[u8], digest: &[u8], fields: &[&[u8]]) -> Result<Vec<u8>, F
     Ok(out)
 }
 
-fn replayed(list: &[u8], banks: &[Bank], jobs: usize, counter: &mut Counter) -> Replay {
+fn replayed(list: impl Read, banks: &[Bank], jobs: usize, counter: &mut Counter) -> Replay {
     let source = Source {
         name: "list".to_owned(),
         bytes: Box::new(list),
@@ -148,7 +157,7 @@ fn starts_from_the_base() -> Result<(), FormatError> {
         ..Counter::default()
     };
     let list = record(b"ima-ng", &[0; 20], &[b"", b""])?;
-    let replay = replayed(&list, &Bank::ALL, 1, &mut counter);
+    let replay = replayed(&*list, &Bank::ALL, 1, &mut counter);
     let ones = Digest::new(&[0xff; 32]);
     let expected = Bank::Sha256.extend(&value, &ones);
     assert_eq!(replay.value(register(10)), Some(expected));
@@ -167,13 +176,36 @@ fn threads_change_nothing() -> Result<(), FormatError> {
     }
     list.extend(b"\x0a\0\0\0cut");
     let mut one = Counter::default();
-    let alone = replayed(&list, &banks, 1, &mut one);
+    let alone = replayed(&*list, &banks, 1, &mut one);
     for jobs in [2, 3, 8] {
         let mut many = Counter::default();
-        let together = replayed(&list, &banks, jobs, &mut many);
+        let together = replayed(&*list, &banks, jobs, &mut many);
         assert!(alone.registers().eq(together.registers()));
         assert_eq!((many.records, many.faults), (20_000, 1));
     }
     assert_eq!((one.records, one.faults), (20_000, 1));
+    Ok(())
+}
+
+/// A compressed file that is damaged is told with the place up to which it could be read.
+#[test]
+fn what_cannot_be_read_has_a_place() -> Result<(), FormatError> {
+    struct Damaged;
+
+    impl Read for Damaged {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::InvalidData.into())
+        }
+    }
+
+    let list = record(b"ima-ng", &[1; 20], &[b"", b"n"])?.repeat(3);
+    let mut counter = Counter::default();
+    replayed(list.chain(Damaged), &[Bank::Sha1], 1, &mut counter);
+    let inner = Position {
+        record: 3,
+        offset: list.len() as u64,
+    };
+    let at = Place { record: 3, inner };
+    assert_eq!((counter.faults, counter.fault), (1, at));
     Ok(())
 }
