@@ -200,7 +200,9 @@ fn unambiguous(case: &Case, judged: &Judged, verified: &Verified) -> Result<(), 
     let told = of_register(case, verified).map(|(at, _)| at);
     let silent = told.zip(made).any(|(at, made)| {
         let legacy = case.list.records[at].template == "ima";
-        legacy != (made.template == "ima") && !judged.reported.contains(&at)
+        // of what a violation says, no digest tells
+        let told = legacy != (made.template == "ima") && !made.violation;
+        told && !judged.reported.contains(&at)
     });
     match silent {
         true => Err(Wrong::Ambiguous),
