@@ -16,6 +16,7 @@ use common::{
         record_of_pcr_11, //
     },
     Host,
+    Measured,
     PCR, //
 };
 use ima_checkpoint_format::ByteOrder;
@@ -116,5 +117,30 @@ fn the_next_base_has_nothing_unproven_in_it() -> Result {
     let verdict = judge(&[&told.view(BANK)?], &policy)?;
     assert_eq!(base(&verdict, PCR), Some(host.pcr(PCR, BANK)));
     assert_eq!(base(&verdict, 11), None);
+    Ok(())
+}
+
+/// A record that nobody vouches for, of a PCR that IMA does not use, hides nothing of what firmware did
+/// there.
+#[test]
+fn an_uncovered_record_of_a_firmware_pcr_changes_nothing() -> Result {
+    let mut host = booted(&[BANK]);
+    host.foreign_extend(7, BANK, b"an event of the firmware");
+    let values: Values = held(&host, PCR).into_iter().chain(held(&host, 7)).collect();
+    let honest = host.view(BANK)?;
+    host.measure(Measured {
+        pcr: 7,
+        ..record_of_pcr_11(b"/bin/invented")
+    });
+    let told = host.view(BANK)?;
+    let mut policy = against(values);
+    for list in [&honest, &told] {
+        policy.firmware.clear();
+        let verdict = judge(&[list], &policy)?;
+        expect_verified("without an event log", &verdict);
+        assert_eq!(verdict.unexplained.len(), 1);
+        policy.firmware = Values::from([(register(7), BANK.hash(&[b"another"]))]);
+        expect("another one", &judge(&[list], &policy)?, 1, Kind::EventLog);
+    }
     Ok(())
 }

@@ -272,8 +272,7 @@ impl<'a> Judge<'a> {
     fn compared(&self, register: Register) -> Compared {
         // the default PCR must be explained even by a list that has no record of it
         let uses = |register: Register| {
-            let pcr = self.replay.pcr(register.pcr);
-            pcr.is_some_and(|pcr| pcr.records > 0) || register.pcr == self.policy.default_pcr
+            self.used_when_covered(register.pcr) || register.pcr == self.policy.default_pcr
         };
         let mut result = Compared::Not;
         if let Some(quote) = self.quote() {
@@ -309,7 +308,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Is there a record of the PCR among those that are covered?
-    fn used_when_covered(&self, pcr: u32) -> bool {
+    pub(super) fn used_when_covered(&self, pcr: u32) -> bool {
         let covered = self.covered().unwrap_or(u64::MAX);
         let first = self.replay.pcr(pcr).and_then(|pcr| pcr.first);
         first.is_some_and(|first| first < covered)

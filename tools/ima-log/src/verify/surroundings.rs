@@ -36,8 +36,7 @@ impl Judge<'_> {
             }
         }
         let unused = self.search.wanted.iter().filter(|wanted| {
-            let pcr = self.replay.pcr(wanted.register.pcr);
-            wanted.reached.is_none() && pcr.is_none_or(|pcr| pcr.records == 0)
+            wanted.reached.is_none() && !self.used_when_covered(wanted.register.pcr)
         });
         outside.extend(unused.map(|wanted| (wanted.register, wanted.value)));
         outside.retain(|(register, value)| {
@@ -116,10 +115,7 @@ impl Judge<'_> {
     /// Does the firmware's event log replay to what the PCRs held?
     pub(super) fn firmware(&mut self) {
         for (register, logged) in &self.policy.firmware {
-            let used = self
-                .replay
-                .pcr(register.pcr)
-                .is_some_and(|pcr| pcr.records > 0);
+            let used = self.used_when_covered(register.pcr);
             if !FIRMWARE.contains(&register.pcr) || used {
                 continue;
             }
