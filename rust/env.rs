@@ -7,6 +7,7 @@ use crate::{
         record::Record,
         ByteOrder, //
     },
+    memory::KVec,
     seam::{
         self,
         MAX_DIGEST, //
@@ -135,14 +136,14 @@ impl Env {
         })
     }
 
-    /// The same banks, none of them in a TPM.
+    /// The same banks; those that can be replayed are in a TPM, or none is.
     #[cfg(CONFIG_KUNIT = "y")]
-    pub(crate) fn without_tpm(other: &Self) -> Result<Self> {
+    pub(crate) fn with_tpm(other: &Self, has_tpm: bool) -> Result<Self> {
         let mut banks = KVec::new();
         for bank in &other.banks {
             let mut name = KVec::new();
             name.extend_from_slice(&bank.name, GFP_KERNEL)?;
-            let in_tpm = false;
+            let in_tpm = has_tpm && bank.mapped;
             banks.push(
                 Bank {
                     name,
@@ -152,7 +153,6 @@ impl Env {
                 GFP_KERNEL,
             )?;
         }
-        let has_tpm = false;
         Ok(Self {
             banks,
             has_tpm,

@@ -13,6 +13,7 @@
 //! - [`log`]: segments, shadow PCRs, checkpoints, truncation, kexec.
 //! - [`files`]: the interface in securityfs.
 //! - [`config`]: the administrator's settings.
+//! - [`memory`]: vectors whose allocations a test can make fail.
 //! - [`env`]: what is fixed for this boot, the banks above all.
 //! - [`seam`]: every call to and from IMA's C code.
 
@@ -23,6 +24,7 @@ mod env;
 mod files;
 pub mod format;
 mod log;
+mod memory;
 mod seam;
 mod store;
 

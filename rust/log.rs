@@ -5,12 +5,15 @@
 mod automatic;
 mod events;
 pub(crate) mod kexec;
+mod machine;
 mod restore;
 #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
 mod retention;
 mod seal;
 mod shadow;
 mod status;
+#[cfg(CONFIG_KUNIT = "y")]
+mod testing;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 mod truncate;
@@ -30,6 +33,11 @@ use self::{
         Retry,
         DUTY,
         NAP, //
+    },
+    kexec::Handover,
+    machine::{
+        Machine,
+        ThisMachine, //
     },
     shadow::{
         Pcr,
@@ -57,10 +65,12 @@ use crate::{
         },
         truncate as truncation, //
     },
+    memory::KVec,
     seam::{
         self,
         Extend,
         Locked,
+        TemplateDigest,
         MAX_DIGEST, //
     },
     store::{
@@ -75,7 +85,6 @@ use crate::{
     },
 };
 use kernel::{
-    bindings,
     prelude::*,
     sync::{
         Arc,
@@ -89,7 +98,9 @@ use kernel::{
     },
 };
 
-static LOG: SetOnce<Arc<Log>> = SetOnce::new();
+/// The logs that IMA asked for, of which the last counts. When IMA cannot be initialised with the hash
+/// of `ima_hash=`, it tries once more with the default hash, which other banks may belong to.
+static LOGS: [SetOnce<Arc<Log>>; 2] = [SetOnce::new(), SetOnce::new()];
 
 /// A record on its way into the list.
 pub(crate) struct NewRecord<'a> {
@@ -100,7 +111,7 @@ pub(crate) struct NewRecord<'a> {
     pub(crate) template: &'a [u8],
     pub(crate) fields: &'a [&'a [u8]],
     /// One per bank.
-    pub(crate) digests: &'a [bindings::tpm_digest],
+    pub(crate) digests: &'a [TemplateDigest],
 }
 
 /// What violations extend.
@@ -110,6 +121,7 @@ const VIOLATION: Digest = [0xff; MAX_DIGEST];
 #[pin_data]
 pub(crate) struct Log {
     env: Env,
+    machine: Arc<dyn Machine>,
     config: &'static Config,
     #[pin]
     store: Store,
@@ -130,6 +142,9 @@ struct State {
     identity: Identity,
     /// The segment that the record on its way is to start.
     next: Option<Arc<Segment>>,
+    /// Violations in the list since cold boot. IMA's own count is ahead of it while one is on its
+    /// way, and a checkpoint must not count what follows it.
+    violations: u64,
     /// What no checkpoint covers.
     fresh: Fresh,
     /// Of automatic checkpoints.
@@ -138,14 +153,12 @@ struct State {
     retention: Retry,
     /// Records of a previous kernel were restored.
     restored: bool,
-    /// Violations in and before them.
-    restored_violations: u64,
     /// Records among them that look like checkpoints and are none.
     doubted: u64,
     /// The default PCR was extended by more than the list explains.
     lost: bool,
-    /// Segment that the kexec buffer starts with, once measuring is suspended for a kexec.
-    handover: Option<u64>,
+    /// What the next kernel gets, once measuring is suspended for a kexec.
+    handover: Option<Handover>,
     last_error: Option<Error>,
 }
 
@@ -175,29 +188,38 @@ impl Identity {
 impl Log {
     /// The log, once IMA has initialised the store.
     pub(crate) fn get() -> Option<&'static Self> {
-        LOG.as_ref().map(|log| &**log)
+        Self::shared().map(|log| &**log)
     }
 
-    /// Makes the log; changes nothing if there is one. EINVAL if that has another environment.
+    /// The log, for what keeps it.
+    fn shared() -> Option<&'static Arc<Self>> {
+        LOGS.iter().rev().find_map(SetOnce::as_ref)
+    }
+
+    /// Makes the log; changes nothing if there is one of the same environment. EINVAL if there is
+    /// another one with records in it, or no further attempt is allowed.
     pub(crate) fn init(env: Env) -> Result {
         match Self::get() {
-            None => {
-                LOG.populate(Self::new(env, &CONFIG)?);
-                Ok(())
-            }
-            Some(log) if log.env == env => Ok(()),
-            Some(_) => Err(EINVAL),
+            Some(log) if log.env == env => return Ok(()),
+            Some(log) if log.store.end() != Span::default() => return Err(EINVAL),
+            _ => (),
         }
+        let free = LOGS.iter().find(|log| log.as_ref().is_none());
+        let machine = Arc::new(ThisMachine, GFP_KERNEL)?;
+        free.ok_or(EINVAL)?
+            .populate(Self::new(env, machine, &CONFIG)?);
+        Ok(())
     }
 
     /// An empty log.
-    fn new(env: Env, config: &'static Config) -> Result<Arc<Self>> {
+    fn new(env: Env, machine: Arc<dyn Machine>, config: &'static Config) -> Result<Arc<Self>> {
         let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
         let store = Store::new(first.clone())?;
         let known = Known::new(env.hash_size());
         Arc::pin_init(
             pin_init!(Self {
                 env,
+                machine,
                 config,
                 store <- store,
                 events <- Events::new(),
@@ -209,12 +231,12 @@ impl Log {
                     pcrs: Pcrs::new(),
                     identity: Identity::new(),
                     next: None,
+                    violations: 0,
                     fresh: Fresh::default(),
                     retry: Retry::default(),
                     #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
                     retention: Retry::default(),
                     restored: false,
-                    restored_violations: 0,
                     doubted: 0,
                     lost: false,
                     handover: None,
@@ -268,7 +290,7 @@ impl Log {
             record
                 .digests
                 .get(bank)
-                .map(|digest| digest.digest.as_slice())
+                .map(|digest| digest.value().as_slice())
                 .unwrap_or_default()
         };
         let sha1 = if record.violation {
@@ -282,6 +304,9 @@ impl Log {
             Due::Now if !state.retry.is_pausing() => wake(),
             Due::InSeconds(seconds) => wake_in(seconds),
             _ => (),
+        }
+        if record.violation {
+            state.violations = state.violations.saturating_add(1);
         }
 
         if self.env.unique() && !record.violation {
@@ -311,7 +336,7 @@ impl Log {
         if state.pcrs.get(index).is_some() {
             return Ok(());
         }
-        let pcr = Pcr::first_used(held, &self.env, index)?;
+        let pcr = Pcr::first_used(&*self.machine, held, &self.env, index)?;
         if index == self.env.pcr() {
             let base = pcr.bases()?;
             // After a reset the default PCR is zero; anything else was extended before IMA.
@@ -349,29 +374,29 @@ impl State {
             order: env.order(),
         };
         let len = encoder.encoded_len().map_err(invalid)?;
-        let sealed = self.writer.active().clone();
+        let sealed = self.next.as_ref().map(|_| self.writer.active().clone());
         let mut own = false;
-        self.writer.append(store, self.next.clone(), len, |out| {
+        self.writer.append(store, self.next.take(), len, |out| {
             encoder.encode(out).map_err(invalid)?;
             let (record, _) = Record::parse(out, SHA1_SIZE, env.order()).map_err(invalid)?;
             own = is_own(&record);
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;
-        Ok(self.appended(env, config, &sealed, own, len))
+        Ok(self.appended(env, config, sealed.as_deref(), own, len))
     }
 
-    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed `active`. Tells when
-    /// the next one is due.
+    /// A record of `bytes` is in the list, a checkpoint if it has sealed a segment. Tells when the next
+    /// one is due.
     fn appended(
         &mut self,
         env: &Env,
         config: &Config,
-        active: &Segment,
+        sealed: Option<&Segment>,
         own: bool,
         bytes: usize,
     ) -> Due {
-        if self.next.take().is_some() {
-            self.sealed(env, active);
+        if let Some(segment) = sealed {
+            self.sealed(env, segment);
         }
         if own {
             return Due::Never;

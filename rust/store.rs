@@ -35,6 +35,7 @@ use self::{
     reader::ResolvedView, //
 };
 use crate::format::ByteOrder;
+use crate::memory::KVec;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -185,13 +186,11 @@ impl Store {
         }
     }
 
-    /// Starts with `first` instead, before anything is in the list.
-    pub(crate) fn restart(&self, first: Arc<Segment>) -> Result {
-        let mut fresh = KVec::with_capacity(8, GFP_KERNEL)?;
-        fresh.push(first, GFP_KERNEL)?;
-        let old = core::mem::replace(&mut *self.segments.lock(), fresh);
-        drop(old);
-        Ok(())
+    /// Starts with `first` instead, while nothing is in the list. Returns what it started with.
+    pub(crate) fn restart(&self, first: Arc<Segment>) -> Option<Arc<Segment>> {
+        let mut segments = self.segments.lock();
+        let only = segments.first_mut()?;
+        Some(core::mem::replace(only, first))
     }
 
     /// Makes room so that [`Store::seal`] cannot fail.

@@ -5,8 +5,7 @@
 
 use super::{
     error_name,
-    Log,
-    LOG, //
+    Log, //
 };
 use crate::{
     config::{
@@ -77,14 +76,14 @@ impl WorkItem<NAP> for Log {
 
 /// Has the worker look whether anything is due. If it is asked already, that serves.
 pub(super) fn wake() {
-    if let Some(log) = LOG.as_ref() {
+    if let Some(log) = Log::shared() {
         let _ = workqueue::system_freezable().enqueue::<Arc<Log>, DUTY>(log.clone());
     }
 }
 
 /// Has the worker look after so many seconds, or somewhat earlier.
 pub(super) fn wake_in(seconds: u64) {
-    if let Some(log) = LOG.as_ref() {
+    if let Some(log) = Log::shared() {
         let millis = seconds.clamp(1, LONGEST_NAP).saturating_mul(1000) as u32;
         let _ = workqueue::system_freezable()
             .enqueue_delayed::<Arc<Log>, NAP>(log.clone(), msecs_to_jiffies(millis));
@@ -222,7 +221,7 @@ impl Log {
             return;
         }
         let mut held = seam::lock();
-        let suspended = seam::suspended(&held);
+        let suspended = self.machine.is_suspended(&held);
         let state = self.state.get(&mut held);
         if suspended || state.fresh.records == 0 {
             return;
@@ -252,7 +251,7 @@ impl Log {
     /// Returns the seconds until the next look at the clock, if it takes one.
     fn seal_if_due(&self) -> Option<u64> {
         let mut held = seam::lock();
-        if seam::suspended(&held) {
+        if self.machine.is_suspended(&held) {
             return None;
         }
         let state = self.state.get(&mut held);

@@ -28,10 +28,16 @@ use crate::{
         Span, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
+
+/// What the next kernel gets.
+#[derive(Clone, Copy)]
+pub(super) struct Handover {
+    /// Number of the segment that the buffer starts with.
+    first: u64,
+    /// What became of the record of what is left behind, if anything is.
+    left_behind: Option<Result>,
+}
 
 /// Bytes of an `ima-buf` record besides its buffer, at most: header, template name, `d-ng` with the
 /// longest hash name and digest, the event name.
@@ -69,37 +75,46 @@ impl Log {
             pr_warn!("no checkpoint before the kexec: {}\n", error_name(error));
         }
         match self.choose(held, room) {
-            Ok(first) => self.state.get(held).handover = Some(first.seq()),
+            Ok(handover) => self.state.get(held).handover = Some(handover),
             Err(_) => pr_warn!(
                 "no segment fits the {room} bytes that the image has: the list is not carried\n"
             ),
         }
     }
 
-    /// The oldest segment from which on the list fits.
-    fn choose(&self, held: &mut Extend, room: usize) -> Result<Arc<Segment>> {
+    /// Starts with the oldest segment from which on the list fits. ENOSPC if not even the newest does.
+    fn choose(&self, held: &mut Extend, room: usize) -> Result<Handover> {
         let segments = self.store.segments()?;
         let oldest = segments.first().ok_or(ENOSPC)?;
+        let find = |more| segments.iter().find(|s| self.fits(s, room, more));
         if self.fits(oldest, room, 0) {
-            return Ok(oldest.clone());
+            return Ok(Handover {
+                first: oldest.seq(),
+                left_behind: None,
+            });
         }
-        let note = AROUND_BUFFER + Truncation::SIZE;
-        if let Some(first) = segments.iter().find(|s| self.fits(s, room, note)) {
+        let mut result = Err(ENOSPC);
+        if let Some(first) = find(AROUND_BUFFER + Truncation::SIZE) {
             let size = first.start() - oldest.start();
             report(first, size);
-            match self.measure_truncation(held, Reason::Kexec, first, size) {
-                Ok(()) => return Ok(first.clone()),
-                Err(error) => pr_warn!(
-                    "what is left behind is not measured: {}\n",
-                    error_name(error)
-                ),
+            result = self.measure_truncation(held, Reason::Kexec, first, size);
+            if result.is_ok() {
+                return Ok(Handover {
+                    first: first.seq(),
+                    left_behind: Some(result),
+                });
             }
         }
-        let first = segments
-            .iter()
-            .find(|s| self.fits(s, room, 0))
-            .ok_or(ENOSPC)?;
-        Ok(first.clone())
+        if let Err(error) = result {
+            pr_warn!(
+                "what is left behind is not measured: {}\n",
+                error_name(error)
+            );
+        }
+        Ok(Handover {
+            first: find(0).ok_or(ENOSPC)?.seq(),
+            left_behind: Some(result),
+        })
     }
 
     /// Does the list from `first` on fit `room` bytes, with `more` bytes added to it?
@@ -111,22 +126,24 @@ impl Log {
             .is_some_and(|needed| needed <= room)
     }
 
-    /// Writes the buffer that [`Log::suspend`] decided on; returns its length, 0 if nothing is
-    /// carried.
+    /// Writes the buffer that [`Log::suspend`] decided on, and returns its length. If nothing is
+    /// carried, the buffer says so: the memory that it is in may hold anything. 0 if it has not even
+    /// room for that.
     pub(crate) fn dump(&self, out: &mut [u8]) -> usize {
-        let Some(first) = self.state.get(&mut seam::lock()).handover else {
-            return 0;
+        let handover = self.state.get(&mut seam::lock()).handover;
+        if let Some(result) = handover.and_then(|handover| handover.left_behind) {
+            self.audit_truncation(Reason::Kexec, result);
+        }
+        let written = match handover {
+            Some(handover) => self.write_kexec(handover.first, out),
+            None => self.write_header(out, Header::SIZE, 0),
         };
-        if first > self.store.first() {
-            super::truncate::audit(Reason::Kexec, Ok(()));
-        }
-        match self.write_kexec(first, out) {
-            Ok(len) => len,
-            Err(error) => {
+        written
+            .or_else(|error| {
                 pr_err!("writing the kexec buffer failed: {}\n", error_name(error));
-                0
-            }
-        }
+                self.write_header(out, Header::SIZE, 0)
+            })
+            .unwrap_or(0)
     }
 
     /// Writes header and records from segment `first` on; returns the length.
@@ -144,6 +161,11 @@ impl Log {
             })?;
             count += segment.len().records;
         }
+        self.write_header(out, len, count)
+    }
+
+    /// Writes the header of a buffer of `len` bytes, the header included; returns `len`.
+    fn write_header(&self, out: &mut [u8], len: usize, count: u64) -> Result<usize> {
         let header = Header {
             size: len as u64,
             count,

@@ -2,7 +2,10 @@
 
 //! What IMA calls. Each function turns C's arguments into safe types and an error into an errno.
 
-use super::Extend;
+use super::{
+    Extend,
+    TemplateDigest, //
+};
 use crate::{
     config::CONFIG,
     env::Env,
@@ -110,7 +113,7 @@ pub(crate) unsafe extern "C" fn ima_store_restore(buf: *const c_void, size: usiz
 #[export]
 pub(crate) unsafe extern "C" fn ima_store_begin() {
     if let Ok(log) = log() {
-        log.begin();
+        log.compare_with_tpm();
     }
 }
 
@@ -170,8 +173,9 @@ unsafe fn append(log: &Log, held: &mut Extend, record: &bindings::ima_store_reco
             record.template_name_len as usize,
         )
     };
-    // SAFETY: There is a digest for each bank.
-    let digests = unsafe { slice::from_raw_parts(record.digests, log.env().banks().len()) };
+    let digests = record.digests.cast::<TemplateDigest>();
+    // SAFETY: There is a digest for each bank, and `TemplateDigest` is transparent.
+    let digests = unsafe { slice::from_raw_parts(digests, log.env().banks().len()) };
     log.append(
         held,
         &NewRecord {

@@ -23,6 +23,10 @@ use crate::{
         SHA1_SIZE, //
     },
     format::record::Record,
+    memory::{
+        KVVec,
+        KVec, //
+    },
     seam, //
 };
 use core::mem;

@@ -13,6 +13,10 @@ use crate::{
         Env, //
     },
     format::ByteOrder,
+    memory::{
+        KVVec,
+        KVec, //
+    },
 };
 use kernel::{
     new_mutex, new_spinlock,
@@ -57,6 +61,7 @@ impl Segment {
         start: Span,
         base: KVec<Digest>,
     ) -> Result<Arc<Self>> {
+        crate::memory::ask()?;
         let end = start;
         Arc::pin_init(
             pin_init!(Self {

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::env::SHA1_SIZE;
+use crate::memory::KVec;
 
 /// An empty store and its writer.
 fn empty() -> Result<(Arc<Store>, Writer)> {

@@ -155,6 +155,12 @@ impl Header {
         Ok(())
     }
 
+    /// Can a list that starts with this checkpoint go on for ever?
+    pub fn leaves_room(&self) -> bool {
+        let counts = [self.record, self.offset, self.sequence, self.violations];
+        counts.iter().all(|count| *count <= MAX_COUNT / 2)
+    }
+
     pub(super) fn write(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
         self.check()?;
         writer.bytes(MAGIC)?;
