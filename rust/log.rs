@@ -68,6 +68,8 @@ use crate::{
             Known,
             Wanted, //
         },
+        Live,
+        Seal,
         Segment,
         Span,
         Store,
@@ -128,8 +130,8 @@ struct State {
     known: Known,
     pcrs: Pcrs,
     identity: Identity,
-    /// The segment that the record on its way is to start.
-    next: Option<Arc<Segment>>,
+    /// What the record on its way is to do: it is a checkpoint.
+    next: Option<Seal>,
     /// What no checkpoint covers.
     fresh: Fresh,
     /// Of automatic checkpoints.
@@ -193,7 +195,7 @@ impl Log {
     /// An empty log.
     fn new(env: Env, config: &'static Config) -> Result<Arc<Self>> {
         let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
-        let store = Store::new(first.clone())?;
+        let store = Store::new(first.clone());
         let known = Known::new(env.hash_size());
         Arc::pin_init(
             pin_init!(Self {
@@ -243,8 +245,8 @@ impl Log {
         &self.events
     }
 
-    /// The live segments, oldest first, the active one last.
-    pub(crate) fn segments(&self) -> Result<KVec<Arc<Segment>>> {
+    /// The live segments as they were at one moment, oldest first, the active one last. ENOMEM.
+    pub(crate) fn segments(&self) -> Result<KVVec<Live>> {
         self.store.segments()
     }
 
@@ -316,7 +318,7 @@ impl Log {
             let base = pcr.bases()?;
             // After a reset the default PCR is zero; anything else was extended before IMA.
             state.lost = base.iter().any(|value| *value != [0; MAX_DIGEST]);
-            state.writer.active().set_base(base);
+            state.writer.active().set_base(base)?;
         }
         state.pcrs.add(pcr)
     }
@@ -349,7 +351,6 @@ impl State {
             order: env.order(),
         };
         let len = encoder.encoded_len().map_err(invalid)?;
-        let sealed = self.writer.active().clone();
         let mut own = false;
         self.writer.append(store, self.next.clone(), len, |out| {
             encoder.encode(out).map_err(invalid)?;
@@ -357,35 +358,20 @@ impl State {
             own = is_own(&record);
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;
-        Ok(self.appended(env, config, &sealed, own, len))
+        Ok(self.appended(config, own, len))
     }
 
-    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed `active`. Tells when
+    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed a segment. Tells when
     /// the next one is due.
-    fn appended(
-        &mut self,
-        env: &Env,
-        config: &Config,
-        active: &Segment,
-        own: bool,
-        bytes: usize,
-    ) -> Due {
+    fn appended(&mut self, config: &Config, own: bool, bytes: usize) -> Due {
         if self.next.take().is_some() {
-            self.sealed(env, active);
+            self.fresh = Fresh::default();
+            self.pcrs.sealed();
         }
         if own {
             return Due::Never;
         }
         self.fresh.count(config, bytes as u64)
-    }
-
-    /// A checkpoint is in the list: it has sealed `segment`.
-    fn sealed(&mut self, env: &Env, segment: &Segment) {
-        self.fresh = Fresh::default();
-        if self.pcrs.get(env.pcr()).is_some_and(Pcr::differs) {
-            segment.mark_broken();
-        }
-        self.pcrs.sealed();
     }
 }
 

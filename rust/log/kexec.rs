@@ -24,14 +24,12 @@ use crate::{
         Extend, //
     },
     store::{
+        Live,
         Segment,
         Span, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 /// Bytes of an `ima-buf` record besides its buffer, at most: header, template name, `d-ng` with the
 /// longest hash name and digest, the event name.
@@ -77,29 +75,25 @@ impl Log {
     }
 
     /// The oldest segment from which on the list fits.
-    fn choose(&self, held: &mut Extend, room: usize) -> Result<Arc<Segment>> {
-        let segments = self.store.segments()?;
-        let oldest = segments.first().ok_or(ENOSPC)?;
-        if self.fits(oldest, room, 0) {
-            return Ok(oldest.clone());
+    fn choose(&self, held: &mut Extend, room: usize) -> Result<Live> {
+        let oldest = self.store.walk(0).next().ok_or(ENOSPC)?;
+        if self.fits(&oldest, room, 0) {
+            return Ok(oldest);
         }
         let note = AROUND_BUFFER + Truncation::SIZE;
-        if let Some(first) = segments.iter().find(|s| self.fits(s, room, note)) {
+        if let Some(first) = self.store.walk(0).find(|s| self.fits(s, room, note)) {
             let size = first.start() - oldest.start();
-            report(first, size);
-            match self.measure_truncation(held, Reason::Kexec, first, size) {
-                Ok(()) => return Ok(first.clone()),
+            report(&first, size);
+            match self.measure_truncation(held, Reason::Kexec, &first, size) {
+                Ok(()) => return Ok(first),
                 Err(error) => pr_warn!(
                     "what is left behind is not measured: {}\n",
                     error_name(error)
                 ),
             }
         }
-        let first = segments
-            .iter()
-            .find(|s| self.fits(s, room, 0))
-            .ok_or(ENOSPC)?;
-        Ok(first.clone())
+        let mut segments = self.store.walk(0);
+        segments.find(|s| self.fits(s, room, 0)).ok_or(ENOSPC)
     }
 
     /// Does the list from `first` on fit `room` bytes, with `more` bytes added to it?
@@ -133,7 +127,7 @@ impl Log {
     pub(super) fn write_kexec(&self, first: u64, out: &mut [u8]) -> Result<usize> {
         let mut len = Header::SIZE;
         let mut count = 0;
-        for segment in self.store.segments()?.iter().filter(|s| s.seq() >= first) {
+        for segment in self.store.walk(first) {
             segment.for_each_chunk(|records| {
                 let end = len.checked_add(records.len()).ok_or(ENOSPC)?;
                 out.get_mut(len..end)

@@ -46,6 +46,7 @@ use crate::{
         MAX_DIGEST, //
     },
     store::{
+        Seal,
         Segment,
         Span,
         Writer, //
@@ -218,7 +219,6 @@ impl Log {
 
         let sha1 = digests.get(self.env.sha1()).ok_or(EINVAL)?;
         let next = state.next.clone();
-        let sealed = state.writer.active().clone();
         state.writer.append(&self.store, next, raw.len(), |out| {
             out.copy_from_slice(raw);
             out.get_mut(4..4 + SHA1_SIZE)
@@ -227,7 +227,7 @@ impl Log {
             Ok(ascii::ascii_len(record, SHA1_SIZE))
         })?;
         let own = super::is_own(record);
-        let _ = state.appended(&self.env, self.config, &sealed, own, raw.len());
+        let _ = state.appended(self.config, own, raw.len());
         let Some(pcr) = state.pcrs.get_mut(record.pcr()) else {
             return Ok(());
         };
@@ -272,7 +272,7 @@ impl Log {
             base.push(value, GFP_KERNEL)?;
         }
         if index == self.env.pcr() {
-            state.writer.active().set_base(base);
+            state.writer.active().set_base(base)?;
         }
         state.pcrs.add(Pcr::new(index, before)?)
     }
@@ -339,12 +339,12 @@ impl Log {
         };
         let segment = Segment::new(header.sequence, digest, start, default.bases()?)?;
         if head {
-            self.store.restart(segment.clone())?;
+            self.store.restart(segment.clone());
             state.writer = Writer::new(segment);
             state.pcrs.sealed();
         } else {
-            self.store.reserve_segment()?;
-            state.next = Some(segment);
+            let (next, broken) = (segment, default.differs());
+            state.next = Some(Seal { next, broken });
         }
         state.identity = Identity {
             log_id: header.log_id,
@@ -360,7 +360,7 @@ impl Log {
         let header = checkpoint.header();
         let identity = &state.identity;
         let end = state.writer.end();
-        let size = state.writer.active().len();
+        let size = state.writer.segment_len();
         let follows = header.sequence == identity.sequence.wrapping_add(1)
             && (identity.sequence == 0 || header.log_id == identity.log_id)
             && header.previous == identity.digest

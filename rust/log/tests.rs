@@ -131,7 +131,7 @@ fn knows(log: &Log, held: &mut Extend, n: u32) -> Result<bool> {
 
 /// Truncates as the log does, but for the TPM.
 fn cut(log: &Log, held: &mut Extend, seq: u64, scope: Scope) -> Result {
-    let mut freed = KVec::with_capacity(8, GFP_KERNEL)?;
+    let mut freed = KVVec::with_capacity(8, GFP_KERNEL)?;
     let known = &mut log.state.get(held).known;
     known.reserve(8)?;
     log.store().remove_before(seq, &mut freed);
@@ -360,7 +360,7 @@ mod cases {
     fn removing_frees_the_oldest_segments() -> Result {
         let mut held = seam::lock();
         let log = example(&mut held)?;
-        let mut freed = KVec::with_capacity(4, GFP_KERNEL)?;
+        let mut freed = KVVec::with_capacity(4, GFP_KERNEL)?;
         log.store().remove_before(2, &mut freed);
         assert_eq!(freed.len(), 2);
         assert!(log.segment(1).err() == Some(ESTALE));
