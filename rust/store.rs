@@ -103,14 +103,21 @@ impl Store {
 
     /// Allocates the next chunk's memory if a record of `size` bytes no longer fits.
     ///
-    /// Best effort: the append path allocates for itself when this failed.
+    /// Memory that waits already is kept if it is right for this record, and else replaced: it may
+    /// be for a record that was never appended, a duplicate say. Best effort: the append path
+    /// allocates for itself when this failed.
     pub(crate) fn prepare(&self, size: usize) {
-        if self.room.load(Relaxed) >= size || self.spare.lock().is_some() {
+        if self.room.load(Relaxed) >= size {
             return;
         }
-        if let Ok(memory) = Memory::new(self.next_size.load(Relaxed).max(size)) {
-            let surplus = self.spare.lock().replace(memory);
-            drop(surplus);
+        let usual = self.next_size.load(Relaxed);
+        let suits = |spare: &Memory| spare.suits(size, usual);
+        if self.spare.lock().as_ref().is_some_and(suits) {
+            return;
+        }
+        if let Ok(memory) = Memory::new(usual.max(size)) {
+            let replaced = self.spare.lock().replace(memory);
+            drop(replaced);
         }
     }
 

@@ -69,8 +69,16 @@ impl Memory {
     }
 
     /// Bytes.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Is it right for a chunk that starts with a record of `len` bytes, and has `usual` bytes
+    /// otherwise? In a chunk of more than twice that too much would lie idle.
+    pub(super) fn suits(&self, len: usize, usual: usize) -> bool {
+        let most = usual.max(len).saturating_mul(2);
+        (len..=most).contains(&self.size)
     }
 }
 

@@ -53,6 +53,11 @@ fn contents(store: &Store) -> Result<(KVVec<u8>, KVec<usize>)> {
     Ok((bytes, sizes))
 }
 
+/// Bytes of the spare memory.
+fn spare(store: &Store) -> Option<usize> {
+    store.spare.lock().as_ref().map(Memory::size)
+}
+
 /// Is all that a snapshot says of segments true at one moment, where [`seal_often`] makes them?
 fn fits_together(segments: &[Live]) -> bool {
     let Some((active, sealed)) = segments.split_last() else {
@@ -319,6 +324,40 @@ mod cases {
         store.remove_before(1, &mut freed);
         assert_eq!(freed.len(), MANY);
         assert_eq!(store.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_spare_that_does_not_suit_is_replaced() -> Result {
+        let (store, mut writer) = empty()?;
+        store.prepare(100);
+        assert_eq!(spare(&store), Some(chunk::MIN_SIZE));
+        // Too small for a large record, and too large for small ones once that is a duplicate.
+        store.prepare(1_000_000);
+        assert!(spare(&store) >= Some(1_000_000));
+        store.prepare(1_000_000);
+        assert!(spare(&store) >= Some(1_000_000));
+        store.prepare(100);
+        assert_eq!(spare(&store), Some(chunk::MIN_SIZE));
+        // Each chunk from now on is looked ahead for.
+        for _ in 0..10_000 {
+            let room = store.room.load(Relaxed);
+            store.prepare(100);
+            let prepared = spare(&store);
+            assert!(room >= 100 || prepared.is_some());
+            add(&store, &mut writer, None, 100, 1)?;
+            assert!(room >= 100 || spare(&store).is_none());
+        }
+        // What a long segment leaves is too large for the next one.
+        while store.room.load(Relaxed) >= 100 {
+            add(&store, &mut writer, None, 100, 1)?;
+        }
+        store.prepare(100);
+        assert_eq!(spare(&store), Some(chunk::MAX_SIZE));
+        let seal = seal(&writer, 1, false)?;
+        add(&store, &mut writer, Some(seal), chunk::MIN_SIZE - 50, 1)?;
+        store.prepare(100);
+        assert_eq!(spare(&store), Some(chunk::MIN_SIZE));
         Ok(())
     }
 }

@@ -112,18 +112,17 @@ impl Writer {
 
     /// A chunk for a record of `len` bytes, the first of a segment or not.
     fn new_chunk(&self, store: &Store, first: bool, len: usize) -> Result<ChunkWriter> {
-        let size = if first {
+        let usual = if first {
             chunk::MIN_SIZE
         } else {
             self.next_size()
         };
-        let size = size.max(len);
-        // One that a longer segment left is too large for a short one.
-        let fits = |spare: &mut Memory| !first && (len..=2 * size).contains(&spare.size());
-        let spare = store.spare.lock().take_if(fits);
+        // The spare one is for a segment that has grown.
+        let suits = |spare: &mut Memory| !first && spare.suits(len, usual);
+        let spare = store.spare.lock().take_if(suits);
         let memory = match spare {
             Some(memory) => memory,
-            None => Memory::new(size)?,
+            None => Memory::new(usual.max(len))?,
         };
         ChunkWriter::new(memory, self.end)
     }
