@@ -2,6 +2,8 @@
 
 //! Appending and looking up, with bytes that are no records.
 
+mod readers;
+
 use super::*;
 use crate::{
     env::SHA1_SIZE,
