@@ -65,7 +65,10 @@ use crate::{
         },
         truncate as truncation, //
     },
-    memory::KVec,
+    memory::{
+        KVVec,
+        KVec, //
+    },
     seam::{
         self,
         Extend,
@@ -78,6 +81,8 @@ use crate::{
             Known,
             Wanted, //
         },
+        Live,
+        Seal,
         Segment,
         Span,
         Store,
@@ -140,8 +145,8 @@ struct State {
     known: Known,
     pcrs: Pcrs,
     identity: Identity,
-    /// The segment that the record on its way is to start.
-    next: Option<Arc<Segment>>,
+    /// What the record on its way is to do: it is a checkpoint.
+    next: Option<Seal>,
     /// Violations in the list since cold boot. IMA's own count is ahead of it while one is on its
     /// way, and a checkpoint must not count what follows it.
     violations: u64,
@@ -214,7 +219,7 @@ impl Log {
     /// An empty log.
     fn new(env: Env, machine: Arc<dyn Machine>, config: &'static Config) -> Result<Arc<Self>> {
         let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
-        let store = Store::new(first.clone())?;
+        let store = Store::new(first.clone());
         let known = Known::new(env.hash_size());
         Arc::pin_init(
             pin_init!(Self {
@@ -265,8 +270,8 @@ impl Log {
         &self.events
     }
 
-    /// The live segments, oldest first, the active one last.
-    pub(crate) fn segments(&self) -> Result<KVec<Arc<Segment>>> {
+    /// The live segments as they were at one moment, oldest first, the active one last. ENOMEM.
+    pub(crate) fn segments(&self) -> Result<KVVec<Live>> {
         self.store.segments()
     }
 
@@ -338,7 +343,7 @@ impl Log {
         }
         let pcr = Pcr::first_used(&*self.machine, held, &self.env, index)?;
         if index == self.env.pcr() {
-            let base = pcr.bases()?;
+            let base = Arc::new(pcr.bases()?, GFP_KERNEL)?;
             // After a reset the default PCR is zero; anything else was extended before IMA.
             state.lost = base.iter().any(|value| *value != [0; MAX_DIGEST]);
             state.writer.active().set_base(base);
@@ -374,7 +379,7 @@ impl State {
             order: env.order(),
         };
         let len = encoder.encoded_len().map_err(invalid)?;
-        let sealed = self.next.as_ref().map(|_| self.writer.active().clone());
+        let seals = self.next.is_some();
         let mut own = false;
         self.writer.append(store, self.next.take(), len, |out| {
             encoder.encode(out).map_err(invalid)?;
@@ -382,35 +387,20 @@ impl State {
             own = is_own(&record);
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;
-        Ok(self.appended(env, config, sealed.as_deref(), own, len))
+        Ok(self.appended(config, seals, own, len))
     }
 
-    /// A record of `bytes` is in the list, a checkpoint if it has sealed a segment. Tells when the next
+    /// A record of `bytes` is in the list, a checkpoint if it `seals` a segment. Tells when the next
     /// one is due.
-    fn appended(
-        &mut self,
-        env: &Env,
-        config: &Config,
-        sealed: Option<&Segment>,
-        own: bool,
-        bytes: usize,
-    ) -> Due {
-        if let Some(segment) = sealed {
-            self.sealed(env, segment);
+    fn appended(&mut self, config: &Config, seals: bool, own: bool, bytes: usize) -> Due {
+        if seals {
+            self.fresh = Fresh::default();
+            self.pcrs.sealed();
         }
         if own {
             return Due::Never;
         }
         self.fresh.count(config, bytes as u64)
-    }
-
-    /// A checkpoint is in the list: it has sealed `segment`.
-    fn sealed(&mut self, env: &Env, segment: &Segment) {
-        self.fresh = Fresh::default();
-        if self.pcrs.get(env.pcr()).is_some_and(Pcr::differs) {
-            segment.mark_broken();
-        }
-        self.pcrs.sealed();
     }
 }
 

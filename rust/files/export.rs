@@ -26,7 +26,7 @@ use kernel::{
 pub(super) struct Export {
     log: &'static Log,
     /// Of the segment that the last write chose.
-    reader: Option<Reader>,
+    reader: Option<Reader<'static>>,
 }
 
 #[vtable]

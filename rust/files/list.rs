@@ -22,7 +22,7 @@ use kernel::{
 };
 
 /// The list as one bank's file shows it.
-pub(super) struct List<const ASCII: bool>(Reader);
+pub(super) struct List<const ASCII: bool>(Reader<'static>);
 
 #[vtable]
 impl<const ASCII: bool> SecurityFile for List<ASCII> {

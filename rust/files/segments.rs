@@ -14,7 +14,11 @@ use super::{
         Text, //
     },
 };
-use crate::{env::Env, log::Log, store::Segment};
+use crate::{
+    env::Env,
+    log::Log,
+    store::Live, //
+};
 use core::fmt::{
     self,
     Write, //
@@ -71,7 +75,7 @@ impl SecurityFile for Segments {
     }
 }
 
-fn line(text: &mut Text, env: &Env, segment: &Segment) -> fmt::Result {
+fn line(text: &mut Text, env: &Env, segment: &Live) -> fmt::Result {
     let state = if segment.is_sealed() {
         "sealed"
     } else {
@@ -90,7 +94,7 @@ fn line(text: &mut Text, env: &Env, segment: &Segment) -> fmt::Result {
     )?;
     for bank in env.banks() {
         if let Some(base) = segment.base(env, bank.index()) {
-            write!(text, " base_{}={}", bank.name(), Hex(bank.trim(&base)))?;
+            write!(text, " base_{}={}", bank.name(), Hex(bank.trim(base)))?;
         }
     }
     text.write_char('\n')

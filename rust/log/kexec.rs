@@ -83,11 +83,12 @@ impl Log {
     }
 
     /// Starts with the oldest segment from which on the list fits. ENOSPC if not even the newest does.
+    ///
+    /// Allocates no table of segments: there may be many, and memory is short in pieces by now.
     fn choose(&self, held: &mut Extend, room: usize) -> Result<Handover> {
-        let segments = self.store.segments()?;
-        let oldest = segments.first().ok_or(ENOSPC)?;
-        let find = |more| segments.iter().find(|s| self.fits(s, room, more));
-        if self.fits(oldest, room, 0) {
+        let oldest = self.store.walk(0).next().ok_or(ENOSPC)?;
+        let find = |more| self.store.walk(0).find(|s| self.fits(s, room, more));
+        if self.fits(&oldest, room, 0) {
             return Ok(Handover {
                 first: oldest.seq(),
                 left_behind: None,
@@ -96,8 +97,8 @@ impl Log {
         let mut result = Err(ENOSPC);
         if let Some(first) = find(AROUND_BUFFER + Truncation::SIZE) {
             let size = first.start() - oldest.start();
-            report(first, size);
-            result = self.measure_truncation(held, Reason::Kexec, first, size);
+            report(&first, size);
+            result = self.measure_truncation(held, Reason::Kexec, &first, size);
             if result.is_ok() {
                 return Ok(Handover {
                     first: first.seq(),
@@ -150,7 +151,7 @@ impl Log {
     pub(super) fn write_kexec(&self, first: u64, out: &mut [u8]) -> Result<usize> {
         let mut len = Header::SIZE;
         let mut count = 0;
-        for segment in self.store.segments()?.iter().filter(|s| s.seq() >= first) {
+        for segment in self.store.walk(first) {
             segment.for_each_chunk(|records| {
                 let end = len.checked_add(records.len()).ok_or(ENOSPC)?;
                 out.get_mut(len..end)

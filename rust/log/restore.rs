@@ -52,6 +52,7 @@ use crate::{
         MAX_DIGEST, //
     },
     store::{
+        Seal,
         Segment,
         Span,
         Writer, //
@@ -125,7 +126,7 @@ impl FirstValues {
 
 /// A checkpoint that is believed: what becomes true once its record is in the list.
 struct Belief {
-    segment: Arc<Segment>,
+    seal: Seal,
     identity: Identity,
     pcrs: Pcrs,
     violations: u64,
@@ -254,24 +255,24 @@ impl Log {
             Some(_) => None,
         };
 
-        let sealed = state.writer.active().clone();
-        let next = belief.as_ref().map(|belief| belief.segment.clone());
+        let active = state.writer.active().clone();
+        let seal = belief.as_ref().map(|belief| belief.seal.clone());
         let is_head = state.writer.end() == Span::default();
-        let result = match next {
+        let result = match seal {
             // Nothing precedes it that could be sealed.
-            Some(first) if is_head => {
-                self.restart(state, first);
+            Some(seal) if is_head => {
+                self.restart(state, seal.next);
                 self.restore_bytes(state, None, record, &digests, raw)
             }
-            next => self.restore_bytes(state, next, record, &digests, raw),
+            seal => self.restore_bytes(state, seal, record, &digests, raw),
         };
         if result.is_err() && is_head {
-            self.restart(state, sealed.clone());
+            self.restart(state, active);
         }
         result?;
 
         // From here on nothing fails.
-        let starts_segment = belief.is_some() && !is_head;
+        let seals = belief.is_some() && !is_head;
         if let Some(belief) = belief {
             state.identity = belief.identity;
             state.violations = belief.violations;
@@ -291,9 +292,8 @@ impl Log {
         if record.is_violation() {
             state.violations = state.violations.saturating_add(1);
         }
-        let sealed = starts_segment.then_some(&*sealed);
         let own = super::is_own(record);
-        let _ = state.appended(&self.env, self.config, sealed, own, raw.len());
+        let _ = state.appended(self.config, seals, own, raw.len());
         if let Some(pcr) = state.pcrs.get_mut(record.pcr()) {
             let _ = pcr.extend(&self.env, |bank: &Bank| {
                 if record.is_violation() {
@@ -312,17 +312,14 @@ impl Log {
     fn restore_bytes(
         &self,
         state: &mut LogState,
-        next: Option<Arc<Segment>>,
+        seal: Option<Seal>,
         record: &Record<'_>,
         digests: &[Digest],
         raw: &[u8],
     ) -> Result {
-        if next.is_some() {
-            self.store.reserve_segment()?;
-        }
         let sha1 = digests.get(self.env.sha1()).ok_or(EINVAL)?;
         let sha1 = sha1.get(..SHA1_SIZE).ok_or(EINVAL)?;
-        state.writer.append(&self.store, next, raw.len(), |out| {
+        state.writer.append(&self.store, seal, raw.len(), |out| {
             out.copy_from_slice(raw);
             out.get_mut(4..4 + SHA1_SIZE)
                 .ok_or(EINVAL)?
@@ -334,7 +331,7 @@ impl Log {
     /// Has the list, which is empty, start with segment `first`.
     fn restart(&self, state: &mut LogState, first: Arc<Segment>) {
         state.writer = Writer::new(first.clone());
-        drop(self.store.restart(first));
+        self.store.restart(first);
     }
 
     /// Template digests of a record, one per bank.
@@ -353,7 +350,7 @@ impl Log {
         state: &LogState,
         first_values: &FirstValues,
         index: u32,
-    ) -> Result<Option<(Pcrs, KVec<Digest>)>> {
+    ) -> Result<Option<(Pcrs, Arc<KVec<Digest>>)>> {
         if index > LAST_PCR || state.pcrs.get(index).is_some() {
             return Ok(None);
         }
@@ -364,7 +361,7 @@ impl Log {
         }
         let mut pcrs = state.pcrs.copied()?;
         pcrs.add(self.pcr_from(index, &base)?)?;
-        Ok(Some((pcrs, base)))
+        Ok(Some((pcrs, Arc::new(base, GFP_KERNEL)?)))
     }
 
     /// A PCR that held `values`, one per bank, before its first record, as far as anybody knows.
@@ -439,8 +436,12 @@ impl Log {
             bytes: header.offset,
             ascii: state.writer.end().ascii,
         };
+        let (next, broken) = (
+            Segment::new(header.sequence, digest, start, default.bases()?)?,
+            default.differs(),
+        );
         Ok(Some(Belief {
-            segment: Segment::new(header.sequence, digest, start, default.bases()?)?,
+            seal: Seal { next, broken },
             identity: Identity {
                 log_id: header.log_id,
                 generation: header.generation,
@@ -483,7 +484,7 @@ impl Log {
         let header = checkpoint.header();
         let identity = &state.identity;
         let end = state.writer.end();
-        let size = state.writer.active().len();
+        let size = state.writer.segment_len();
         let follows = header.sequence == identity.sequence.wrapping_add(1)
             && (identity.sequence == 0 || header.log_id == identity.log_id)
             && header.previous == identity.digest

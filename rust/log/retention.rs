@@ -9,7 +9,8 @@ use super::Log;
 use crate::{
     config::Setting,
     format::truncate::Reason,
-    seam, //
+    seam,
+    store::Segment, //
 };
 
 impl Log {
@@ -41,17 +42,16 @@ impl Log {
         if most_segments == 0 && most_bytes == 0 {
             return None;
         }
-        // Without memory for the list there is none to free either: the next checkpoint asks again.
-        let segments = self.segments().ok()?;
-        let (active, sealed) = segments.split_last()?;
-        let fits = |at: &usize| {
-            let kept = sealed.len().saturating_sub(*at) as u64;
-            let start = sealed.get(*at).unwrap_or(active).start();
-            let bytes = (active.start() - start).bytes;
+        let active = self.store.active();
+        let fits = |first: &Segment| {
+            let kept = active.seq().saturating_sub(first.seq());
+            let bytes = active.start().bytes.saturating_sub(first.start().bytes);
             (most_segments == 0 || kept <= most_segments)
                 && (most_bytes == 0 || bytes <= most_bytes)
         };
-        let first = (0..=sealed.len()).find(fits)?;
-        (first > 0).then(|| segments.get(first).map(|segment| segment.seq()))?
+        let oldest = self.store.first();
+        let mut segments = self.store.walk(oldest);
+        let first = segments.find(|segment| fits(segment))?.seq();
+        (first > oldest).then_some(first)
     }
 }

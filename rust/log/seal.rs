@@ -30,7 +30,10 @@ use crate::{
         Extend,
         Extended, //
     },
-    store::Segment,
+    store::{
+        Seal,
+        Segment, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -106,8 +109,8 @@ impl Log {
         let default = state.pcrs.get(self.env.pcr()).ok_or(EIO)?;
         let seq = state.identity.sequence.wrapping_add(1);
         let next = Segment::new(seq, digest, state.writer.end(), default.bases()?)?;
-        self.store.reserve_segment()?;
-        state.next = Some(next);
+        let broken = default.differs();
+        state.next = Some(Seal { next, broken });
         Ok((Sealed { seq, digest }, buffer))
     }
 
@@ -134,8 +137,7 @@ impl Log {
         out: &'b mut [u8],
     ) -> Result<&'b [u8]> {
         let state = self.state.get(held);
-        let segment = state.writer.active();
-        let size = segment.len();
+        let size = state.writer.segment_len();
         let no_tpm = if self.env.has_tpm() {
             Flags::default()
         } else {

@@ -12,7 +12,7 @@ use crate::{
         Reason,
         Truncation, //
     },
-    memory::KVec,
+    memory::KVVec,
     seam::{
         self,
         Extend,
@@ -20,14 +20,12 @@ use crate::{
     },
     store::{
         known::Scope,
+        SealedSegment,
         Segment,
         Span, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 pub(super) const EVENT_NAME: &CStr = c".ima/truncate";
 
@@ -39,7 +37,7 @@ impl Log {
     /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EBUSY: measuring
     /// is suspended. EIO: the TPM refused the record. ENOMEM. Nothing was freed then.
     pub(crate) fn truncate(&self, reason: Reason, seq: u64, digest: Option<&[u8; 32]>) -> Result {
-        let mut freed = KVec::new();
+        let mut freed = KVVec::new();
         let result = {
             let mut held = seam::lock();
             let result = self.try_truncate(&mut held, reason, seq, digest, &mut freed);
@@ -66,7 +64,7 @@ impl Log {
         reason: Reason,
         seq: u64,
         digest: Option<&[u8; 32]>,
-        freed: &mut KVec<Arc<Segment>>,
+        freed: &mut KVVec<SealedSegment>,
     ) -> Result<bool> {
         if seq == 0 {
             return Err(EINVAL);

@@ -14,7 +14,7 @@ use super::{
         Index,
         Taken, //
     },
-    Segment,
+    SealedSegment,
     Store, //
 };
 use crate::{
@@ -23,10 +23,7 @@ use crate::{
         SHA1_SIZE, //
     },
     format::record::Record,
-    memory::{
-        KVVec,
-        KVec, //
-    },
+    memory::KVVec,
     seam, //
 };
 use core::mem;
@@ -112,7 +109,7 @@ pub(crate) struct Known {
     retiring: Index,
     digests: Digests,
     /// Freed, and not in `digests` yet, oldest first.
-    freed: KVec<Arc<Segment>>,
+    freed: KVVec<SealedSegment>,
 }
 
 impl Known {
@@ -125,7 +122,7 @@ impl Known {
             index: Index::default(),
             retiring: Index::default(),
             digests: Digests::default(),
-            freed: KVec::new(),
+            freed: KVVec::new(),
         }
     }
 
@@ -175,9 +172,12 @@ impl Known {
                 u32::from(*pcr) == wanted.pcr && front == Some(digest)
             });
         }
-        self.freed
-            .iter()
-            .find_map(|segment| segment.with_record(record, env.order(), compare))
+        let starts_before = |sealed: &SealedSegment| sealed.segment.start().records <= record;
+        let after = self.freed.partition_point(starts_before);
+        after
+            .checked_sub(1)
+            .and_then(|at| self.freed.get(at))
+            .and_then(|sealed| sealed.segment.with_record(record, env.order(), compare))
             .unwrap_or(false)
     }
 
@@ -197,13 +197,13 @@ impl Known {
 
     /// Takes segments that were just freed, to remember the digests in them. Those that have none
     /// are left.
-    pub(crate) fn keep(&mut self, freed: &mut KVec<Arc<Segment>>) {
+    pub(crate) fn keep(&mut self, freed: &mut KVVec<SealedSegment>) {
         let Some(origin) = self.origin else {
             return;
         };
-        freed.retain(|segment| {
-            let other = segment.end().records <= origin;
-            other || self.freed.push_within_capacity(segment.clone()).is_err()
+        freed.retain(|sealed| {
+            let other = sealed.end.records <= origin;
+            other || self.freed.push_within_capacity(sealed.clone()).is_err()
         });
     }
 
@@ -227,9 +227,10 @@ impl Known {
             let digests = mem::take(&mut self.digests);
             return Step::Drop(Garbage::Freed(mem::take(&mut self.freed), digests));
         }
-        let (Some(segment), Some(origin)) = (self.freed.first(), self.origin) else {
+        let (Some(sealed), Some(origin)) = (self.freed.first(), self.origin) else {
             return self.shrink(store);
         };
+        let segment = &sealed.segment;
         let start = segment.start().records.max(origin);
         if self.digests.len == 0 {
             self.digests.first = start;
@@ -262,9 +263,9 @@ impl Known {
             );
         }
         let end = self.digests.end();
-        if self.freed.first().is_some_and(|s| s.end().records <= end) {
-            if let Ok(segment) = self.freed.remove(0) {
-                return Garbage::Segment(segment);
+        if self.freed.first().is_some_and(|s| s.end.records <= end) {
+            if let Ok(sealed) = self.freed.remove(0) {
+                return Garbage::Segment(sealed);
             }
         }
         Garbage::Nothing
@@ -277,7 +278,7 @@ impl Known {
         } else {
             self.freed
                 .first()
-                .map_or_else(|| store.start(), |segment| segment.start())
+                .map_or_else(|| store.start(), |sealed| sealed.segment.start())
                 .records
         }
     }
@@ -323,12 +324,12 @@ pub(crate) enum Step {
 #[allow(dead_code, reason = "it is only dropped")]
 pub(crate) enum Garbage {
     Nothing,
-    Segment(Arc<Segment>),
-    Freed(KVec<Arc<Segment>>, Digests),
+    Segment(SealedSegment),
+    Freed(KVVec<SealedSegment>, Digests),
     Digests(Digests),
     Bucket(Taken),
     Index(Index),
-    All([Index; 2], Digests, KVec<Arc<Segment>>),
+    All([Index; 2], Digests, KVVec<SealedSegment>),
 }
 
 /// Records whose digests are to be computed.

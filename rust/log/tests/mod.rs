@@ -20,10 +20,7 @@ use super::{
 use crate::{
     config::Config,
     format::truncate::Reason,
-    memory::{
-        KVVec,
-        KVec, //
-    },
+    memory::KVVec,
     seam::Extend, //
 };
 use kernel::prelude::*;
@@ -46,7 +43,7 @@ fn example(has_tpm: bool, held: &mut Extend) -> Result<Rig> {
 
 /// Truncates to checkpoint `seq`.
 fn cut(log: &Log, held: &mut Extend, seq: u64) -> Result {
-    let mut freed = KVec::new();
+    let mut freed = KVVec::new();
     log.try_truncate(held, Reason::User, seq, None, &mut freed)?;
     Ok(())
 }

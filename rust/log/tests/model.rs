@@ -25,12 +25,16 @@ use crate::{
             When, //
         },
     },
-    memory::failing::failing_at,
+    memory::{
+        failing::failing_at,
+        KVec, //
+    },
     seam::{
         self,
         sha256, //
     },
     store::{
+        Live,
         Segment,
         Span, //
     },
@@ -412,15 +416,15 @@ impl World {
 }
 
 /// One is active, the last; numbers and places follow each other.
-fn check_segments(segments: &[Arc<Segment>]) -> Check {
+fn check_segments(segments: &[Live]) -> Check {
     let (active, sealed) = segments.split_last().ok_or("there is no segment")?;
     check(!active.is_sealed(), "the active segment is sealed")?;
     check(
         sealed.iter().all(|segment| segment.is_sealed()),
         "an old segment is not sealed",
     )?;
-    let follows = |pair: &[Arc<Segment>]| {
-        pair[0].seq() + 1 == pair[1].seq() && pair[0].end() == pair[1].start()
+    let follows = |pair: &[Live]| {
+        pair[0].seq() + 1 == pair[1].seq() && pair[1].start() - pair[0].start() == pair[0].len()
     };
     check(
         segments.windows(2).all(follows),
@@ -441,7 +445,7 @@ fn check_held(held: &Held, expected: &[u8]) -> Check {
 }
 
 /// Each checkpoint says the truth about the segment that it sealed, and about the violations.
-fn check_checkpoints(log: &Log, segments: &[Arc<Segment>]) -> Check {
+fn check_checkpoints(log: &Log, segments: &[Live]) -> Check {
     let order = log.env().order();
     let mut previous: Option<(KVVec<u8>, u64)> = None;
     let mut violations = None;
