@@ -9,6 +9,7 @@ mod restore;
 #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
 mod retention;
 mod seal;
+mod settings;
 mod shadow;
 mod status;
 #[cfg(CONFIG_KUNIT = "y")]
@@ -51,6 +52,7 @@ use crate::{
         self,
         ascii,
         checkpoint,
+        config as settings_record,
         record::{
             NewRecord as Encoder,
             Record, //
@@ -229,7 +231,7 @@ impl Log {
         &self.env
     }
 
-    /// The administrator's settings. [`Log::configured`] is called when some changed.
+    /// The administrator's settings, to be read: [`Log::configure`] changes them.
     pub(crate) fn config(&self) -> &Config {
         self.config
     }
@@ -391,8 +393,12 @@ impl State {
 
 /// Is it one that the log itself appended? Nobody can have another record of these names measured.
 fn is_own(record: &Record<'_>) -> bool {
-    let name = record.event_name();
-    name == Some(checkpoint::EVENT_NAME) || name == Some(truncation::EVENT_NAME)
+    let own = [
+        checkpoint::EVENT_NAME,
+        truncation::EVENT_NAME,
+        settings_record::EVENT_NAME,
+    ];
+    record.event_name().is_some_and(|name| own.contains(&name))
 }
 
 /// Something is not as the format demands.

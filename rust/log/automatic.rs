@@ -211,11 +211,6 @@ impl Retry {
 }
 
 impl Log {
-    /// The configuration was changed.
-    pub(crate) fn configured(&self) {
-        wake();
-    }
-
     /// A kexec image is being loaded.
     pub(crate) fn kexec_loads(&self) {
         if self.config.get(Setting::CheckpointKexecLoad) == 0 {
