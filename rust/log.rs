@@ -10,6 +10,7 @@ mod restore;
 #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
 mod retention;
 mod seal;
+mod settings;
 mod shadow;
 mod status;
 #[cfg(CONFIG_KUNIT = "y")]
@@ -59,6 +60,7 @@ use crate::{
         self,
         ascii,
         checkpoint,
+        config as settings_record,
         record::{
             NewRecord as Encoder,
             Record, //
@@ -72,6 +74,7 @@ use crate::{
     seam::{
         self,
         Extend,
+        Extended,
         Locked,
         TemplateDigest,
         MAX_DIGEST, //
@@ -256,7 +259,7 @@ impl Log {
         &self.env
     }
 
-    /// The administrator's settings. [`Log::configured`] is called when some changed.
+    /// The administrator's settings, to be read: [`Log::configure`] changes them.
     pub(crate) fn config(&self) -> &Config {
         self.config
     }
@@ -351,6 +354,15 @@ impl Log {
         state.pcrs.add(pcr)
     }
 
+    /// Appends a record of the log's own and extends it. EIO: the TPM refused it, and it is in the list
+    /// all the same. On another error nothing was appended.
+    fn append_own(&self, held: &mut Extend, event_name: &CStr, buffer: &[u8]) -> Result {
+        match self.machine.extend_buffer(self, held, event_name, buffer)? {
+            Extended::Both => Ok(()),
+            Extended::ListOnly => Err(EIO),
+        }
+    }
+
     /// Notes the error of an operation for `status`.
     fn note<T>(&self, held: &mut Extend, result: Result<T>) -> Result<T> {
         if let Err(error) = result {
@@ -406,8 +418,12 @@ impl State {
 
 /// Is it one that the log itself appended? Nobody can have another record of these names measured.
 fn is_own(record: &Record<'_>) -> bool {
-    let name = record.event_name();
-    name == Some(checkpoint::EVENT_NAME) || name == Some(truncation::EVENT_NAME)
+    let own = [
+        checkpoint::EVENT_NAME,
+        truncation::EVENT_NAME,
+        settings_record::EVENT_NAME,
+    ];
+    record.event_name().is_some_and(|name| own.contains(&name))
 }
 
 /// Something is not as the format demands.

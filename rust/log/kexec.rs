@@ -7,6 +7,7 @@ use super::{
     Log, //
 };
 use crate::{
+    config::Setting,
     format::{
         checkpoint::{
             Flags,
@@ -48,14 +49,26 @@ const IMA_EVENT: usize = 256;
 /// Bytes that the records of a kexec need: the checkpoint, the truncation, and IMA's event twice.
 const RESERVE: usize = 4 * AROUND_BUFFER + MAX_BUFFER + Truncation::SIZE + 2 * IMA_EVENT;
 
+/// Bytes that are reserved at least for what is measured between loading an image and its kexec.
+const MIN_RESERVE: u64 = 1 << 20;
+
 /// The least that a buffer must have: then the newest segment of a kexec fits.
 pub(crate) const MIN_SIZE: usize = Header::SIZE + RESERVE;
 
 impl Log {
-    /// Bytes that the buffer needs for the list as it is, and what the kexec adds.
+    /// Bytes of the buffer: for the list as it is, what is likely to be measured until the kexec, and
+    /// what the kexec adds.
+    ///
+    /// Whoever can cause measurements can make the list outgrow its buffer, and its oldest part is
+    /// then left behind. The reserve makes that a matter of many records.
     pub(crate) fn kexec_size(&self) -> usize {
-        let live = usize::try_from(self.store.live().bytes).unwrap_or(usize::MAX);
-        live.saturating_add(MIN_SIZE)
+        let live = self.store.live().bytes;
+        let percent = self.config.get(Setting::KexecReservePercent);
+        let reserve = (live / 100).saturating_mul(percent).max(MIN_RESERVE);
+        let size = live.saturating_add(reserve);
+        usize::try_from(size)
+            .unwrap_or(usize::MAX)
+            .saturating_add(MIN_SIZE)
     }
 
     /// Decides what is handed over, before measuring is suspended. `room`: bytes of the buffer.

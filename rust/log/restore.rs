@@ -179,13 +179,14 @@ impl Log {
 
     /// Once boot_aggregate is in the list: makes a checkpoint if the list is not what the TPM saw.
     pub(crate) fn compare_with_tpm(&self) {
-        let mut held = seam::lock();
-        if let Err(error) = self.try_compare(&mut held) {
+        let result = self.try_compare(&mut seam::lock());
+        if let Err(error) = result {
             pr_err!(
                 "the list is not compared with the TPM: {}\n",
                 error_name(error)
             );
         }
+        self.measure_boot_settings();
         wake();
     }
 

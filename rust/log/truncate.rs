@@ -15,8 +15,7 @@ use crate::{
     memory::KVVec,
     seam::{
         self,
-        Extend,
-        Extended, //
+        Extend, //
     },
     store::{
         known::Scope,
@@ -121,10 +120,7 @@ impl Log {
         };
         let mut buffer = [0; Truncation::SIZE];
         let buffer = record.encode(&mut buffer).map_err(super::invalid)?;
-        match self.machine.extend_buffer(self, held, EVENT_NAME, buffer)? {
-            Extended::Both => Ok(()),
-            Extended::ListOnly => Err(EIO),
-        }
+        self.append_own(held, EVENT_NAME, buffer)
     }
 
     /// Tells the audit log of a truncation. The extend mutex must not be held.
