@@ -5,7 +5,7 @@
 //! With `ima_checkpoint=on` this crate owns IMA's measurement list. Data flows one way:
 //!
 //! ```text
-//! IMA --seam--> log --> store --> files --> user space
+//! IMA --exports--> log --> store --> files --> user space
 //! ```
 //!
 //! - [`format`]: bytes of records, checkpoints and the kexec buffer; shared with the tool.
@@ -15,19 +15,21 @@
 //! - [`config`]: the administrator's settings.
 //! - [`memory`]: vectors whose allocations a test can make fail.
 //! - [`parameters`]: the settings on the kernel's command line.
-//! - [`env`]: what is fixed for this boot, the banks above all.
-//! - [`seam`]: every call to and from IMA's C code.
+//! - [`platform`]: what is fixed for this boot, the banks above all.
+//! - [`exports`]: what IMA calls.
+//! - [`abstractions`]: what is called in C: IMA, securityfs, hashes.
 
 use kernel::prelude::*;
 
+mod abstractions;
 mod config;
-mod env;
+mod exports;
 mod files;
 pub mod format;
 mod log;
 mod memory;
 mod parameters;
-mod seam;
+mod platform;
 mod store;
 
 module! {

@@ -46,15 +46,19 @@ use self::{
     },
 };
 use crate::{
+    abstractions::{
+        ima::{
+            Extend,
+            Extended,
+            Locked,
+            TemplateDigest,
+            MAX_DIGEST, //
+        },
+        random, //
+    },
     config::{
         Config,
         CONFIG, //
-    },
-    env::{
-        Bank,
-        Digest,
-        Env,
-        SHA1_SIZE, //
     },
     format::{
         self,
@@ -71,13 +75,11 @@ use crate::{
         KVVec,
         KVec, //
     },
-    seam::{
-        self,
-        Extend,
-        Extended,
-        Locked,
-        TemplateDigest,
-        MAX_DIGEST, //
+    platform::{
+        Bank,
+        Digest,
+        Platform,
+        SHA1_SIZE, //
     },
     store::{
         known::{
@@ -128,7 +130,7 @@ const VIOLATION: Digest = [0xff; MAX_DIGEST];
 /// The measurement list of this machine.
 #[pin_data]
 pub(crate) struct Log {
-    env: Env,
+    platform: Platform,
     machine: Arc<dyn Machine>,
     config: &'static Config,
     #[pin]
@@ -185,7 +187,7 @@ struct Identity {
 impl Identity {
     fn new() -> Self {
         Self {
-            log_id: seam::random(),
+            log_id: random::bytes(),
             generation: 0,
             sequence: 0,
             digest: [0; 32],
@@ -206,27 +208,31 @@ impl Log {
 
     /// Makes the log; changes nothing if there is one of the same environment. EINVAL if there is
     /// another one with records in it, or no further attempt is allowed.
-    pub(crate) fn init(env: Env) -> Result {
+    pub(crate) fn init(platform: Platform) -> Result {
         match Self::get() {
-            Some(log) if log.env == env => return Ok(()),
+            Some(log) if log.platform == platform => return Ok(()),
             Some(log) if log.store.end() != Span::default() => return Err(EINVAL),
             _ => (),
         }
         let free = LOGS.iter().find(|log| log.as_ref().is_none());
         let machine = Arc::new(ThisMachine, GFP_KERNEL)?;
         free.ok_or(EINVAL)?
-            .populate(Self::new(env, machine, &CONFIG)?);
+            .populate(Self::new(platform, machine, &CONFIG)?);
         Ok(())
     }
 
     /// An empty log.
-    fn new(env: Env, machine: Arc<dyn Machine>, config: &'static Config) -> Result<Arc<Self>> {
+    fn new(
+        platform: Platform,
+        machine: Arc<dyn Machine>,
+        config: &'static Config,
+    ) -> Result<Arc<Self>> {
         let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
         let store = Store::new(first.clone());
-        let known = Known::new(env.hash_size());
+        let known = Known::new(platform.hash_size());
         Arc::pin_init(
             pin_init!(Self {
-                env,
+                platform,
                 machine,
                 config,
                 store <- store,
@@ -255,8 +261,8 @@ impl Log {
         )
     }
 
-    pub(crate) fn env(&self) -> &Env {
-        &self.env
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.platform
     }
 
     /// The administrator's settings, to be read: [`Log::configure`] changes them.
@@ -288,7 +294,7 @@ impl Log {
         let scope = self.config.duplicate_scope();
         let wanted = Wanted { pcr, digest };
         let known = &self.state.get(held).known;
-        known.contains(&self.env, &self.store, scope, wanted)
+        known.contains(&self.platform, &self.store, scope, wanted)
     }
 
     /// Appends a record, which the caller extends next. On an error nothing was appended.
@@ -304,11 +310,13 @@ impl Log {
         let sha1 = if record.violation {
             &[0; SHA1_SIZE]
         } else {
-            digest(self.env.sha1()).get(..SHA1_SIZE).ok_or(EINVAL)?
+            digest(self.platform.sha1())
+                .get(..SHA1_SIZE)
+                .ok_or(EINVAL)?
         };
         let state = self.state.get(held);
         let at = state.writer.end().records;
-        match state.write(&self.env, &self.store, self.config, sha1, record)? {
+        match state.write(&self.platform, &self.store, self.config, sha1, record)? {
             Due::Now if !state.retry.is_pausing() => wake(),
             Due::InSeconds(seconds) => wake_in(seconds),
             _ => (),
@@ -317,10 +325,10 @@ impl Log {
             state.violations = state.violations.saturating_add(1);
         }
 
-        if self.env.unique() && !record.violation {
+        if self.platform.unique() && !record.violation {
             let wanted = Wanted {
                 pcr: record.pcr,
-                digest: digest(self.env.hash_index()),
+                digest: digest(self.platform.hash_index()),
             };
             // A digest that is not remembered is measured again, which does no harm.
             let _ = state.known.insert(at, wanted);
@@ -333,7 +341,7 @@ impl Log {
             }
         };
         if let Some(pcr) = state.pcrs.get_mut(record.pcr) {
-            let _ = pcr.extend(&self.env, extended);
+            let _ = pcr.extend(&self.platform, extended);
         }
         Ok(())
     }
@@ -344,8 +352,8 @@ impl Log {
         if state.pcrs.get(index).is_some() {
             return Ok(());
         }
-        let pcr = Pcr::first_used(&*self.machine, held, &self.env, index)?;
-        if index == self.env.pcr() {
+        let pcr = Pcr::first_used(&*self.machine, held, &self.platform, index)?;
+        if index == self.platform.pcr() {
             let base = Arc::new(pcr.bases()?, GFP_KERNEL)?;
             // After a reset the default PCR is zero; anything else was extended before IMA.
             state.lost = base.iter().any(|value| *value != [0; MAX_DIGEST]);
@@ -377,7 +385,7 @@ impl State {
     /// one. Tells when a checkpoint is due.
     fn write(
         &mut self,
-        env: &Env,
+        platform: &Platform,
         store: &Store,
         config: &Config,
         sha1: &[u8],
@@ -388,14 +396,14 @@ impl State {
             digest: sha1,
             template_name: record.template,
             fields: record.fields.iter().copied(),
-            order: env.order(),
+            order: platform.order(),
         };
         let len = encoder.encoded_len().map_err(invalid)?;
         let seals = self.next.is_some();
         let mut own = false;
         self.writer.append(store, self.next.take(), len, |out| {
             encoder.encode(out).map_err(invalid)?;
-            let (record, _) = Record::parse(out, SHA1_SIZE, env.order()).map_err(invalid)?;
+            let (record, _) = Record::parse(out, SHA1_SIZE, platform.order()).map_err(invalid)?;
             own = is_own(&record);
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;

@@ -8,6 +8,12 @@ use super::{
     Log, //
 };
 use crate::{
+    abstractions::{
+        ima::{
+            self,
+            Extend, //
+        }, //
+    },
     config::{
         Config,
         Setting, //
@@ -15,10 +21,6 @@ use crate::{
     format::checkpoint::{
         Flags,
         Label, //
-    },
-    seam::{
-        self,
-        Extend, //
     },
     store::known::Step,
 };
@@ -61,14 +63,14 @@ impl WorkItem<DUTY> for Log {
     type Pointer = Arc<Self>;
 
     fn run(log: Arc<Self>) {
-        log.attend();
+        log.do_what_is_due();
     }
 }
 
 impl WorkItem<NAP> for Log {
     type Pointer = Arc<Self>;
 
-    // Only one worker at a time attends to the log.
+    // Only one worker at a time works for the log.
     fn run(log: Arc<Self>) {
         let _ = workqueue::system_freezable().enqueue::<Arc<Self>, DUTY>(log);
     }
@@ -242,7 +244,7 @@ impl Log {
         if self.config.get(Setting::CheckpointKexecLoad) == 0 {
             return;
         }
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let suspended = self.machine.is_suspended(&held);
         let state = self.state.get(&mut held);
         if suspended || state.fresh.records == 0 {
@@ -256,7 +258,7 @@ impl Log {
     }
 
     /// Does what is due.
-    fn attend(&self) {
+    fn do_what_is_due(&self) {
         let mut next = self.seal_if_due();
         #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
         {
@@ -272,7 +274,7 @@ impl Log {
 
     /// Returns the seconds until the next look at the clock, if it takes one.
     fn seal_if_due(&self) -> Option<u64> {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         if self.machine.is_suspended(&held) {
             return None;
         }
@@ -308,7 +310,7 @@ impl Log {
     pub(super) fn tidy(&self) -> bool {
         let scope = self.config.duplicate_scope();
         let step = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             self.state
                 .get(&mut held)
                 .known
@@ -318,9 +320,9 @@ impl Log {
             Step::Done => return false,
             Step::Drop(garbage) => drop(garbage),
             Step::Digest(records) => {
-                let digests = records.digest(&self.env);
+                let digests = records.digest(&self.platform);
                 let garbage = {
-                    let mut held = seam::lock();
+                    let mut held = ima::lock();
                     self.state.get(&mut held).known.digested(digests)
                 };
                 drop(garbage);

@@ -7,6 +7,12 @@ use super::{
     Log, //
 };
 use crate::{
+    abstractions::{
+        ima::{
+            self,
+            Extend, //
+        }, //
+    },
     config::Setting,
     format::{
         checkpoint::{
@@ -19,10 +25,6 @@ use crate::{
             Reason,
             Truncation, //
         }, //
-    },
-    seam::{
-        self,
-        Extend, //
     },
     store::{
         Segment,
@@ -144,7 +146,7 @@ impl Log {
     /// carried, the buffer says so: the memory that it is in may hold anything. 0 if it has not even
     /// room for that.
     pub(crate) fn dump(&self, out: &mut [u8]) -> usize {
-        let handover = self.state.get(&mut seam::lock()).handover;
+        let handover = self.state.get(&mut ima::lock()).handover;
         if let Some(result) = handover.and_then(|handover| handover.left_behind) {
             self.audit_truncation(Reason::Kexec, result);
         }
@@ -186,7 +188,7 @@ impl Log {
         };
         let front = out.get_mut(..Header::SIZE).ok_or(ENOSPC)?;
         header
-            .encode(front, self.env.order())
+            .encode(front, self.platform.order())
             .map_err(super::invalid)?;
         Ok(len)
     }

@@ -5,12 +5,14 @@
 
 use super::Log;
 use crate::{
-    env::Digest,
-    seam::{
-        self,
-        Extend,
-        Extended, //
+    abstractions::{
+        ima::{
+            self,
+            Extend,
+            Extended, //
+        }, //
     },
+    platform::Digest,
 };
 use kernel::prelude::*;
 
@@ -44,11 +46,11 @@ pub(super) struct ThisMachine;
 
 impl Machine for ThisMachine {
     fn is_suspended(&self, held: &Extend) -> bool {
-        seam::suspended(held)
+        ima::suspended(held)
     }
 
     fn read_pcr(&self, held: &Extend, bank: usize, pcr: u32, value: &mut Digest) -> Result {
-        seam::read_pcr(held, bank, pcr, value)
+        ima::read_pcr(held, bank, pcr, value)
     }
 
     // IMA comes back to the one log that it knows.
@@ -59,14 +61,14 @@ impl Machine for ThisMachine {
         event_name: &CStr,
         buffer: &[u8],
     ) -> Result<Extended> {
-        seam::extend_buffer(held, event_name, buffer)
+        ima::extend_buffer(held, event_name, buffer)
     }
 
     fn set_violations(&self, count: u64) {
-        seam::set_violations(count);
+        ima::set_violations(count);
     }
 
     fn audit(&self, name: &CStr, op: &CStr, cause: &CStr, result: Result) {
-        seam::audit(name, op, cause, result);
+        ima::audit(name, op, cause, result);
     }
 }

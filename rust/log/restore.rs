@@ -23,10 +23,13 @@ use super::{
     VIOLATION, //
 };
 use crate::{
-    env::{
-        Bank,
-        Digest,
-        SHA1_SIZE, //
+    abstractions::{
+        ima::{
+            self,
+            Extend,
+            MAX_DIGEST, //
+        },
+        sha256::sha256, //
     },
     format::{
         ascii,
@@ -45,11 +48,10 @@ use crate::{
         KVVec,
         KVec, //
     },
-    seam::{
-        self,
-        sha256,
-        Extend,
-        MAX_DIGEST, //
+    platform::{
+        Bank,
+        Digest,
+        SHA1_SIZE, //
     },
     store::{
         Seal,
@@ -79,7 +81,7 @@ impl<'a> Iterator for Records<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let parsed = Record::parse(self.bytes, SHA1_SIZE, self.log.env().order());
+        let parsed = Record::parse(self.bytes, SHA1_SIZE, self.log.platform().order());
         let item = parsed.map_err(invalid).and_then(|(record, len)| {
             let (raw, rest) = self.bytes.split_at_checked(len).ok_or(EINVAL)?;
             self.bytes = rest;
@@ -137,7 +139,7 @@ impl Log {
     ///
     /// EINVAL: the buffer is corrupted; the records before the fault are restored. ENOMEM.
     pub(crate) fn restore(&self, buffer: &[u8]) -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let result = self.restore_into(&mut held, buffer);
         if let Err(error) = result {
             pr_err!(
@@ -158,7 +160,7 @@ impl Log {
     }
 
     pub(super) fn restore_into(&self, held: &mut Extend, buffer: &[u8]) -> Result {
-        let (header, bytes) = Header::parse(buffer, self.env.order()).map_err(invalid)?;
+        let (header, bytes) = Header::parse(buffer, self.platform.order()).map_err(invalid)?;
         let records = Records {
             log: self,
             bytes,
@@ -179,7 +181,7 @@ impl Log {
 
     /// Once boot_aggregate is in the list: makes a checkpoint if the list is not what the TPM saw.
     pub(crate) fn compare_with_tpm(&self) {
-        let result = self.try_compare(&mut seam::lock());
+        let result = self.try_compare(&mut ima::lock());
         if let Err(error) = result {
             pr_err!(
                 "the list is not compared with the TPM: {}\n",
@@ -191,14 +193,16 @@ impl Log {
     }
 
     fn try_compare(&self, held: &mut Extend) -> Result {
-        if !self.env.has_tpm() {
+        if !self.platform.has_tpm() {
             return Ok(());
         }
         let (state, proof) = self.state.get_with(held);
         if state.restored {
-            let default = self.env.pcr();
+            let default = self.platform.pcr();
             let at = state.pcrs.position(default).ok_or(EIO)?;
-            state.pcrs.measure(&*self.machine, proof, &self.env, at)?;
+            state
+                .pcrs
+                .measure(&*self.machine, proof, &self.platform, at)?;
             state.lost = state.pcrs.get(default).is_some_and(|pcr| pcr.differs());
         }
         if state.lost {
@@ -209,7 +213,7 @@ impl Log {
     }
 
     fn first_values(&self, records: Records<'_>) -> Result<FirstValues> {
-        let mut values = FirstValues::new(self.env.banks().len())?;
+        let mut values = FirstValues::new(self.platform.banks().len())?;
         for (record, _) in records.flatten() {
             let Some(checkpoint) = candidate(&record) else {
                 continue;
@@ -225,7 +229,7 @@ impl Log {
 
     /// Bank and value of a checkpoint's entry, if this kernel has the bank.
     fn value_of(&self, entry: &Entry<'_>) -> Option<(usize, Digest)> {
-        let bank = self.env.bank_of_alg(entry.algorithm)?;
+        let bank = self.platform.bank_of_alg(entry.algorithm)?;
         let mut value = [0; MAX_DIGEST];
         value
             .get_mut(..bank.digest_size())
@@ -286,7 +290,7 @@ impl Log {
         }
         if let Some((pcrs, base)) = pcrs {
             state.pcrs = pcrs;
-            if record.pcr() == self.env.pcr() {
+            if record.pcr() == self.platform.pcr() {
                 state.writer.active().set_base(base);
             }
         }
@@ -296,7 +300,7 @@ impl Log {
         let own = super::is_own(record);
         let _ = state.appended(self.config, seals, own, raw.len());
         if let Some(pcr) = state.pcrs.get_mut(record.pcr()) {
-            let _ = pcr.extend(&self.env, |bank: &Bank| {
+            let _ = pcr.extend(&self.platform, |bank: &Bank| {
                 if record.is_violation() {
                     return VIOLATION.as_slice();
                 }
@@ -318,7 +322,7 @@ impl Log {
         digests: &[Digest],
         raw: &[u8],
     ) -> Result {
-        let sha1 = digests.get(self.env.sha1()).ok_or(EINVAL)?;
+        let sha1 = digests.get(self.platform.sha1()).ok_or(EINVAL)?;
         let sha1 = sha1.get(..SHA1_SIZE).ok_or(EINVAL)?;
         state.writer.append(&self.store, seal, raw.len(), |out| {
             out.copy_from_slice(raw);
@@ -337,9 +341,9 @@ impl Log {
 
     /// Template digests of a record, one per bank.
     fn digests(&self, record: &Record<'_>) -> Result<KVec<Digest>> {
-        let mut digests = KVec::with_capacity(self.env.banks().len(), GFP_KERNEL)?;
-        for bank in self.env.banks() {
-            digests.push(self.env.template_digest(record, bank)?, GFP_KERNEL)?;
+        let mut digests = KVec::with_capacity(self.platform.banks().len(), GFP_KERNEL)?;
+        for bank in self.platform.banks() {
+            digests.push(self.platform.template_digest(record, bank)?, GFP_KERNEL)?;
         }
         Ok(digests)
     }
@@ -355,8 +359,8 @@ impl Log {
         if index > LAST_PCR || state.pcrs.get(index).is_some() {
             return Ok(None);
         }
-        let mut base = KVec::with_capacity(self.env.banks().len(), GFP_KERNEL)?;
-        for bank in self.env.banks() {
+        let mut base = KVec::with_capacity(self.platform.banks().len(), GFP_KERNEL)?;
+        for bank in self.platform.banks() {
             let value = first_values.get(index, bank.index());
             base.push(value.unwrap_or([0; MAX_DIGEST]), GFP_KERNEL)?;
         }
@@ -368,7 +372,7 @@ impl Log {
     /// A PCR that held `values`, one per bank, before its first record, as far as anybody knows.
     fn pcr_from(&self, index: u32, values: &[Digest]) -> Result<Pcr> {
         let mut before = KVec::with_capacity(values.len(), GFP_KERNEL)?;
-        for (bank, value) in self.env.banks().iter().zip(values) {
+        for (bank, value) in self.platform.banks().iter().zip(values) {
             let state = if bank.in_tpm() {
                 State::Unreadable
             } else {
@@ -388,20 +392,20 @@ impl Log {
         digests: &[Digest],
     ) -> bool {
         let sha1 = digests
-            .get(self.env.sha1())
+            .get(self.platform.sha1())
             .and_then(|d| d.get(..SHA1_SIZE));
-        let right_pcr =
-            record.pcr() == self.env.pcr() && checkpoint.header().default_pcr == self.env.pcr();
+        let right_pcr = record.pcr() == self.platform.pcr()
+            && checkpoint.header().default_pcr == self.platform.pcr();
         right_pcr && sha1 == Some(record.digest()) && self.is_hashed(record).unwrap_or(false)
     }
 
     /// Does `d-ng` hold the hash of the buffer? Assumed of a hash that this kernel does not use.
     fn is_hashed(&self, record: &Record<'_>) -> Option<bool> {
         let (algorithm, expected) = record.file_digest()?;
-        let Some(index) = self.env.bank_named(algorithm) else {
+        let Some(index) = self.platform.bank_named(algorithm) else {
             return Some(true);
         };
-        let bank = self.env.banks().get(index)?;
+        let bank = self.platform.banks().get(index)?;
         let mut digest = [0; MAX_DIGEST];
         bank.hash(record.buffer()?, &mut digest).ok()?;
         Some(bank.trim(&digest) == expected)
@@ -428,7 +432,7 @@ impl Log {
             return Ok(None);
         }
         let pcrs = self.pcrs_at(state, checkpoint, is_head)?;
-        let Some(default) = pcrs.get(self.env.pcr()) else {
+        let Some(default) = pcrs.get(self.platform.pcr()) else {
             return Ok(None);
         };
         let digest = sha256(buffer);
@@ -470,7 +474,7 @@ impl Log {
             let index = u32::from(entry.pcr);
             if is_head && index <= LAST_PCR && pcrs.get(index).is_none() {
                 let mut zeros = KVec::new();
-                zeros.resize(self.env.banks().len(), [0; MAX_DIGEST], GFP_KERNEL)?;
+                zeros.resize(self.platform.banks().len(), [0; MAX_DIGEST], GFP_KERNEL)?;
                 pcrs.add(self.pcr_from(index, &zeros)?)?;
             }
             if let Some(pcr) = pcrs.get_mut(index) {
@@ -507,7 +511,7 @@ impl Log {
         checkpoint: &Checkpoint<'_>,
         entry: &Entry<'_>,
     ) -> bool {
-        let Some(bank) = self.env.bank_of_alg(entry.algorithm) else {
+        let Some(bank) = self.platform.bank_of_alg(entry.algorithm) else {
             return true;
         };
         // Only a PCR that some record extended has a value.

@@ -7,9 +7,11 @@
 
 use super::Log;
 use crate::{
+    abstractions::{
+        ima, //
+    },
     config::Setting,
     format::truncate::Reason,
-    seam,
     store::Segment, //
 };
 
@@ -19,7 +21,7 @@ impl Log {
     pub(super) fn retain(&self) -> Option<u64> {
         let seq = self.beyond()?;
         let pause = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             if self.machine.is_suspended(&held) {
                 return None;
             }
@@ -29,7 +31,7 @@ impl Log {
             return Some(pause);
         }
         let result = self.truncate(Reason::Retention, seq, None);
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let retry = &mut self.state.get(&mut held).retention;
         retry.note("retention", result);
         result.err().map(|_| retry.pause())

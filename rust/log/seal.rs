@@ -9,7 +9,14 @@ use super::{
     Log, //
 };
 use crate::{
-    env::Env,
+    abstractions::{
+        ima::{
+            self,
+            Extend,
+            Extended, //
+        },
+        sha256::sha256, //
+    },
     format::{
         checkpoint::{
             Builder,
@@ -24,12 +31,7 @@ use crate::{
         Error as FormatError, //
     },
     memory::KVVec,
-    seam::{
-        self,
-        sha256,
-        Extend,
-        Extended, //
-    },
+    platform::Platform,
     store::{
         Seal,
         Segment, //
@@ -60,7 +62,7 @@ impl Log {
     /// EBUSY: measuring is suspended. EIO: the TPM failed. ENOMEM. Nothing was appended then,
     /// except that EIO is also returned when the TPM took no extend, as the kernel log says.
     pub(crate) fn checkpoint(&self, label: Label<'_>) -> Result<Sealed> {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         if self.machine.is_suspended(&held) {
             return Err(EBUSY);
         }
@@ -100,13 +102,15 @@ impl Log {
         {
             let (state, held) = self.state.get_with(held);
             for at in 0..state.pcrs.len() {
-                state.pcrs.measure(&*self.machine, held, &self.env, at)?;
+                state
+                    .pcrs
+                    .measure(&*self.machine, held, &self.platform, at)?;
             }
         }
         let buffer = self.describe(held, label, flags, out)?;
         let digest = sha256(buffer);
         let state = self.state.get(held);
-        let default = state.pcrs.get(self.env.pcr()).ok_or(EIO)?;
+        let default = state.pcrs.get(self.platform.pcr()).ok_or(EIO)?;
         let seq = state.identity.sequence.wrapping_add(1);
         let next = Segment::new(seq, digest, state.writer.end(), default.bases()?)?;
         let broken = default.differs();
@@ -138,7 +142,7 @@ impl Log {
     ) -> Result<&'b [u8]> {
         let state = self.state.get(held);
         let size = state.writer.segment_len();
-        let no_tpm = if self.env.has_tpm() {
+        let no_tpm = if self.platform.has_tpm() {
             Flags::default()
         } else {
             Flags::NO_TPM
@@ -148,7 +152,7 @@ impl Log {
             log_id: state.identity.log_id,
             sequence: state.identity.sequence.wrapping_add(1),
             generation: state.identity.generation,
-            default_pcr: self.env.pcr(),
+            default_pcr: self.platform.pcr(),
             record: state.writer.end().records,
             offset: state.writer.end().bytes,
             violations: state.violations,
@@ -160,20 +164,24 @@ impl Log {
             previous: state.identity.digest,
         };
         let mut builder = Builder::new(out, &header, label).map_err(invalid)?;
-        let default = self.env.pcr();
+        let default = self.platform.pcr();
         let first = state.pcrs.iter().filter(|pcr| pcr.index() == default);
         let others = state.pcrs.iter().filter(|pcr| pcr.index() != default);
         for pcr in Iterator::chain(first, others) {
-            push(&mut builder, &self.env, pcr).map_err(invalid)?;
+            push(&mut builder, &self.platform, pcr).map_err(invalid)?;
         }
         Ok(builder.finish())
     }
 }
 
 /// Adds what is to be said of a PCR.
-fn push(builder: &mut Builder<'_>, env: &Env, pcr: &Pcr) -> core::result::Result<(), FormatError> {
+fn push(
+    builder: &mut Builder<'_>,
+    platform: &Platform,
+    pcr: &Pcr,
+) -> core::result::Result<(), FormatError> {
     let index = u8::try_from(pcr.index()).map_err(|_| FormatError::TooLong)?;
-    for (at, (bank, register)) in env.banks().iter().zip(pcr.registers()).enumerate() {
+    for (at, (bank, register)) in platform.banks().iter().zip(pcr.registers()).enumerate() {
         let Some(state) = register.state() else {
             continue;
         };

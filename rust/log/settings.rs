@@ -10,6 +10,12 @@ use super::{
     Log, //
 };
 use crate::{
+    abstractions::{
+        ima::{
+            self,
+            Extend, //
+        }, //
+    },
     config::Snapshot,
     format::config::{
         Builder,
@@ -17,10 +23,6 @@ use crate::{
         MAX_BUFFER, //
     },
     memory::KVVec,
-    seam::{
-        self,
-        Extend, //
-    },
 };
 use kernel::{
     prelude::*,
@@ -36,7 +38,7 @@ impl Log {
     /// suspended. EIO: the TPM refused the record. ENOMEM. Nothing was changed then.
     pub(crate) fn configure(&self, lines: &[u8]) -> Result {
         let (old, new, result) = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             let old = self.config.snapshot();
             let new = old.with_lines(lines)?;
             let result = self.measure_settings(&mut held, Reason::User, old, new);
@@ -55,7 +57,7 @@ impl Log {
     pub(super) fn measure_boot_settings(&self) {
         let old = Snapshot::DEFAULT;
         let (new, result) = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             let new = self.config.snapshot();
             let result = self.measure_settings(&mut held, Reason::Boot, old, new);
             if result.is_err() {
@@ -89,7 +91,7 @@ impl Log {
             return Err(EBUSY);
         }
         // A record that the TPM does not take stays in the list, and is not true.
-        require_answer(&*self.machine, held, &self.env)?;
+        require_answer(&*self.machine, held, &self.platform)?;
         self.append_own(held, EVENT_NAME, buffer)
     }
 

@@ -4,16 +4,18 @@
 
 use super::machine::Machine;
 use crate::{
-    env::{
-        Bank,
-        Digest,
-        Env, //
+    abstractions::{
+        ima::{
+            Extend,
+            MAX_DIGEST, //
+        }, //
     },
     format::checkpoint::State,
     memory::KVec,
-    seam::{
-        Extend,
-        MAX_DIGEST, //
+    platform::{
+        Bank,
+        Digest,
+        Platform, //
     },
 };
 use kernel::prelude::*;
@@ -135,12 +137,12 @@ impl Pcr {
     pub(crate) fn first_used(
         machine: &dyn Machine,
         held: &Extend,
-        env: &Env,
+        platform: &Platform,
         index: u32,
     ) -> Result<Self> {
-        let readings = read(machine, held, env, index)?;
+        let readings = read(machine, held, platform, index)?;
         let mut before = KVec::with_capacity(readings.len(), GFP_KERNEL)?;
-        for (bank, reading) in env.banks().iter().zip(&readings) {
+        for (bank, reading) in platform.banks().iter().zip(&readings) {
             let (state, value) = match reading {
                 Some(value) => (State::Match, *value),
                 None if bank.in_tpm() => (State::Unreadable, [0; MAX_DIGEST]),
@@ -198,11 +200,11 @@ impl Pcr {
     /// Follows an extend; `digest` gives the bank's digest.
     pub(crate) fn extend<'d>(
         &mut self,
-        env: &Env,
+        platform: &Platform,
         mut digest: impl FnMut(&Bank) -> &'d [u8],
     ) -> Result {
         let mut result = Ok(());
-        for (bank, register) in env.banks().iter().zip(&mut self.registers) {
+        for (bank, register) in platform.banks().iter().zip(&mut self.registers) {
             if bank.mapped() {
                 // A failure shows as a difference at the next checkpoint.
                 result = result.and(register.extend(bank, digest(bank)));
@@ -212,8 +214,9 @@ impl Pcr {
     }
 
     /// Every bank that the TPM has and we can replay agrees with the replay.
-    fn agrees(&self, env: &Env, readings: &[Option<Digest>]) -> bool {
-        env.banks()
+    fn agrees(&self, platform: &Platform, readings: &[Option<Digest>]) -> bool {
+        platform
+            .banks()
             .iter()
             .zip(&self.registers)
             .zip(readings)
@@ -223,9 +226,9 @@ impl Pcr {
 }
 
 /// Asks the TPM for a PCR in every bank that it has.
-fn read(machine: &dyn Machine, held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
-    let mut readings = KVec::with_capacity(env.banks().len(), GFP_KERNEL)?;
-    for bank in env.banks() {
+fn read(machine: &dyn Machine, held: &Extend, platform: &Platform, pcr: u32) -> Result<Readings> {
+    let mut readings = KVec::with_capacity(platform.banks().len(), GFP_KERNEL)?;
+    for bank in platform.banks() {
         let mut value = [0; MAX_DIGEST];
         let reading = bank.in_tpm()
             && machine
@@ -240,9 +243,9 @@ fn read(machine: &dyn Machine, held: &Extend, env: &Env, pcr: u32) -> Result<Rea
 pub(crate) struct Pcrs(KVec<Pcr>);
 
 /// EIO if the TPM cannot be asked what the default PCR holds.
-pub(super) fn require_answer(machine: &dyn Machine, held: &Extend, env: &Env) -> Result {
-    let readings = read(machine, held, env, env.pcr())?;
-    let mut banks = env.banks().iter().zip(&readings);
+pub(super) fn require_answer(machine: &dyn Machine, held: &Extend, platform: &Platform) -> Result {
+    let readings = read(machine, held, platform, platform.pcr())?;
+    let mut banks = platform.banks().iter().zip(&readings);
     if banks.any(|(bank, reading)| bank.in_tpm() && reading.is_none()) {
         return Err(EIO);
     }
@@ -289,25 +292,29 @@ impl Pcrs {
         &mut self,
         machine: &dyn Machine,
         held: &Extend,
-        env: &Env,
+        platform: &Platform,
         at: usize,
     ) -> Result {
         let pcr = self.0.get_mut(at).ok_or(EINVAL)?;
-        let mut readings = read(machine, held, env, pcr.index)?;
+        let mut readings = read(machine, held, platform, pcr.index)?;
         for _ in 1..MAX_READS {
-            if pcr.agrees(env, &readings) {
+            if pcr.agrees(platform, &readings) {
                 break;
             }
-            let again = read(machine, held, env, pcr.index)?;
+            let again = read(machine, held, platform, pcr.index)?;
             let stable = *again == *readings;
             readings = again;
             if stable {
                 break;
             }
         }
-        for ((bank, register), reading) in env.banks().iter().zip(&mut pcr.registers).zip(&readings)
+        for ((bank, register), reading) in platform
+            .banks()
+            .iter()
+            .zip(&mut pcr.registers)
+            .zip(&readings)
         {
-            if pcr.index == env.pcr() && bank.in_tpm() && reading.is_none() {
+            if pcr.index == platform.pcr() && bank.in_tpm() && reading.is_none() {
                 return Err(EIO);
             }
             register.judge(bank, *reading);
@@ -343,36 +350,36 @@ impl Pcrs {
 mod tests {
     use super::*;
     use crate::{
+        abstractions::ima,
         log::{
             testing::Rig,
             Log, //
         },
-        seam, //
     };
 
     /// A log without a TPM, and the number of a bank that can be hashed.
     fn rig() -> Result<(Rig, usize)> {
         let rig = Rig::new(false)?;
-        let sha1 = rig.log.env().sha1();
+        let sha1 = rig.log.platform().sha1();
         Ok((rig, sha1))
     }
 
     /// A PCR that no bank of which was read.
     fn first_used(rig: &Rig, index: u32) -> Result<Pcr> {
-        Pcr::first_used(&*rig.machine, &seam::lock(), rig.log.env(), index)
+        Pcr::first_used(&*rig.machine, &ima::lock(), rig.log.platform(), index)
     }
 
     #[test]
     fn an_extend_hashes_value_and_digest() -> Result {
         let (rig, bank) = rig()?;
-        let env = rig.log.env();
+        let platform = rig.log.platform();
         let mut pcr = first_used(&rig, 11)?;
-        pcr.extend(env, |_| &[7; MAX_DIGEST])?;
-        let size = env.banks().get(bank).ok_or(EINVAL)?.digest_size();
+        pcr.extend(platform, |_| &[7; MAX_DIGEST])?;
+        let size = platform.banks().get(bank).ok_or(EINVAL)?.digest_size();
         let mut message = [0; 40];
         message[20..].fill(7);
         let mut expected = [0; MAX_DIGEST];
-        seam::hash_bank(bank, &message, &mut expected)?;
+        ima::hash_bank(bank, &message, &mut expected)?;
         assert_eq!(size, 20);
         assert!(*pcr.registers()[bank].value() == expected);
         assert!(pcr.registers()[bank].state().is_none());
@@ -382,13 +389,13 @@ mod tests {
     #[test]
     fn without_a_tpm_values_are_virtual() -> Result {
         let (rig, bank) = rig()?;
-        let env = rig.log.env();
+        let platform = rig.log.platform();
         let pcr = first_used(&rig, 11)?;
         let before = pcr.before().ok_or(EINVAL)?;
         assert!(before.iter().all(|b| b.state == State::Virtual));
         let mut pcrs = Pcrs::new();
         pcrs.add(pcr)?;
-        pcrs.measure(&*rig.machine, &seam::lock(), env, 0)?;
+        pcrs.measure(&*rig.machine, &ima::lock(), platform, 0)?;
         let pcr = pcrs.get(11).ok_or(EINVAL)?;
         assert!(pcr.registers()[bank].state() == Some(State::Virtual));
         assert!(!pcr.differs());
@@ -397,11 +404,15 @@ mod tests {
 
     #[test]
     fn the_tpm_s_answer_decides_the_state() -> Result {
-        let Some(log) = Log::get().filter(|log| log.env().has_tpm()) else {
+        let Some(log) = Log::get().filter(|log| log.platform().has_tpm()) else {
             pr_info!("no TPM: nothing to compare with\n");
             return Ok(());
         };
-        let bank = log.env().banks().iter().find(|b| b.in_tpm() && b.mapped());
+        let bank = log
+            .platform()
+            .banks()
+            .iter()
+            .find(|b| b.in_tpm() && b.mapped());
         let bank = bank.ok_or(ENODEV)?;
         let mut register = Register::new([1; MAX_DIGEST]);
         register.judge(bank, Some([1; MAX_DIGEST]));

@@ -4,9 +4,11 @@
 
 use super::Log;
 use crate::{
+    abstractions::{
+        ima, //
+    },
     format::checkpoint::State,
     memory::KVec,
-    seam,
     store::{
         self,
         Span, //
@@ -52,7 +54,7 @@ pub(crate) struct Status {
 impl Log {
     /// Waits for the extend mutex, so that all numbers belong together.
     pub(crate) fn status(&self) -> Result<Status> {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let suspended = self.machine.is_suspended(&held);
         let live = self.store.live();
         let segments = self.store.count();
@@ -73,7 +75,7 @@ impl Log {
         Ok(Status {
             log_id: state.identity.log_id,
             generation: state.identity.generation,
-            tpm: self.env.has_tpm(),
+            tpm: self.platform.has_tpm(),
             total: state.writer.end(),
             live,
             freed: self.store.start(),

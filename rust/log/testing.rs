@@ -11,12 +11,16 @@ use super::{
     VIOLATION, //
 };
 use crate::{
-    config::Config,
-    env::{
-        Bank,
-        Digest,
-        Env, //
+    abstractions::{
+        ima::{
+            Extend,
+            Extended,
+            TemplateDigest,
+            MAX_DIGEST, //
+        },
+        sha256::sha256, //
     },
+    config::Config,
     format::{
         checkpoint::{
             Flags,
@@ -32,11 +36,10 @@ use crate::{
         KVVec,
         KVec, //
     },
-    seam::{
-        Extend,
-        Extended,
-        TemplateDigest,
-        MAX_DIGEST, //
+    platform::{
+        Bank,
+        Digest,
+        Platform, //
     },
 };
 use kernel::{
@@ -154,8 +157,8 @@ impl MachineState {
         bank.hash(&message[..2 * size], value)
     }
 
-    fn meddle(&mut self, env: &Env, pcr: u32) -> Result {
-        let banks = env.banks().iter().filter(|bank| bank.in_tpm());
+    fn meddle(&mut self, platform: &Platform, pcr: u32) -> Result {
+        let banks = platform.banks().iter().filter(|bank| bank.in_tpm());
         for bank in banks {
             self.extend(bank, pcr, &[0x5a; MAX_DIGEST])?;
         }
@@ -187,8 +190,8 @@ impl Machine for TestMachine {
         event_name: &CStr,
         buffer: &[u8],
     ) -> Result<Extended> {
-        let env = log.env();
-        let bank = env.banks().get(env.hash_index()).ok_or(EINVAL)?;
+        let platform = log.platform();
+        let bank = platform.banks().get(platform.hash_index()).ok_or(EINVAL)?;
         let mut hash = [0; MAX_DIGEST];
         bank.hash(buffer, &mut hash)?;
         let mut digest = KVec::new();
@@ -196,7 +199,7 @@ impl Machine for TestMachine {
         digest.extend_from_slice(b":\0", GFP_KERNEL)?;
         digest.extend_from_slice(bank.trim(&hash), GFP_KERNEL)?;
         let record = TestRecord {
-            pcr: env.pcr(),
+            pcr: platform.pcr(),
             violation: false,
             template: b"ima-buf",
             fields: &[&digest, event_name.to_bytes_with_nul(), buffer],
@@ -223,14 +226,14 @@ pub(super) struct TestRecord<'a> {
 
 impl TestRecord<'_> {
     /// The record's bytes with the right digest, and its template digests, as IMA computes them.
-    pub(super) fn encode(&self, env: &Env) -> Result<(KVVec<u8>, KVec<TemplateDigest>)> {
+    pub(super) fn encode(&self, platform: &Platform) -> Result<(KVVec<u8>, KVec<TemplateDigest>)> {
         let encode = |digest: &[u8]| -> Result<KVVec<u8>> {
             let encoder = Encoder {
                 pcr: self.pcr,
                 digest,
                 template_name: self.template,
                 fields: self.fields.iter().copied(),
-                order: env.order(),
+                order: platform.order(),
             };
             let len = encoder.encoded_len().map_err(|_| EINVAL)?;
             let mut out = KVVec::zeroed(len, GFP_KERNEL)?;
@@ -239,21 +242,21 @@ impl TestRecord<'_> {
         };
         // Zeros would make it a violation.
         let draft = encode(if self.violation { &[0; 20] } else { &[1; 20] })?;
-        let (record, _) = Record::parse(&draft, 20, env.order()).map_err(|_| EINVAL)?;
+        let (record, _) = Record::parse(&draft, 20, platform.order()).map_err(|_| EINVAL)?;
         let mut digests = KVec::new();
-        for bank in env.banks() {
-            let digest = env.template_digest(&record, bank)?;
+        for bank in platform.banks() {
+            let digest = platform.template_digest(&record, bank)?;
             digests.push(TemplateDigest::new(bank.alg_id(), digest), GFP_KERNEL)?;
         }
-        let sha1 = digests.get(env.sha1()).ok_or(EINVAL)?.value();
+        let sha1 = digests.get(platform.sha1()).ok_or(EINVAL)?.value();
         Ok((encode(sha1.get(..20).ok_or(EINVAL)?)?, digests))
     }
 }
 
 impl TestMachine {
-    /// A machine with the banks of `env`, whose PCRs are zero.
-    fn new(env: &Env) -> Result<Arc<Self>> {
-        let banks = env.banks().len();
+    /// A machine with the banks of `platform`, whose PCRs are zero.
+    fn new(platform: &Platform) -> Result<Arc<Self>> {
+        let banks = platform.banks().len();
         let mut values = KVVec::new();
         values.resize(banks * PCRS as usize, [0; MAX_DIGEST], GFP_KERNEL)?;
         let state = MachineState {
@@ -281,8 +284,8 @@ impl TestMachine {
         held: &mut Extend,
         record: &TestRecord<'_>,
     ) -> Result<Extended> {
-        let env = log.env();
-        let (bytes, digests) = failing::never(|| record.encode(env))?;
+        let platform = log.platform();
+        let (bytes, digests) = failing::never(|| record.encode(platform))?;
         log.append(
             held,
             &NewRecord {
@@ -295,15 +298,15 @@ impl TestMachine {
         )?;
         let mut state = self.state.lock();
         failing::never(|| state.list.push(&bytes))?;
-        if !env.has_tpm() {
+        if !platform.has_tpm() {
             return Ok(Extended::Both);
         }
         match state.call() {
             Some(Fault::Fails) => return Ok(Extended::ListOnly),
-            Some(Fault::Meddles) => state.meddle(env, record.pcr)?,
+            Some(Fault::Meddles) => state.meddle(platform, record.pcr)?,
             Some(Fault::Lies) | None => (),
         }
-        for (bank, digest) in env.banks().iter().zip(&digests) {
+        for (bank, digest) in platform.banks().iter().zip(&digests) {
             if bank.in_tpm() {
                 let digest = if record.violation {
                     &VIOLATION
@@ -330,8 +333,8 @@ impl TestMachine {
     }
 
     /// Extends a PCR behind IMA's back.
-    pub(super) fn meddle(&self, env: &Env, pcr: u32) -> Result {
-        self.state.lock().meddle(env, pcr)
+    pub(super) fn meddle(&self, platform: &Platform, pcr: u32) -> Result {
+        self.state.lock().meddle(platform, pcr)
     }
 
     /// What a PCR holds.
@@ -371,8 +374,8 @@ impl Rig {
 
     /// With settings of its own.
     pub(super) fn configured(has_tpm: bool, config: &'static Config) -> Result<Self> {
-        let env = Env::with_tpm(Log::get().ok_or(ENODEV)?.env(), has_tpm)?;
-        let machine = TestMachine::new(&env)?;
+        let platform = Platform::with_tpm(Log::get().ok_or(ENODEV)?.platform(), has_tpm)?;
+        let machine = TestMachine::new(&platform)?;
         Self::booted(machine, has_tpm, config)
     }
 
@@ -382,8 +385,8 @@ impl Rig {
         has_tpm: bool,
         config: &'static Config,
     ) -> Result<Self> {
-        let env = Env::with_tpm(Log::get().ok_or(ENODEV)?.env(), has_tpm)?;
-        let log = Log::new(env, machine.clone(), config)?;
+        let platform = Platform::with_tpm(Log::get().ok_or(ENODEV)?.platform(), has_tpm)?;
+        let log = Log::new(platform, machine.clone(), config)?;
         Ok(Self { log, machine })
     }
 
@@ -402,7 +405,7 @@ impl Rig {
         self.measure(
             held,
             &TestRecord {
-                pcr: self.log.env().pcr(),
+                pcr: self.log.platform().pcr(),
                 violation: true,
                 template: b"ima-ng",
                 fields: &[b"sha1:\0....................", b"/violated\0"],
@@ -419,9 +422,9 @@ impl Rig {
 /// Gives the record of file `n` to `look`.
 pub(super) fn with_file<R>(log: &Log, n: u32, look: impl FnOnce(&TestRecord<'_>) -> R) -> R {
     let mut digest = *b"sha256:\0................................";
-    digest[8..].copy_from_slice(&crate::seam::sha256(&n.to_le_bytes()));
+    digest[8..].copy_from_slice(&sha256(&n.to_le_bytes()));
     look(&TestRecord {
-        pcr: log.env().pcr(),
+        pcr: log.platform().pcr(),
         violation: false,
         template: b"ima-ng",
         fields: &[&digest, b"/usr/bin/file\0"],

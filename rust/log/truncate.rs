@@ -8,15 +8,17 @@ use super::{
     Log, //
 };
 use crate::{
+    abstractions::{
+        ima::{
+            self,
+            Extend, //
+        }, //
+    },
     format::truncate::{
         Reason,
         Truncation, //
     },
     memory::KVVec,
-    seam::{
-        self,
-        Extend, //
-    },
     store::{
         known::Scope,
         SealedSegment,
@@ -38,7 +40,7 @@ impl Log {
     pub(crate) fn truncate(&self, reason: Reason, seq: u64, digest: Option<&[u8; 32]>) -> Result {
         let mut freed = KVVec::new();
         let result = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             let result = self.try_truncate(&mut held, reason, seq, digest, &mut freed);
             self.note(&mut held, result)
         };
@@ -84,7 +86,7 @@ impl Log {
         self.state.get(held).known.reserve(count)?;
 
         // A record that the TPM does not take stays in the list, and is not true.
-        require_answer(&*self.machine, held, &self.env)?;
+        require_answer(&*self.machine, held, &self.platform)?;
         let size = segment.start() - self.store.start();
         self.measure_truncation(held, reason, &segment, size)?;
         self.store.remove_before(seq, freed);

@@ -6,12 +6,12 @@
 
 use super::Span;
 use crate::{
-    env::SHA1_SIZE,
     format::{
         record::Record,
         ByteOrder, //
     },
     memory::KVVec, //
+    platform::SHA1_SIZE,
 };
 use core::slice;
 use kernel::{

@@ -18,13 +18,15 @@ use super::{
     Store, //
 };
 use crate::{
-    env::{
-        Env,
-        SHA1_SIZE, //
+    abstractions::{
+        random, //
     },
     format::record::Record,
     memory::KVVec,
-    seam, //
+    platform::{
+        Platform,
+        SHA1_SIZE, //
+    },
 };
 use core::mem;
 use kernel::{
@@ -116,7 +118,7 @@ impl Known {
     /// Remembers digests of `digest_size` bytes.
     pub(crate) fn new(digest_size: usize) -> Self {
         Self {
-            key: u64::from_ne_bytes(seam::random()) | 1,
+            key: u64::from_ne_bytes(random::bytes()) | 1,
             width: digest_size.min(MAX_WIDTH) + 1,
             origin: None,
             index: Index::default(),
@@ -143,7 +145,7 @@ impl Known {
     /// Was the digest measured?
     pub(crate) fn contains(
         &self,
-        env: &Env,
+        platform: &Platform,
         store: &Store,
         scope: Scope,
         wanted: Wanted<'_>,
@@ -154,13 +156,20 @@ impl Known {
         let tag = self.tag(wanted);
         Iterator::chain(self.index.with_tag(tag), self.retiring.with_tag(tag))
             .map(|number| origin.wrapping_add(number.into()))
-            .any(|record| self.is(env, store, scope, record, wanted))
+            .any(|record| self.is(platform, store, scope, record, wanted))
     }
 
     /// Is the wanted digest that of this record?
-    fn is(&self, env: &Env, store: &Store, scope: Scope, record: u64, wanted: Wanted<'_>) -> bool {
-        let compare = |bytes: &[u8]| is_digest_of(env, bytes, wanted).unwrap_or(false);
-        if let Some(found) = store.with_record(record, env.order(), compare) {
+    fn is(
+        &self,
+        platform: &Platform,
+        store: &Store,
+        scope: Scope,
+        record: u64,
+        wanted: Wanted<'_>,
+    ) -> bool {
+        let compare = |bytes: &[u8]| is_digest_of(platform, bytes, wanted).unwrap_or(false);
+        if let Some(found) = store.with_record(record, platform.order(), compare) {
             return found;
         }
         if scope == Scope::Live {
@@ -177,7 +186,11 @@ impl Known {
         after
             .checked_sub(1)
             .and_then(|at| self.freed.get(at))
-            .and_then(|sealed| sealed.segment.with_record(record, env.order(), compare))
+            .and_then(|sealed| {
+                sealed
+                    .segment
+                    .with_record(record, platform.order(), compare)
+            })
             .unwrap_or(false)
     }
 
@@ -343,17 +356,18 @@ pub(crate) struct Undigested {
 
 impl Undigested {
     /// The records' PCRs and digests, in order.
-    pub(crate) fn digest(self, env: &Env) -> Result<KVVec<u8>> {
+    pub(crate) fn digest(self, platform: &Platform) -> Result<KVVec<u8>> {
         let chunk = self.chunk.ok_or(EIO)?;
-        let bank = env.banks().get(env.hash_index()).ok_or(EINVAL)?;
+        let bank = platform.banks().get(platform.hash_index()).ok_or(EINVAL)?;
         let mut digests = KVVec::new();
         let mut rest = chunk.records();
         let mut at = chunk.start().records;
         while !rest.is_empty() {
-            let (record, len) = Record::parse(rest, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
+            let (record, len) =
+                Record::parse(rest, SHA1_SIZE, platform.order()).map_err(|_| EIO)?;
             rest = rest.get(len..).ok_or(EIO)?;
             if at >= self.first {
-                let digest = env.template_digest(&record, bank)?;
+                let digest = platform.template_digest(&record, bank)?;
                 let pcr = u8::try_from(record.pcr()).unwrap_or(NO_PCR);
                 let pcr = if record.is_violation() { NO_PCR } else { pcr };
                 digests.push(pcr, GFP_KERNEL)?;
@@ -367,12 +381,12 @@ impl Undigested {
 }
 
 /// Is the wanted digest that of the record at the front of `bytes`?
-fn is_digest_of(env: &Env, bytes: &[u8], wanted: Wanted<'_>) -> Result<bool> {
-    let (record, _) = Record::parse(bytes, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
+fn is_digest_of(platform: &Platform, bytes: &[u8], wanted: Wanted<'_>) -> Result<bool> {
+    let (record, _) = Record::parse(bytes, SHA1_SIZE, platform.order()).map_err(|_| EIO)?;
     if record.pcr() != wanted.pcr || record.is_violation() {
         return Ok(false);
     }
-    let bank = env.banks().get(env.hash_index()).ok_or(EINVAL)?;
-    let digest = env.template_digest(&record, bank)?;
+    let bank = platform.banks().get(platform.hash_index()).ok_or(EINVAL)?;
+    let digest = platform.template_digest(&record, bank)?;
     Ok(bank.trim(&digest) == wanted.digest)
 }

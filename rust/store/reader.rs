@@ -10,17 +10,17 @@ use super::{
     Store, //
 };
 use crate::{
-    env::{
-        Bank,
-        Env,
-        SHA1_SIZE, //
-    },
     format::{
         ascii,
         record::Record,
         ByteOrder, //
     },
     memory::KVVec, //
+    platform::{
+        Bank,
+        Platform,
+        SHA1_SIZE, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -120,7 +120,7 @@ impl Cursor {
 
 /// Copies a view to user memory; one per open file, which keeps the position.
 pub(crate) struct Reader<'a> {
-    env: &'a Env,
+    platform: &'a Platform,
     bank: &'a Bank,
     source: Source<'a>,
     view: ResolvedView,
@@ -133,19 +133,23 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads the live list, from what is first now. EINVAL if there is no such bank.
-    pub(crate) fn live(env: &'a Env, store: &'a Store, view: View) -> Result<Self> {
-        Self::new(env, view, store.start(), Source::Live(store))
+    pub(crate) fn live(platform: &'a Platform, store: &'a Store, view: View) -> Result<Self> {
+        Self::new(platform, view, store.start(), Source::Live(store))
     }
 
     /// Reads `segment`, and keeps it even if it is freed. EINVAL if there is no such bank.
-    pub(crate) fn segment(env: &'a Env, segment: Arc<Segment>, view: View) -> Result<Self> {
-        Self::new(env, view, segment.start(), Source::Pinned(segment))
+    pub(crate) fn segment(
+        platform: &'a Platform,
+        segment: Arc<Segment>,
+        view: View,
+    ) -> Result<Self> {
+        Self::new(platform, view, segment.start(), Source::Pinned(segment))
     }
 
-    fn new(env: &'a Env, view: View, origin: Span, source: Source<'a>) -> Result<Self> {
-        let bank = env.banks().get(view.bank).ok_or(EINVAL)?;
+    fn new(platform: &'a Platform, view: View, origin: Span, source: Source<'a>) -> Result<Self> {
+        let bank = platform.banks().get(view.bank).ok_or(EINVAL)?;
         Ok(Self {
-            env,
+            platform,
             bank,
             source,
             view: ResolvedView::new(view, bank.digest_size()),
@@ -254,7 +258,7 @@ impl<'a> Reader<'a> {
         let Some(rest) = cursor.rest(records) else {
             return Ok((0, cursor));
         };
-        let order = self.env.order();
+        let order = self.platform.order();
         let whole = if skip == 0 {
             whole_records(rest, out.room(), order)?
         } else {
@@ -315,7 +319,8 @@ impl<'a> Reader<'a> {
 
     /// The record at `cursor`, at the front of `rest`, and where the next one is.
     fn step<'c>(&self, cursor: Cursor, rest: &'c [u8]) -> Result<(Record<'c>, Cursor)> {
-        let (record, len) = Record::parse(rest, SHA1_SIZE, self.env.order()).map_err(|_| EIO)?;
+        let (record, len) =
+            Record::parse(rest, SHA1_SIZE, self.platform.order()).map_err(|_| EIO)?;
         let ascii = match self.view.view.encoding {
             Encoding::Binary => 0,
             Encoding::Ascii => ascii::ascii_len(&record, SHA1_SIZE),
@@ -330,16 +335,16 @@ impl<'a> Reader<'a> {
 
     /// Chunks hold the very bytes of this view.
     fn is_stored(&self) -> bool {
-        self.bank.index() == self.env.sha1() && self.view.view.encoding == Encoding::Binary
+        self.bank.index() == self.platform.sha1() && self.view.view.encoding == Encoding::Binary
     }
 
     /// A record as this view shows it.
     fn render(&mut self, record: &Record<'_>, stored: &[u8]) -> Result<&[u8]> {
         let computed;
-        let digest = if self.bank.index() == self.env.sha1() {
+        let digest = if self.bank.index() == self.platform.sha1() {
             record.digest()
         } else {
-            computed = self.env.template_digest(record, self.bank)?;
+            computed = self.platform.template_digest(record, self.bank)?;
             self.bank.trim(&computed)
         };
         self.scratch.clear();

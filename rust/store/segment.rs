@@ -10,12 +10,12 @@ use super::{
     Span, //
 };
 use crate::{
-    env::Digest,
     format::ByteOrder,
     memory::{
         KVVec,
         KVec, //
     },
+    platform::Digest,
 };
 use kernel::{
     new_mutex,

@@ -9,13 +9,13 @@ use super::{
     Segment,
     Span, //
 };
-use crate::env::{
-    Digest,
-    Env, //
-};
 use crate::memory::{
     KVVec,
     KVec, //
+};
+use crate::platform::{
+    Digest,
+    Platform, //
 };
 use core::ops::Deref;
 use kernel::{
@@ -85,8 +85,8 @@ impl Live {
     /// Value of the default PCR in bank number `bank` that its replay starts from.
     ///
     /// `None` for a bank that cannot be replayed, and before the first record of the default PCR.
-    pub(crate) fn base(&self, env: &Env, bank: usize) -> Option<&Digest> {
-        env.banks().get(bank).filter(|bank| bank.mapped())?;
+    pub(crate) fn base(&self, platform: &Platform, bank: usize) -> Option<&Digest> {
+        platform.banks().get(bank).filter(|bank| bank.mapped())?;
         self.base.get(bank)
     }
 }

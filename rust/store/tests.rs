@@ -6,12 +6,14 @@ mod readers;
 
 use super::*;
 use crate::{
-    env::SHA1_SIZE,
+    abstractions::{
+        sha256::sha256, //
+    },
     memory::{
         KVVec,
         KVec, //
     },
-    seam::sha256, //
+    platform::SHA1_SIZE,
 };
 use kernel::{
     sync::atomic::{

@@ -13,7 +13,9 @@ use super::{
     Span,
     Store, //
 };
-use crate::seam::Sha256;
+use crate::abstractions::{
+    sha256::Sha256, //
+};
 use kernel::{
     prelude::*,
     sync::{

@@ -4,12 +4,14 @@
 
 use super::*;
 use crate::{
+    abstractions::{
+        ima, //
+    },
     config::Config,
     log::automatic::{
         Due,
         Fresh, //
     },
-    seam, //
 };
 
 fn config(lines: &[u8]) -> Result<Config> {
@@ -72,7 +74,7 @@ mod cases {
 
     #[test]
     fn the_log_s_own_records_are_nothing_new() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = Rig::new(false)?;
         let all = config(b"checkpoint_records=1")?;
         rig.measure_file(&mut held, 1)?;

@@ -4,8 +4,10 @@
 
 use super::*;
 use crate::{
+    abstractions::{
+        ima, //
+    },
     config::Config,
-    seam,
     store, //
 };
 
@@ -17,14 +19,14 @@ mod cases {
 
     #[test]
     fn known_digests_are_those_measured_here() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = Rig::new(false)?;
         let log = &rig.log;
         assert!(!knows(log, &mut held, 1)?);
         for n in 0..1000 {
             rig.measure_file(&mut held, n)?;
         }
-        let unique = log.env().unique();
+        let unique = log.platform().unique();
         for n in 0..1000 {
             assert_eq!(knows(log, &mut held, n)?, unique);
             assert!(!knows(log, &mut held, n + 1000)?);
@@ -37,15 +39,21 @@ mod cases {
 
     #[test]
     fn a_digest_is_known_in_its_pcr_only() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = Rig::new(false)?;
         let log = &rig.log;
         rig.measure_file(&mut held, 1)?;
-        let (_, digests) = with_file(log, 1, |record| record.encode(log.env()))?;
-        let digest = digests.get(log.env().hash_index()).ok_or(EINVAL)?.value();
-        let digest = digest.get(..log.env().hash_size()).ok_or(EINVAL)?;
-        let pcr = log.env().pcr();
-        assert_eq!(log.is_known(&mut held, pcr, digest), log.env().unique());
+        let (_, digests) = with_file(log, 1, |record| record.encode(log.platform()))?;
+        let digest = digests
+            .get(log.platform().hash_index())
+            .ok_or(EINVAL)?
+            .value();
+        let digest = digest.get(..log.platform().hash_size()).ok_or(EINVAL)?;
+        let pcr = log.platform().pcr();
+        assert_eq!(
+            log.is_known(&mut held, pcr, digest),
+            log.platform().unique()
+        );
         assert!(!log.is_known(&mut held, pcr + 1, digest));
         Ok(())
     }
@@ -54,8 +62,8 @@ mod cases {
     fn freed_digests_stay_known_in_scope_log() -> Result {
         let rig = Rig::new(false)?;
         let log = &rig.log;
-        let unique = log.env().unique();
-        let mut held = seam::lock();
+        let unique = log.platform().unique();
+        let mut held = ima::lock();
         for n in 0..3000 {
             rig.measure_file(&mut held, n)?;
             if n % 1000 == 500 {
@@ -70,14 +78,14 @@ mod cases {
         drop(held);
         let before = store::committed_bytes();
         while log.tidy() {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             assert_eq!(knows(log, &mut held, 0)?, unique);
             assert_eq!(knows(log, &mut held, 1500)?, unique);
         }
         if unique {
             assert!(store::committed_bytes() < before);
         }
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         for n in 0..3000 {
             assert_eq!(knows(log, &mut held, n)?, unique);
             assert!(!knows(log, &mut held, n + 3000)?);
@@ -85,7 +93,7 @@ mod cases {
         cut(log, &mut held, 3)?;
         drop(held);
         while log.tidy() {}
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         for n in 0..3000 {
             assert_eq!(knows(log, &mut held, n)?, unique);
         }
@@ -100,7 +108,7 @@ mod cases {
         LIVE.set(b"duplicate_scope", b"live")?;
         let rig = Rig::configured(false, &LIVE)?;
         let log = &rig.log;
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         for n in 0..3000 {
             rig.measure_file(&mut held, n)?;
             if n == 1999 {
@@ -110,9 +118,9 @@ mod cases {
         cut(log, &mut held, 1)?;
         drop(held);
         while log.tidy() {}
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         for n in 0..3000 {
-            let known = log.env().unique() && n >= 2000;
+            let known = log.platform().unique() && n >= 2000;
             assert_eq!(knows(log, &mut held, n)?, known);
         }
         let state = log.state.get(&mut held);

@@ -5,6 +5,9 @@
 
 use super::*;
 use crate::{
+    abstractions::{
+        ima, //
+    },
     format::{
         checkpoint::State,
         kexec::Header, //
@@ -14,7 +17,6 @@ use crate::{
         When, //
     },
     memory::failing::failing_at,
-    seam, //
 };
 
 /// More than any operation allocates.
@@ -24,7 +26,7 @@ const MOST_ALLOCATIONS: u64 = 1000;
 type Operation = fn(&Rig, &mut Extend) -> Result;
 
 fn first_use(rig: &Rig, held: &mut Extend) -> Result {
-    let pcr = rig.log.env().pcr() + 1;
+    let pcr = rig.log.platform().pcr() + 1;
     with_file(&rig.log, 50, |file| {
         let file = crate::log::testing::TestRecord { pcr, ..*file };
         rig.measure(held, &file)
@@ -80,7 +82,7 @@ mod cases {
         for operation in OPERATIONS {
             for fault in [Fault::Fails, Fault::Lies, Fault::Meddles] {
                 for call in 0.. {
-                    let mut held = seam::lock();
+                    let mut held = ima::lock();
                     let rig = example(true, &mut held)?;
                     rig.machine.fail(fault, When::At(call));
                     let result = operation(&rig, &mut held);
@@ -101,7 +103,7 @@ mod cases {
     fn memory_that_runs_out_at_any_allocation_costs_no_record() -> Result {
         for operation in OPERATIONS {
             for victim in 0..MOST_ALLOCATIONS {
-                let mut held = seam::lock();
+                let mut held = ima::lock();
                 let rig = example(true, &mut held)?;
                 let end = rig.log.store().end();
                 let (result, reached) = failing_at(victim, || operation(&rig, &mut held));
@@ -120,7 +122,7 @@ mod cases {
 
     #[test]
     fn a_restore_that_runs_out_of_memory_leaves_what_it_restored() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(true, &mut held)?;
         for first in 0..3 {
             let buffer = dumped(&rig.log, first)?;
@@ -136,7 +138,7 @@ mod cases {
                 // Each checkpoint in the list starts a segment, and nothing else does.
                 let whole = dumped(&copy.log, copy.log.store().first())?;
                 let (header, _) =
-                    Header::parse(&whole, copy.log.env().order()).map_err(|_| EINVAL)?;
+                    Header::parse(&whole, copy.log.platform().order()).map_err(|_| EINVAL)?;
                 assert_eq!(header.count, copy.log.store().live().records);
                 let again = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
                 again.log.restore_into(&mut held, &whole)?;

@@ -4,6 +4,9 @@
 
 use super::*;
 use crate::{
+    abstractions::{
+        ima, //
+    },
     format::kexec::Header,
     log::{
         kexec::MIN_SIZE,
@@ -12,7 +15,6 @@ use crate::{
             When, //
         }, //
     },
-    seam, //
 };
 
 /// A log whose last segment alone fits `MIN_SIZE` bytes.
@@ -33,7 +35,7 @@ mod cases {
 
     #[test]
     fn what_does_not_fit_is_left_behind_in_whole_segments() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let log = example(false, &mut held)?.log;
         let segments = log.segments()?;
         let all = Header::SIZE + log.store().live().bytes as usize;
@@ -48,7 +50,7 @@ mod cases {
 
     #[test]
     fn the_whole_list_goes_over_if_it_fits() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = long(&mut held)?;
         let mut buffer = KVVec::zeroed(rig.log.kexec_size(), GFP_KERNEL)?;
         rig.log.suspend(&mut held, true, buffer.len());
@@ -57,21 +59,21 @@ mod cases {
         assert!(rig.machine.audited().is_empty());
         let next = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
         next.log.restore(buffer.get(..len).ok_or(EINVAL)?)?;
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         assert_eq!(next.log.store().first(), 0);
         assert!(same_segments(&rig.log, &next.log, 0)?);
         assert!(shadows_match(&next, &mut held)?);
         assert_eq!(next.machine.violations(), 1);
         drop(held);
         next.log.compare_with_tpm();
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         assert!(!next.log.state.get(&mut held).lost);
         Ok(())
     }
 
     #[test]
     fn what_is_left_behind_is_measured_and_audited() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = long(&mut held)?;
         let mut buffer = KVVec::zeroed(MIN_SIZE, GFP_KERNEL)?;
         rig.log.suspend(&mut held, true, buffer.len());
@@ -80,7 +82,7 @@ mod cases {
         assert!(rig.machine.audited().iter().eq(&[Ok(())]));
         let next = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
         next.log.restore(buffer.get(..len).ok_or(EINVAL)?)?;
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         assert!(next.log.store().first() > 0);
         assert!(shadows_match(&next, &mut held)?);
         Ok(())
@@ -88,7 +90,7 @@ mod cases {
 
     #[test]
     fn a_truncation_that_is_not_measured_is_not_audited_as_a_success() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = long(&mut held)?;
         rig.machine.fail(Fault::Fails, When::Always);
         let mut buffer = KVVec::zeroed(MIN_SIZE, GFP_KERNEL)?;
@@ -101,7 +103,7 @@ mod cases {
 
     #[test]
     fn a_buffer_that_carries_nothing_says_so() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(true, &mut held)?;
         rig.log.suspend(&mut held, true, Header::SIZE);
         drop(held);
@@ -109,7 +111,7 @@ mod cases {
         let mut buffer = [0xa5; 2 * Header::SIZE];
         assert_eq!(rig.log.dump(&mut buffer), Header::SIZE);
         let (header, records) =
-            Header::parse(&buffer, rig.log.env().order()).map_err(|_| EINVAL)?;
+            Header::parse(&buffer, rig.log.platform().order()).map_err(|_| EINVAL)?;
         assert_eq!(header.count, 0);
         assert!(records.is_empty());
         let next = Rig::new(true)?;

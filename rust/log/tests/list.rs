@@ -4,8 +4,10 @@
 
 use super::*;
 use crate::{
+    abstractions::{
+        ima, //
+    },
     log::testing::TestRecord,
-    seam,
     store::Span, //
 };
 
@@ -15,7 +17,7 @@ mod cases {
 
     #[test]
     fn segments_count_their_records_and_bytes() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let log = example(false, &mut held)?.log;
         let segments = log.segments()?;
         let records: [u64; 3] = [3, 3, 2];
@@ -33,10 +35,10 @@ mod cases {
 
     #[test]
     fn a_record_that_cannot_be_encoded_is_refused_whole() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(true, &mut held)?;
         let before = rig.log.store().end();
-        let pcr = rig.log.env().pcr();
+        let pcr = rig.log.platform().pcr();
         let record = TestRecord {
             pcr,
             violation: false,
@@ -54,14 +56,14 @@ mod cases {
             checkpoint::Checkpoint,
             record::Record, //
         };
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(true, &mut held)?;
         rig.violate(&mut held)?;
         rig.violate(&mut held)?;
         rig.seal(&mut held)?;
         // IMA's own count is ahead while a violation is on its way: it must not matter.
         let mut counted = 0;
-        let order = rig.log.env().order();
+        let order = rig.log.platform().order();
         for segment in &rig.log.segments()? {
             segment.for_each_chunk(|mut bytes| {
                 while !bytes.is_empty() {
@@ -82,7 +84,7 @@ mod cases {
 
     #[test]
     fn truncation_frees_the_oldest_segments() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(true, &mut held)?;
         cut(&rig.log, &mut held, 2)?;
         assert!(rig.log.segment(1).err() == Some(ESTALE));
@@ -97,7 +99,7 @@ mod cases {
 
     #[test]
     fn many_records_fill_many_chunks() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = Rig::new(false)?;
         let mut bytes = 0u64;
         for n in 0..2000 {

@@ -18,10 +18,12 @@ use super::{
     Log, //
 };
 use crate::{
+    abstractions::{
+        ima::Extend, //
+    },
     config::Config,
     format::truncate::Reason,
     memory::KVVec,
-    seam::Extend, //
 };
 use kernel::prelude::*;
 
@@ -50,10 +52,13 @@ fn cut(log: &Log, held: &mut Extend, seq: u64) -> Result {
 
 /// Was file `n` measured?
 fn knows(log: &Log, held: &mut Extend, n: u32) -> Result<bool> {
-    let (_, digests) = with_file(log, n, |record| record.encode(log.env()))?;
-    let digest = digests.get(log.env().hash_index()).ok_or(EINVAL)?.value();
-    let digest = digest.get(..log.env().hash_size()).ok_or(EINVAL)?;
-    Ok(log.is_known(held, log.env().pcr(), digest))
+    let (_, digests) = with_file(log, n, |record| record.encode(log.platform()))?;
+    let digest = digests
+        .get(log.platform().hash_index())
+        .ok_or(EINVAL)?
+        .value();
+    let digest = digest.get(..log.platform().hash_size()).ok_or(EINVAL)?;
+    Ok(log.is_known(held, log.platform().pcr(), digest))
 }
 
 /// The kexec buffer of a log from segment `first` on.
@@ -66,10 +71,10 @@ fn dumped(log: &Log, first: u64) -> Result<KVVec<u8>> {
 
 /// What the replay of the default PCR gives in every bank is what the TPM holds.
 fn shadows_match(rig: &Rig, held: &mut Extend) -> Result<bool> {
-    let env = rig.log.env();
+    let platform = rig.log.platform();
     let state = rig.log.state.get(held);
     for pcr in state.pcrs.iter() {
-        for (bank, register) in env.banks().iter().zip(pcr.registers()) {
+        for (bank, register) in platform.banks().iter().zip(pcr.registers()) {
             let wrong = *register.value() != rig.machine.pcr(bank.index(), pcr.index())?;
             if bank.in_tpm() && bank.mapped() && wrong {
                 return Ok(false);
@@ -82,7 +87,7 @@ fn shadows_match(rig: &Rig, held: &mut Extend) -> Result<bool> {
 /// A log with the same records, as the next kernel has it, which believed each checkpoint.
 fn after_kexec(rig: &Rig, held: &mut Extend) -> Result<Rig> {
     let first = rig.log.store().first();
-    let copy = Rig::booted(rig.machine.clone(), rig.log.env().has_tpm(), &CONFIG)?;
+    let copy = Rig::booted(rig.machine.clone(), rig.log.platform().has_tpm(), &CONFIG)?;
     copy.log.restore_into(held, &dumped(&rig.log, first)?)?;
     assert_eq!(copy.log.state.get(held).doubted, 0);
     assert!(same_segments(&rig.log, &copy.log, first)?);

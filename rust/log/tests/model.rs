@@ -9,6 +9,11 @@
 
 use super::*;
 use crate::{
+    abstractions::{
+        command_line,
+        ima,
+        sha256::sha256, //
+    },
     format::{
         checkpoint::{
             Checkpoint,
@@ -28,10 +33,6 @@ use crate::{
     memory::{
         failing::failing_at,
         KVec, //
-    },
-    seam::{
-        self,
-        sha256, //
     },
     store::{
         Live,
@@ -209,13 +210,16 @@ impl World {
 
     fn file(&self, file: u32, pcr: u32) -> Result<bool> {
         let log = &self.rig.log;
-        let pcr = if pcr == 10 { log.env().pcr() } else { pcr };
-        let mut held = seam::lock();
+        let pcr = if pcr == 10 { log.platform().pcr() } else { pcr };
+        let mut held = ima::lock();
         with_file(log, file, |record| {
             let record = TestRecord { pcr, ..*record };
-            let (_, digests) = crate::memory::failing::never(|| record.encode(log.env()))?;
-            let digest = digests.get(log.env().hash_index()).ok_or(EINVAL)?.value();
-            let digest = digest.get(..log.env().hash_size()).ok_or(EINVAL)?;
+            let (_, digests) = crate::memory::failing::never(|| record.encode(log.platform()))?;
+            let digest = digests
+                .get(log.platform().hash_index())
+                .ok_or(EINVAL)?
+                .value();
+            let digest = digest.get(..log.platform().hash_size()).ok_or(EINVAL)?;
             if log.is_known(&mut held, pcr, digest) {
                 return Ok(false);
             }
@@ -244,7 +248,7 @@ impl World {
                 expected(&result.map(|_| ()))?;
                 match result {
                     Ok(true) => {
-                        let unique = self.rig.log.env().unique();
+                        let unique = self.rig.log.platform().unique();
                         check(
                             !was_measured || self.forgetful || !unique,
                             "a known file was measured again",
@@ -256,17 +260,17 @@ impl World {
                 }
             }
             Operation::Violate => {
-                let result = self.with_faults(|world| world.rig.violate(&mut seam::lock()));
+                let result = self.with_faults(|world| world.rig.violate(&mut ima::lock()));
                 expected(&result)?;
             }
             Operation::Seal => {
                 let (before, fault) = (self.end(), self.tpm_fault.is_some());
-                let pcr = self.rig.log.env().pcr();
+                let pcr = self.rig.log.platform().pcr();
                 let is_used = {
-                    let mut held = seam::lock();
+                    let mut held = ima::lock();
                     self.rig.log.state.get(&mut held).pcrs.get(pcr).is_some()
                 };
-                let result = self.with_faults(|world| world.rig.seal(&mut seam::lock()));
+                let result = self.with_faults(|world| world.rig.seal(&mut ima::lock()));
                 let result = result.map(|_| ());
                 // A PCR that was never used has no value to start from.
                 if is_used {
@@ -312,8 +316,8 @@ impl World {
                 *self = Self::new(self.has_tpm).map_err(|_| "no memory for a reboot")?;
             }
             Operation::Meddle => {
-                let env = self.rig.log.env();
-                let _ = self.rig.machine.meddle(env, env.pcr());
+                let platform = self.rig.log.platform();
+                let _ = self.rig.machine.meddle(platform, platform.pcr());
                 self.clean = false;
             }
             Operation::TpmFault { fault, call } => self.tpm_fault = Some((fault, call)),
@@ -330,10 +334,10 @@ impl World {
         let faulty = self.memory_fault.is_some();
         let clean = self.clean && self.tpm_fault.is_none();
         self.with_faults(|world| {
-            world.rig.log.suspend(&mut seam::lock(), true, room);
+            world.rig.log.suspend(&mut ima::lock(), true, room);
         });
         let len = self.rig.log.dump(&mut buffer);
-        let order = self.rig.log.env().order();
+        let order = self.rig.log.platform().order();
         let (header, _) = Header::parse(&buffer, order).map_err(|_| "the buffer has no header")?;
         check(header.size == len as u64, "the header's size is wrong")?;
         let end = self.end();
@@ -354,7 +358,7 @@ impl World {
         }
         rig.log.compare_with_tpm();
         let (doubted, lost) = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             let state = rig.log.state.get(&mut held);
             (state.doubted, state.lost)
         };
@@ -377,7 +381,7 @@ impl World {
     /// All that can be seen of the log.
     fn check_all(&self) -> Check {
         let log = &self.rig.log;
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let segments = log.segments().map_err(|_| "no memory for the test")?;
         self.rig.machine.with_list(|list| {
             let end = list.ends.len() as u64;
@@ -446,7 +450,7 @@ fn check_held(held: &Held, expected: &[u8]) -> Check {
 
 /// Each checkpoint says the truth about the segment that it sealed, and about the violations.
 fn check_checkpoints(log: &Log, segments: &[Live]) -> Check {
-    let order = log.env().order();
+    let order = log.platform().order();
     let mut previous: Option<(KVVec<u8>, u64)> = None;
     let mut violations = None;
     for segment in segments {
@@ -536,13 +540,20 @@ fn shrink(seed: u64, kept: &mut [bool]) {
     }
 }
 
+/// First and number of the cases that the command line wants.
+fn wanted_cases() -> Option<(u64, u64)> {
+    let mut numbers = command_line::value(b"ima_checkpoint.model=")?.split(|byte| *byte == b',');
+    let mut number = || crate::config::decimal(numbers.next()?);
+    Some((number()?, number()?))
+}
+
 #[kunit_tests(ima_checkpoint_model)]
 mod cases {
     use super::*;
 
     #[test]
     fn the_log_does_what_a_plain_list_does() -> Result {
-        let (first, count) = seam::model_cases().unwrap_or((0, CASES));
+        let (first, count) = wanted_cases().unwrap_or((0, CASES));
         let mut failed = 0;
         for seed in first..first.saturating_add(count) {
             let mut kept = [true; LENGTH];

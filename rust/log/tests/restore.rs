@@ -4,6 +4,10 @@
 
 use super::*;
 use crate::{
+    abstractions::{
+        ima,
+        sha256::sha256, //
+    },
     format::{
         checkpoint::{
             Builder,
@@ -18,10 +22,6 @@ use crate::{
         kexec::Header, //
     },
     log::testing::TestRecord,
-    seam::{
-        self,
-        sha256, //
-    },
 };
 
 /// A kexec buffer of a checkpoint as the first record, made by somebody who can compute digests, and
@@ -36,13 +36,13 @@ fn forged_head(log: &Log, header: &CheckpointHeader, entries: &[Entry<'_>]) -> R
     let mut digest = *b"sha256:\0................................";
     digest[8..].copy_from_slice(&sha256(buffer));
     let record = TestRecord {
-        pcr: log.env().pcr(),
+        pcr: log.platform().pcr(),
         violation: false,
         template: b"ima-buf",
         fields: &[&digest, b".ima/checkpoint\0", buffer],
     };
-    let (first, _) = record.encode(log.env())?;
-    let (second, _) = with_file(log, 1, |record| record.encode(log.env()))?;
+    let (first, _) = record.encode(log.platform())?;
+    let (second, _) = with_file(log, 1, |record| record.encode(log.platform()))?;
     let mut out = KVVec::zeroed(Header::SIZE, GFP_KERNEL)?;
     out.extend_from_slice(&first, GFP_KERNEL)?;
     out.extend_from_slice(&second, GFP_KERNEL)?;
@@ -51,7 +51,7 @@ fn forged_head(log: &Log, header: &CheckpointHeader, entries: &[Entry<'_>]) -> R
         count: 2,
     };
     kexec
-        .encode(&mut out, log.env().order())
+        .encode(&mut out, log.platform().order())
         .map_err(|_| EINVAL)?;
     Ok(out)
 }
@@ -63,7 +63,7 @@ fn header(log: &Log) -> CheckpointHeader {
         log_id: [7; 16],
         sequence: 5,
         generation: 1,
-        default_pcr: log.env().pcr(),
+        default_pcr: log.platform().pcr(),
         record: 100,
         offset: 10_000,
         violations: 3,
@@ -78,7 +78,11 @@ fn header(log: &Log) -> CheckpointHeader {
 
 /// The value of a PCR in the bank that the list is kept in.
 fn value(log: &Log, pcr: u32) -> Result<Entry<'static>> {
-    let bank = log.env().banks().get(log.env().sha1()).ok_or(EINVAL)?;
+    let bank = log
+        .platform()
+        .banks()
+        .get(log.platform().sha1())
+        .ok_or(EINVAL)?;
     Ok(Entry {
         pcr: pcr as u8,
         state: State::Match,
@@ -104,7 +108,7 @@ mod cases {
 
     #[test]
     fn restoring_rebuilds_segments_and_shadows() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(true, &mut held)?;
         for first in 0..3 {
             let copy = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
@@ -127,7 +131,7 @@ mod cases {
 
     #[test]
     fn a_checkpoint_that_contradicts_the_replay_is_an_ordinary_record() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(false, &mut held)?;
         // Another first file, and nothing that follows agrees with it any more.
         let mut forged = dumped(&rig.log, 0)?;
@@ -147,9 +151,9 @@ mod cases {
 
     #[test]
     fn a_head_is_believed_if_the_log_can_go_on_from_it() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = Rig::new(false)?;
-        let value = value(&rig.log, rig.log.env().pcr())?;
+        let value = value(&rig.log, rig.log.platform().pcr())?;
         let buffer = forged_head(&rig.log, &header(&rig.log), &[value])?;
         rig.log.restore_into(&mut held, &buffer)?;
         assert_eq!(rig.log.segment(5)?.first_record(), 100);
@@ -160,7 +164,7 @@ mod cases {
 
     #[test]
     fn a_head_that_leaves_no_room_is_an_ordinary_record() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let most = i64::MAX as u64;
         let changes: [fn(&mut CheckpointHeader, u64); 4] = [
             |header, count| header.record = count,
@@ -170,7 +174,7 @@ mod cases {
         ];
         for change in changes {
             let rig = Rig::new(false)?;
-            let value = value(&rig.log, rig.log.env().pcr())?;
+            let value = value(&rig.log, rig.log.platform().pcr())?;
             let mut header = header(&rig.log);
             change(&mut header, most);
             let buffer = forged_head(&rig.log, &header, &[value])?;
@@ -184,9 +188,9 @@ mod cases {
 
     #[test]
     fn a_head_without_the_default_pcr_is_an_ordinary_record() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = Rig::new(false)?;
-        let value = value(&rig.log, rig.log.env().pcr() + 1)?;
+        let value = value(&rig.log, rig.log.platform().pcr() + 1)?;
         let buffer = forged_head(&rig.log, &header(&rig.log), &[value])?;
         rig.log.restore_into(&mut held, &buffer)?;
         assert_eq!(rig.log.store().live().records, 2);
@@ -197,7 +201,7 @@ mod cases {
 
     #[test]
     fn a_flipped_byte_never_stops_the_boot() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let rig = example(false, &mut held)?;
         let mut buffer = dumped(&rig.log, 0)?;
         for at in 0..buffer.len() {
@@ -217,7 +221,7 @@ mod cases {
 
     #[test]
     fn a_torn_buffer_gives_what_is_whole() -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let log = example(false, &mut held)?.log;
         let buffer = dumped(&log, 0)?;
         for len in 0..Header::SIZE {
@@ -235,7 +239,7 @@ mod cases {
             count: 8,
         };
         header
-            .encode(&mut torn, log.env().order())
+            .encode(&mut torn, log.platform().order())
             .map_err(|_| EINVAL)?;
         let copy = Rig::new(false)?.log;
         assert!(copy.restore_into(&mut held, &torn).is_err());

@@ -7,10 +7,6 @@ use super::{
     *, //
 };
 use crate::{
-    env::{
-        Bank,
-        Env, //
-    },
     format::{
         ascii,
         record::{
@@ -20,6 +16,10 @@ use crate::{
     },
     log::Log,
     memory::KVVec, //
+    platform::{
+        Bank,
+        Platform, //
+    },
 };
 
 /// Bytes and where each record of them ends.
@@ -37,23 +37,23 @@ impl ascii::Sink for Shown {
 
 impl Shown {
     /// The records of `list` from number `first` on, as `view` shows them.
-    fn new(env: &Env, view: View, list: &[KVVec<u8>], first: usize) -> Result<Self> {
+    fn new(platform: &Platform, view: View, list: &[KVVec<u8>], first: usize) -> Result<Self> {
         let mut shown = Self {
             bytes: KVVec::new(),
             ends: KVVec::new(),
         };
-        let bank = env.banks().get(view.bank).ok_or(EINVAL)?;
+        let bank = platform.banks().get(view.bank).ok_or(EINVAL)?;
         for raw in list.get(first..).ok_or(EINVAL)? {
-            shown.add(env, view, bank, raw)?;
+            shown.add(platform, view, bank, raw)?;
             shown.ends.push(shown.bytes.len(), GFP_KERNEL)?;
         }
         Ok(shown)
     }
 
-    fn add(&mut self, env: &Env, view: View, bank: &Bank, raw: &[u8]) -> Result {
-        let (record, _) = Record::parse(raw, SHA1_SIZE, env.order()).map_err(|_| EINVAL)?;
-        let other = env.template_digest(&record, bank)?;
-        let digest = if view.bank == env.sha1() {
+    fn add(&mut self, platform: &Platform, view: View, bank: &Bank, raw: &[u8]) -> Result {
+        let (record, _) = Record::parse(raw, SHA1_SIZE, platform.order()).map_err(|_| EINVAL)?;
+        let other = platform.template_digest(&record, bank)?;
+        let digest = if view.bank == platform.sha1() {
             &raw[4..24]
         } else {
             bank.trim(&other)
@@ -138,7 +138,7 @@ fn read_all(reader: &mut Reader<'_>, offset: usize, size: usize) -> Result<KVVec
 }
 
 /// Record number `n`, of another length each. Some are violations, one is larger than a chunk.
-fn record(env: &Env, n: usize) -> Result<KVVec<u8>> {
+fn record(platform: &Platform, n: usize) -> Result<KVVec<u8>> {
     let mut file = *b"sha256:\0................................";
     file[8..].copy_from_slice(&sha256(&[n as u8]));
     let mut name = KVVec::from_elem(b'n', n * 37 % 300 + 1, GFP_KERNEL)?;
@@ -153,11 +153,11 @@ fn record(env: &Env, n: usize) -> Result<KVVec<u8>> {
         [n as u8 + 1; 20]
     };
     let encoder = NewRecord {
-        pcr: env.pcr(),
+        pcr: platform.pcr(),
         digest: &digest,
         template_name: b"ima-ng",
         fields: fields.into_iter(),
-        order: env.order(),
+        order: platform.order(),
     };
     let len = encoder.encoded_len().map_err(|_| EINVAL)?;
     let mut raw = KVVec::zeroed(len, GFP_KERNEL)?;
@@ -167,7 +167,7 @@ fn record(env: &Env, n: usize) -> Result<KVVec<u8>> {
 
 /// A store that holds `records`.
 struct List {
-    env: &'static Env,
+    platform: &'static Platform,
     store: Arc<Store>,
     writer: Writer,
     records: KVVec<KVVec<u8>>,
@@ -175,30 +175,31 @@ struct List {
 
 impl List {
     fn add(&mut self, seq: Option<u64>) -> Result {
-        let env = self.env;
-        let raw = record(env, self.records.len())?;
+        let platform = self.platform;
+        let raw = record(platform, self.records.len())?;
         let seal = seq.map(|seq| seal(&self.writer, seq, false)).transpose()?;
         self.writer.append(&self.store, seal, raw.len(), |out| {
             out.copy_from_slice(&raw);
-            let (record, _) = Record::parse(out, SHA1_SIZE, env.order()).map_err(|_| EINVAL)?;
+            let (record, _) =
+                Record::parse(out, SHA1_SIZE, platform.order()).map_err(|_| EINVAL)?;
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;
         Ok(self.records.push(raw, GFP_KERNEL)?)
     }
 
     fn views(&self) -> impl Iterator<Item = View> {
-        let banks = 0..self.env.banks().len();
+        let banks = 0..self.platform.banks().len();
         banks.flat_map(|bank| {
             [Encoding::Binary, Encoding::Ascii].map(|encoding| View { bank, encoding })
         })
     }
 
     fn shown(&self, view: View, first: u64) -> Result<Shown> {
-        Shown::new(self.env, view, &self.records, first as usize)
+        Shown::new(self.platform, view, &self.records, first as usize)
     }
 
     fn live(&self, view: View) -> Result<Reader<'_>> {
-        Reader::live(self.env, &self.store, view)
+        Reader::live(self.platform, &self.store, view)
     }
 
     fn free_before(&self, seq: u64) -> Result {
@@ -212,7 +213,7 @@ impl List {
 fn list() -> Result<List> {
     let (store, writer) = empty()?;
     let mut list = List {
-        env: Log::get().ok_or(ENODEV)?.env(),
+        platform: Log::get().ok_or(ENODEV)?.platform(),
         store,
         writer,
         records: KVVec::new(),
@@ -274,12 +275,12 @@ mod cases {
     fn a_reader_goes_on_where_the_list_grows() -> Result {
         let mut list = list()?;
         let view = View {
-            bank: list.env.sha1(),
+            bank: list.platform.sha1(),
             encoding: Encoding::Ascii,
         };
-        let (store, env) = (list.store.clone(), list.env);
-        let mut reader = Reader::live(env, &store, view)?;
-        let mut pinned = Reader::segment(env, store.active(), view)?;
+        let (store, platform) = (list.store.clone(), list.platform);
+        let mut reader = Reader::live(platform, &store, view)?;
+        let mut pinned = Reader::segment(platform, store.active(), view)?;
         let first = store.active().first_record();
         let before = list.shown(view, 0)?.bytes.len();
         let pinned_before = list.shown(view, first)?.bytes.len();
@@ -329,8 +330,8 @@ mod cases {
             let shown = list.shown(view, 5)?;
             let end = shown.bytes.len() - list.shown(view, 45)?.bytes.len();
             let segment = list.store.segment(1)?;
-            let mut reader = Reader::segment(list.env, segment.clone(), view)?;
-            let mut other = Reader::segment(list.env, segment, view)?;
+            let mut reader = Reader::segment(list.platform, segment.clone(), view)?;
+            let mut other = Reader::segment(list.platform, segment, view)?;
             assert!(*read(&mut reader, 0, 3000)? == *shown.read(0, 3000));
             list.free_before(3)?;
             assert!(read_all(&mut reader, 10, 3000)?[..] == shown.bytes[10..end]);

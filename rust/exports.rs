@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What IMA calls. Each function turns C's arguments into safe types and an error into an errno.
+//! What IMA calls, declared in `include/linux/ima_store.h`. Each function turns C's arguments into safe
+//! types and an error into an errno.
 
-use super::{
-    Extend,
-    TemplateDigest, //
-};
 use crate::{
-    env::Env,
+    abstractions::{
+        ima::{
+            Extend,
+            TemplateDigest, //
+        },
+        securityfs::Directory, //
+    },
+    files,
     format::template::MAX_FIELDS,
     log::{
         Log,
         NewRecord, //
+    },
+    platform::{
+        Facts,
+        NewBank, //
+        Platform,
     },
 };
 use core::{
@@ -44,11 +53,36 @@ fn log() -> Result<&'static Log> {
 ///
 /// # Safety
 ///
-/// `env` must point to a valid environment.
+/// `platform` must point to a valid environment.
 #[export]
-pub(crate) unsafe extern "C" fn ima_store_init(env: *const bindings::ima_store_env) -> c_int {
+pub(crate) unsafe extern "C" fn ima_store_init(platform: *const bindings::ima_store_env) -> c_int {
     // SAFETY: By the safety requirements.
-    errno(Env::new(unsafe { &*env }).and_then(Log::init))
+    errno(read_platform(unsafe { &*platform }).and_then(Log::init))
+}
+
+/// What IMA tells of this boot.
+fn read_platform(raw: &bindings::ima_store_env) -> Result<Platform> {
+    let facts = Facts {
+        sha1: raw.sha1 as usize,
+        hash: raw.hash as usize,
+        pcr: raw.pcr,
+        has_tpm: raw.tpm,
+        is_canonical: raw.canonical,
+        is_unique: raw.unique,
+    };
+    let banks = raw.banks.get(..raw.nr_banks as usize).ok_or(EINVAL)?;
+    let banks = banks.iter().map(|bank| NewBank {
+        alg_id: bank.alg_id,
+        digest_size: bank.digest_size.into(),
+        in_tpm: bank.tpm,
+        is_mapped: bank.mapped,
+        name: bank
+            .name
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default(),
+    });
+    Platform::new(&facts, banks)
 }
 
 /// Restores the list that the previous kernel handed over.
@@ -88,7 +122,7 @@ pub(crate) unsafe extern "C" fn ima_store_known(pcr: u32, digest: *const u8) -> 
     // SAFETY: The caller holds the mutex and this crate's frames below hold no reference.
     let mut held = unsafe { Extend::assume_held() };
     // SAFETY: By the safety requirements.
-    let digest = unsafe { slice::from_raw_parts(digest, log.env().hash_size()) };
+    let digest = unsafe { slice::from_raw_parts(digest, log.platform().hash_size()) };
     log.is_known(&mut held, pcr, digest)
 }
 
@@ -133,7 +167,7 @@ unsafe fn append(log: &Log, held: &mut Extend, record: &bindings::ima_store_reco
     };
     let digests = record.digests.cast::<TemplateDigest>();
     // SAFETY: There is a digest for each bank, and `TemplateDigest` is transparent.
-    let digests = unsafe { slice::from_raw_parts(digests, log.env().banks().len()) };
+    let digests = unsafe { slice::from_raw_parts(digests, log.platform().banks().len()) };
     log.append(
         held,
         &NewRecord {
@@ -239,4 +273,28 @@ pub(crate) unsafe extern "C" fn ima_store_dump(buf: *mut c_void, size: usize) ->
     // SAFETY: By the safety requirements.
     let buffer = unsafe { slice::from_raw_parts_mut(buf.cast::<u8>(), size) };
     log().map_or(0, |log| log.dump(buffer))
+}
+
+/// Creates `checkpoint` in `dir`. 0 or a negative errno, and then nothing was created.
+///
+/// # Safety
+///
+/// `dir` is a directory of securityfs.
+#[export]
+pub(crate) unsafe extern "C" fn ima_store_fs_init(dir: *mut bindings::dentry) -> c_int {
+    // SAFETY: By the safety requirements.
+    let directory = unsafe { Directory::create(dir, c"checkpoint") };
+    errno(directory.and_then(files::populate))
+}
+
+/// Operations of the list files; the inode's private data is the number of the bank.
+///
+/// # Safety
+///
+/// None.
+#[export]
+pub(crate) unsafe extern "C" fn ima_store_list_ops(
+    ascii: bool,
+) -> *const bindings::file_operations {
+    files::list_operations(ascii).as_ptr()
 }

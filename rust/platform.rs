@@ -3,20 +3,19 @@
 //! What is fixed for this boot: the banks, the default PCR, the list's byte order.
 
 use crate::{
+    abstractions::{
+        ima::{
+            self,
+            MAX_DIGEST, //
+        }, //
+    },
     format::{
         record::Record,
         ByteOrder, //
     },
     memory::KVec,
-    seam::{
-        self,
-        MAX_DIGEST, //
-    },
 };
-use kernel::{
-    bindings,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Room for a digest of any bank; only the front, of the bank's digest size, is used.
 pub(crate) type Digest = [u8; MAX_DIGEST];
@@ -32,23 +31,33 @@ pub(crate) struct Bank {
     name: KVec<u8>,
 }
 
+/// What IMA tells of a bank.
+pub(crate) struct NewBank<'a> {
+    /// TPM algorithm identifier.
+    pub(crate) alg_id: u16,
+    /// Bytes of a digest.
+    pub(crate) digest_size: usize,
+    /// The TPM has it.
+    pub(crate) in_tpm: bool,
+    /// The kernel has the hash.
+    pub(crate) is_mapped: bool,
+    pub(crate) name: &'a [u8],
+}
+
 impl Bank {
-    fn new(index: usize, raw: &bindings::ima_store_bank) -> Result<Self> {
-        let digest_size = usize::from(raw.digest_size);
-        if digest_size == 0 || digest_size > MAX_DIGEST {
+    fn new(index: usize, told: &NewBank<'_>) -> Result<Self> {
+        if told.digest_size == 0 || told.digest_size > MAX_DIGEST {
             return Err(EINVAL);
         }
+        core::str::from_utf8(told.name).map_err(|_| EINVAL)?;
         let mut name = KVec::new();
-        for &byte in raw.name.iter().take_while(|&&byte| byte != 0) {
-            name.push(byte, GFP_KERNEL)?;
-        }
-        core::str::from_utf8(&name).map_err(|_| EINVAL)?;
+        name.extend_from_slice(told.name, GFP_KERNEL)?;
         Ok(Self {
             index,
-            alg_id: raw.alg_id,
-            digest_size,
-            in_tpm: raw.tpm,
-            mapped: raw.mapped,
+            alg_id: told.alg_id,
+            digest_size: told.digest_size,
+            in_tpm: told.in_tpm,
+            mapped: told.is_mapped,
             name,
         })
     }
@@ -88,7 +97,7 @@ impl Bank {
         if !self.mapped {
             return Err(EINVAL);
         }
-        seam::hash_bank(self.index, data, out)
+        ima::hash_bank(self.index, data, out)
     }
 
     /// The part of `digest` that this bank uses.
@@ -99,7 +108,7 @@ impl Bank {
 
 /// What is fixed for this boot.
 #[derive(PartialEq)]
-pub(crate) struct Env {
+pub(crate) struct Platform {
     banks: KVec<Bank>,
     sha1: usize,
     hash: usize,
@@ -109,14 +118,29 @@ pub(crate) struct Env {
     unique: bool,
 }
 
-impl Env {
-    pub(crate) fn new(raw: &bindings::ima_store_env) -> Result<Self> {
-        let raw_banks = raw.banks.get(..raw.nr_banks as usize).ok_or(EINVAL)?;
-        let mut banks = KVec::with_capacity(raw_banks.len(), GFP_KERNEL)?;
-        for (index, bank) in raw_banks.iter().enumerate() {
-            banks.push(Bank::new(index, bank)?, GFP_KERNEL)?;
+/// What IMA tells besides the banks.
+pub(crate) struct Facts {
+    /// Number of the bank that the list is kept in.
+    pub(crate) sha1: usize,
+    /// Number of the `ima_hash=` bank.
+    pub(crate) hash: usize,
+    /// The default PCR.
+    pub(crate) pcr: u32,
+    pub(crate) has_tpm: bool,
+    /// Numbers in the list are little-endian, else native.
+    pub(crate) is_canonical: bool,
+    /// Known digests are remembered.
+    pub(crate) is_unique: bool,
+}
+
+impl Platform {
+    /// EINVAL: what IMA tells makes no sense. ENOMEM.
+    pub(crate) fn new<'a>(facts: &Facts, told: impl Iterator<Item = NewBank<'a>>) -> Result<Self> {
+        let mut banks = KVec::new();
+        for (index, bank) in told.enumerate() {
+            banks.push(Bank::new(index, &bank)?, GFP_KERNEL)?;
         }
-        let (sha1, hash) = (raw.sha1 as usize, raw.hash as usize);
+        let (sha1, hash) = (facts.sha1, facts.hash);
         let sha1_bank: &Bank = banks.get(sha1).ok_or(EINVAL)?;
         if !sha1_bank.mapped || sha1_bank.digest_size != SHA1_SIZE || banks.get(hash).is_none() {
             return Err(EINVAL);
@@ -125,14 +149,14 @@ impl Env {
             banks,
             sha1,
             hash,
-            pcr: raw.pcr,
-            has_tpm: raw.tpm,
-            order: if raw.canonical {
+            pcr: facts.pcr,
+            has_tpm: facts.has_tpm,
+            order: if facts.is_canonical {
                 ByteOrder::Little
             } else {
                 ByteOrder::NATIVE
             },
-            unique: raw.unique,
+            unique: facts.is_unique,
         })
     }
 
@@ -250,7 +274,7 @@ impl Env {
 pub(crate) const SHA1_SIZE: usize = 20;
 
 #[cfg(CONFIG_KUNIT = "y")]
-#[kunit_tests(ima_checkpoint_env)]
+#[kunit_tests(ima_checkpoint_platform)]
 mod tests {
     use super::*;
     use crate::log::Log;
@@ -264,12 +288,12 @@ mod tests {
 
     /// The template digest that is computed of a legacy record which shows this one.
     fn computed(shown: &[u8; SHA1_SIZE]) -> Result<Digest> {
-        let env = Log::get().ok_or(ENODEV)?.env();
+        let platform = Log::get().ok_or(ENODEV)?.platform();
         let mut raw = *b"\x0a\0\0\0....................\x03\0\0\0ima\
             5555555555555555\0\0\0\0\x05\0\0\0/name";
         raw[4..24].copy_from_slice(shown);
         let (record, _) = Record::parse(&raw, SHA1_SIZE, ByteOrder::Little).map_err(|_| EINVAL)?;
-        env.template_digest(&record, &env.banks()[env.sha1()])
+        platform.template_digest(&record, &platform.banks()[platform.sha1()])
     }
 
     #[test]

@@ -1,26 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hashing: the banks' hashes through IMA's allocated transforms, SHA-256 through the library.
+//! SHA-256.
+//!
+//! C header: `include/crypto/sha2.h`
 
 use core::mem::MaybeUninit;
-use kernel::{
-    bindings,
-    error::to_result,
-    prelude::*, //
-};
-
-/// Bytes of the longest digest of any bank.
-pub(crate) const MAX_DIGEST: usize = bindings::IMA_STORE_MAX_DIGEST as usize;
-
-/// Hashes `data` with the hash of bank number `bank`, which must be mapped, into the front of
-/// `out`.
-pub(crate) fn hash_bank(bank: usize, data: &[u8], out: &mut [u8; MAX_DIGEST]) -> Result {
-    let bank = u32::try_from(bank).map_err(|_| EINVAL)?;
-    // SAFETY: `data` is readable for its length, and a digest is at most `MAX_DIGEST` bytes.
-    to_result(unsafe {
-        bindings::ima_hash_bank(bank, data.as_ptr().cast(), data.len(), out.as_mut_ptr())
-    })
-}
+use kernel::bindings;
 
 /// A running SHA-256.
 #[derive(Clone)]

@@ -50,7 +50,7 @@ const MAX_COMMAND: usize = 256;
 /// Operations on one open file take turns. The file can only be opened for what is implemented,
 /// whatever its mode says: EACCES, also for root.
 #[vtable]
-pub(super) trait SecurityFile: Sized + Send + Unpin {
+pub(crate) trait SecurityFile: Sized + Send + Unpin {
     /// Makes the state of a newly opened file.
     fn open(opening: &Opening<'_>) -> Result<Self>;
 
@@ -73,19 +73,19 @@ pub(super) trait SecurityFile: Sized + Send + Unpin {
 }
 
 /// A file that is being opened.
-pub(super) struct Opening<'a> {
+pub(crate) struct Opening<'a> {
     file: &'a LocalFile,
     data: usize,
 }
 
 impl Opening<'_> {
     /// The number that the file was created with.
-    pub(super) fn data(&self) -> usize {
+    pub(crate) fn data(&self) -> usize {
         self.data
     }
 
     /// EPERM unless the opener has CAP_SYS_ADMIN in the initial user namespace.
-    pub(super) fn require_admin(&self) -> Result {
+    pub(crate) fn require_admin(&self) -> Result {
         // SAFETY: The file is valid, and the initial user namespace always exists.
         let capable = unsafe {
             bindings::file_ns_capable(
@@ -103,20 +103,20 @@ impl Opening<'_> {
 }
 
 /// Somebody who polls a file.
-pub(super) struct Waiter<'a> {
+pub(crate) struct Waiter<'a> {
     file: &'a File,
     table: PollTable<'a>,
 }
 
 impl Waiter<'_> {
     /// Has the file polled again when `event` is notified.
-    pub(super) fn wait_for(&self, event: &PollCondVar) {
+    pub(crate) fn wait_for(&self, event: &PollCondVar) {
         self.table.register_wait(self.file, event);
     }
 }
 
 /// What a poll finds.
-pub(super) enum Ready {
+pub(crate) enum Ready {
     /// It can be read.
     Readable,
     /// It can be read, and something happened since it last was.
@@ -136,12 +136,27 @@ impl Ready {
 /// The state of an open file, as its `private_data` owns it.
 type State<T> = Pin<KBox<Mutex<T>>>;
 
-/// File operations for a [`SecurityFile`].
-pub(super) struct Operations<T: SecurityFile>(PhantomData<T>);
+/// File operations, for files with a number as their inode's private data.
+#[derive(Clone, Copy)]
+pub(crate) struct Operations(&'static bindings::file_operations);
 
-impl<T: SecurityFile> Operations<T> {
-    /// The table; files with these operations have a number as their inode's private data.
-    pub(super) const TABLE: &'static bindings::file_operations = &bindings::file_operations {
+impl Operations {
+    /// Those of a [`SecurityFile`].
+    pub(crate) const fn of<T: SecurityFile>() -> Self {
+        Self(Callbacks::<T>::TABLE)
+    }
+
+    /// For C.
+    pub(crate) fn as_ptr(self) -> *const bindings::file_operations {
+        self.0
+    }
+}
+
+/// What C calls for a [`SecurityFile`].
+struct Callbacks<T: SecurityFile>(PhantomData<T>);
+
+impl<T: SecurityFile> Callbacks<T> {
+    const TABLE: &'static bindings::file_operations = &bindings::file_operations {
         open: Some(Self::open),
         release: Some(Self::release),
         llseek: Some(bindings::no_seek_end_llseek),
@@ -267,7 +282,7 @@ impl<T: SecurityFile> Operations<T> {
 /// # Invariants
 ///
 /// The pointer is a directory of securityfs, which nobody else removes.
-pub(super) struct Directory(*mut bindings::dentry);
+pub(crate) struct Directory(*mut bindings::dentry);
 
 impl Directory {
     /// Creates a directory that everybody may enter.
@@ -275,7 +290,7 @@ impl Directory {
     /// # Safety
     ///
     /// `parent` is a directory of securityfs.
-    pub(super) unsafe fn create(parent: *mut bindings::dentry, name: &CStr) -> Result<Self> {
+    pub(crate) unsafe fn create(parent: *mut bindings::dentry, name: &CStr) -> Result<Self> {
         // SAFETY: The parent is valid by the safety requirements; the name is copied.
         let dentry = unsafe { bindings::securityfs_create_dir(name.as_char_ptr(), parent) };
         // INVARIANT: It was just created, and only this value's drop removes it.
@@ -283,7 +298,7 @@ impl Directory {
     }
 
     /// Adds a file with permissions `mode`.
-    pub(super) fn add<T: SecurityFile>(&self, name: &CStr, mode: bindings::umode_t) -> Result {
+    pub(crate) fn add<T: SecurityFile>(&self, name: &CStr, mode: bindings::umode_t) -> Result {
         // SAFETY: The parent is valid by the type invariant; the name is copied; the operations
         // live for ever.
         from_err_ptr(unsafe {
@@ -292,14 +307,14 @@ impl Directory {
                 mode,
                 self.0,
                 ptr::null_mut(),
-                Operations::<T>::TABLE,
+                Operations::of::<T>().as_ptr(),
             )
         })?;
         Ok(())
     }
 
     /// Leaves the directory and its files for ever.
-    pub(super) fn keep(self) {
+    pub(crate) fn keep(self) {
         core::mem::forget(self);
     }
 }

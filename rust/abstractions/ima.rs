@@ -1,17 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The seam to IMA's C code, `include/linux/ima_store.h`: safe wrappers of what the store calls,
-//! and the entry points that IMA calls.
-
-mod entry;
-mod hash;
-
-pub(crate) use hash::{
-    hash_bank,
-    sha256,
-    Sha256,
-    MAX_DIGEST, //
-};
+//! IMA: its extend mutex, its record path, and the TPM and the hashes that it uses.
+//!
+//! C header: `include/linux/ima_store.h`
 
 use core::{
     cell::UnsafeCell,
@@ -27,6 +18,9 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
+/// Bytes of the longest digest of any bank.
+pub(crate) const MAX_DIGEST: usize = bindings::IMA_STORE_MAX_DIGEST as usize;
+
 /// Proof that the current thread holds IMA's extend mutex.
 ///
 /// # Invariants
@@ -39,7 +33,7 @@ impl Extend {
     ///
     /// The current thread holds the extend mutex for as long as the returned value lives, and no
     /// borrow that was derived from another [`Extend`] is live meanwhile.
-    unsafe fn assume_held() -> Self {
+    pub(crate) unsafe fn assume_held() -> Self {
         // INVARIANT: By the safety requirements.
         Self(NotThreadSafe)
     }
@@ -146,7 +140,7 @@ pub(crate) enum Extended {
 /// Appends an `ima-buf` record to the default PCR and extends it.
 ///
 /// An error means that nothing was appended. IMA comes back with the record through
-/// [`entry::ima_store_append`] before this returns.
+/// `ima_store_append()` before this returns.
 pub(crate) fn extend_buffer(
     _held: &mut Extend,
     event_name: &CStr,
@@ -180,12 +174,14 @@ pub(crate) fn read_pcr(
     to_result(unsafe { bindings::ima_read_pcr(bank, pcr, out.as_mut_ptr()) }).map_err(|_| EIO)
 }
 
-/// Random bytes.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // SAFETY: `bytes` is writable for its length.
-    unsafe { bindings::get_random_bytes(bytes.as_mut_ptr().cast(), N) };
-    bytes
+/// Hashes `data` with the hash of bank number `bank`, which must be mapped, into the front of
+/// `out`.
+pub(crate) fn hash_bank(bank: usize, data: &[u8], out: &mut [u8; MAX_DIGEST]) -> Result {
+    let bank = u32::try_from(bank).map_err(|_| EINVAL)?;
+    // SAFETY: `data` is readable for its length, and a digest is at most `MAX_DIGEST` bytes.
+    to_result(unsafe {
+        bindings::ima_hash_bank(bank, data.as_ptr().cast(), data.len(), out.as_mut_ptr())
+    })
 }
 
 /// Sets the violation count, after a restore.
@@ -209,17 +205,4 @@ pub(crate) fn audit(name: &CStr, op: &CStr, cause: &CStr, result: Result) {
             errno,
         )
     }
-}
-
-/// First and number of the model's cases that the kernel's command line wants:
-/// `ima_checkpoint.model=FIRST,COUNT`.
-#[cfg(CONFIG_KUNIT = "y")]
-pub(crate) fn model_cases() -> Option<(u64, u64)> {
-    // SAFETY: The command line ends with NUL, and is there and the same for as long as the kernel.
-    let line = unsafe { CStr::from_char_ptr(bindings::saved_command_line) };
-    let mut words = line.to_bytes().split(|byte| *byte == b' ');
-    let value = words.find_map(|word| word.strip_prefix(b"ima_checkpoint.model="))?;
-    let mut numbers = value.split(|byte| *byte == b',');
-    let mut number = || crate::config::decimal(numbers.next()?);
-    Some((number()?, number()?))
 }
