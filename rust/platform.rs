@@ -3,11 +3,9 @@
 //! What is fixed for this boot: the banks, the default PCR, the list's byte order.
 
 use crate::{
-    abstractions::{
-        ima::{
-            self,
-            MAX_DIGEST, //
-        }, //
+    abstractions::ima::{
+        self,
+        MAX_DIGEST, //
     },
     format::{
         record::Record,

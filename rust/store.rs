@@ -20,6 +20,7 @@ mod writer;
 pub(crate) use self::{
     reader::{
         Encoding,
+        Output,
         Reader,
         View, //
     },

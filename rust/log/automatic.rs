@@ -8,11 +8,9 @@ use super::{
     Log, //
 };
 use crate::{
-    abstractions::{
-        ima::{
-            self,
-            Extend, //
-        }, //
+    abstractions::ima::{
+        self,
+        Extend, //
     },
     config::{
         Config,

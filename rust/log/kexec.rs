@@ -7,11 +7,9 @@ use super::{
     Log, //
 };
 use crate::{
-    abstractions::{
-        ima::{
-            self,
-            Extend, //
-        }, //
+    abstractions::ima::{
+        self,
+        Extend, //
     },
     config::Setting,
     format::{

@@ -5,12 +5,10 @@
 
 use super::Log;
 use crate::{
-    abstractions::{
-        ima::{
-            self,
-            Extend,
-            Extended, //
-        }, //
+    abstractions::ima::{
+        self,
+        Extend,
+        Extended, //
     },
     platform::Digest,
 };

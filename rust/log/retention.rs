@@ -7,9 +7,7 @@
 
 use super::Log;
 use crate::{
-    abstractions::{
-        ima, //
-    },
+    abstractions::ima,
     config::Setting,
     format::truncate::Reason,
     store::Segment, //

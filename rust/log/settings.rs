@@ -10,11 +10,9 @@ use super::{
     Log, //
 };
 use crate::{
-    abstractions::{
-        ima::{
-            self,
-            Extend, //
-        }, //
+    abstractions::ima::{
+        self,
+        Extend, //
     },
     config::Snapshot,
     format::config::{

@@ -4,11 +4,9 @@
 
 use super::machine::Machine;
 use crate::{
-    abstractions::{
-        ima::{
-            Extend,
-            MAX_DIGEST, //
-        }, //
+    abstractions::ima::{
+        Extend,
+        MAX_DIGEST, //
     },
     format::checkpoint::State,
     memory::KVec,

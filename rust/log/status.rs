@@ -4,9 +4,7 @@
 
 use super::Log;
 use crate::{
-    abstractions::{
-        ima, //
-    },
+    abstractions::ima,
     format::checkpoint::State,
     memory::KVec,
     store::{

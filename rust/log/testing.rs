@@ -41,6 +41,7 @@ use crate::{
         Digest,
         Platform, //
     },
+    store::Output,
 };
 use kernel::{
     new_mutex,
@@ -429,4 +430,33 @@ pub(super) fn with_file<R>(log: &Log, n: u32, look: impl FnOnce(&TestRecord<'_>)
         template: b"ima-ng",
         fields: &[&digest, b"/usr/bin/file\0"],
     })
+}
+
+/// What a reader gave.
+pub(super) struct Taken {
+    pub(super) bytes: KVVec<u8>,
+    room: usize,
+}
+
+impl Taken {
+    /// Takes `room` bytes.
+    pub(super) fn new(room: usize) -> Self {
+        Self {
+            bytes: KVVec::new(),
+            room,
+        }
+    }
+}
+
+impl Output for Taken {
+    fn room(&self) -> usize {
+        self.room
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result {
+        self.room = self.room.checked_sub(bytes.len()).ok_or(EFAULT)?;
+        Ok(failing::never(|| {
+            self.bytes.extend_from_slice(bytes, GFP_KERNEL)
+        })?)
+    }
 }

@@ -18,9 +18,7 @@ use super::{
     Store, //
 };
 use crate::{
-    abstractions::{
-        random, //
-    },
+    abstractions::random,
     format::record::Record,
     memory::KVVec,
     platform::{

@@ -6,9 +6,7 @@ mod readers;
 
 use super::*;
 use crate::{
-    abstractions::{
-        sha256::sha256, //
-    },
+    abstractions::sha256::sha256,
     memory::{
         KVVec,
         KVec, //

@@ -5,9 +5,7 @@
 
 use super::*;
 use crate::{
-    abstractions::{
-        ima, //
-    },
+    abstractions::ima,
     format::{
         checkpoint::State,
         kexec::Header, //

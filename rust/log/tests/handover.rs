@@ -4,9 +4,7 @@
 
 use super::*;
 use crate::{
-    abstractions::{
-        ima, //
-    },
+    abstractions::ima,
     format::kexec::Header,
     log::{
         kexec::MIN_SIZE,

@@ -4,9 +4,7 @@
 
 use super::*;
 use crate::{
-    abstractions::{
-        ima, //
-    },
+    abstractions::ima,
     log::testing::TestRecord,
     store::Span, //
 };

@@ -17,14 +17,7 @@ use super::{
     },
     Log, //
 };
-use crate::{
-    abstractions::{
-        ima::Extend, //
-    },
-    config::Config,
-    format::truncate::Reason,
-    memory::KVVec,
-};
+use crate::{abstractions::ima::Extend, config::Config, format::truncate::Reason, memory::KVVec};
 use kernel::prelude::*;
 
 static CONFIG: Config = Config::new();

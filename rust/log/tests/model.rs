@@ -14,6 +14,7 @@ use crate::{
         ima,
         sha256::sha256, //
     },
+    config::Snapshot,
     format::{
         checkpoint::{
             Checkpoint,
@@ -26,6 +27,7 @@ use crate::{
         kexec::MIN_SIZE,
         testing::{
             Fault,
+            Taken,
             TestRecord,
             When, //
         },
@@ -35,9 +37,12 @@ use crate::{
         KVec, //
     },
     store::{
+        Encoding,
         Live,
+        Reader,
         Segment,
-        Span, //
+        Span,
+        View, //
     },
 };
 use kernel::sync::Arc;
@@ -46,6 +51,8 @@ use kernel::sync::Arc;
 const CASES: u64 = 60;
 /// Operations of a case.
 const LENGTH: usize = 120;
+static SETTINGS: Config = Config::new();
+
 /// Files that there are to be measured.
 const FILES: u64 = 40;
 
@@ -109,6 +116,15 @@ enum Operation {
     Reboot,
     /// Somebody extends the default PCR behind IMA's back.
     Meddle,
+    /// Somebody reads the live list, from a place in thousandths of it.
+    Read {
+        place: u64,
+        size: u64,
+    },
+    /// Records that were freed count as absent, or not.
+    Configure {
+        live: bool,
+    },
     /// During the next operation the TPM fails at this call.
     TpmFault {
         fault: Fault,
@@ -122,7 +138,7 @@ enum Operation {
 
 impl Operation {
     fn random(random: &mut Random) -> Self {
-        match random.below(64) {
+        match random.below(72) {
             0..=27 => Self::Measure {
                 file: random.below(FILES) as u32,
                 pcr: [10, 10, 10, 10, 11, 23][random.below(6) as usize],
@@ -142,9 +158,16 @@ impl Operation {
             },
             55 => Self::Reboot,
             56 => Self::Meddle,
-            57..=59 => Self::TpmFault {
+            57 => Self::Configure {
+                live: random.below(2) > 0,
+            },
+            58..=60 => Self::TpmFault {
                 fault: [Fault::Fails, Fault::Lies, Fault::Meddles][random.below(3) as usize],
                 call: random.below(6),
+            },
+            61..=65 => Self::Read {
+                place: random.below(1100),
+                size: [1, 7, 100, 1000, 70_000][random.below(5) as usize],
             },
             _ => Self::MemoryFault {
                 victim: random.below(24),
@@ -178,8 +201,9 @@ struct World {
 
 impl World {
     fn new(has_tpm: bool) -> Result<Self> {
+        SETTINGS.store(Snapshot::DEFAULT);
         Ok(Self {
-            rig: Rig::new(has_tpm)?,
+            rig: Rig::configured(has_tpm, &SETTINGS)?,
             has_tpm,
             first: 0,
             measured: KVec::new(),
@@ -320,10 +344,53 @@ impl World {
                 let _ = self.rig.machine.meddle(platform, platform.pcr());
                 self.clean = false;
             }
+            Operation::Read { place, size } => self.read(place, size as usize)?,
+            Operation::Configure { live } => {
+                let line: &[u8] = if live {
+                    b"duplicate_scope=live"
+                } else {
+                    b"duplicate_scope=log"
+                };
+                let result = self.with_faults(|world| world.rig.log.configure(line));
+                expected(&result)?;
+                self.forgetful |= live;
+            }
             Operation::TpmFault { fault, call } => self.tpm_fault = Some((fault, call)),
             Operation::MemoryFault { victim } => self.memory_fault = Some(victim),
         }
         self.check_all()
+    }
+
+    /// What a read gives is what the list has there: whole records, or the part of one that fits.
+    fn read(&mut self, place: u64, size: usize) -> Check {
+        let log = self.rig.log.clone();
+        let view = View {
+            bank: log.platform().sha1(),
+            encoding: Encoding::Binary,
+        };
+        let length = log.store().live().bytes;
+        let at = length * place / 1000;
+        let had_fault = self.memory_fault.is_some();
+        let result = self.with_faults(|_| {
+            let mut reader = Reader::live(log.platform(), log.store(), view)?;
+            let mut taken = Taken::new(size);
+            reader.read(at, &mut taken)?;
+            Ok(taken.bytes)
+        });
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(ENOMEM) if had_fault => return Ok(()),
+            Err(_) => return Err("a read failed"),
+        };
+        self.rig.machine.with_list(|list| {
+            let live = list.from(self.first);
+            let expected = live.get(at as usize..).unwrap_or_default();
+            check(expected.starts_with(&bytes), "a read gave other bytes")?;
+            check(
+                bytes.is_empty() == expected.is_empty(),
+                "a read ended too early",
+            )
+        })
     }
 
     fn kexec(&mut self, room: u64) -> Check {
@@ -347,7 +414,7 @@ impl World {
         )?;
         self.held.clear();
 
-        let rig = Rig::booted(self.rig.machine.clone(), self.has_tpm, &CONFIG)
+        let rig = Rig::booted(self.rig.machine.clone(), self.has_tpm, &SETTINGS)
             .map_err(|_| out_of_memory)?;
         rig.log
             .restore(buffer.get(..len).ok_or("the buffer is too long")?)
@@ -366,6 +433,7 @@ impl World {
         self.rig = rig;
         self.first = end.wrapping_sub(header.count);
         self.measured.clear();
+        SETTINGS.store(Snapshot::DEFAULT);
         // If the default PCR held more than the list, then a checkpoint has set all right.
         self.clean = clean || lost;
         self.forgetful = false;
