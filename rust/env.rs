@@ -7,6 +7,7 @@ use crate::{
         record::Record,
         ByteOrder, //
     },
+    memory::KVec,
     seam::{
         self,
         MAX_DIGEST, //
@@ -135,14 +136,14 @@ impl Env {
         })
     }
 
-    /// The same banks, none of them in a TPM.
+    /// The same banks; those that can be replayed are in a TPM, or none is.
     #[cfg(CONFIG_KUNIT = "y")]
-    pub(crate) fn without_tpm(other: &Self) -> Result<Self> {
+    pub(crate) fn with_tpm(other: &Self, has_tpm: bool) -> Result<Self> {
         let mut banks = KVec::new();
         for bank in &other.banks {
             let mut name = KVec::new();
             name.extend_from_slice(&bank.name, GFP_KERNEL)?;
-            let in_tpm = false;
+            let in_tpm = has_tpm && bank.mapped;
             banks.push(
                 Bank {
                     name,
@@ -152,7 +153,6 @@ impl Env {
                 GFP_KERNEL,
             )?;
         }
-        let has_tpm = false;
         Ok(Self {
             banks,
             has_tpm,
@@ -210,36 +210,73 @@ impl Env {
         self.unique
     }
 
-    /// The template digest of `record` in `bank`, computed from the record's data as IMA does:
-    /// zeros for a violation, the padded SHA-1 for a bank that is not mapped.
+    /// The template digest of `record`, which is in the sha1 view, in `bank`, computed from the
+    /// record's data as IMA does: zeros for a violation, the padded SHA-1 for a bank that is not
+    /// mapped. The digest that the record has tells whether that of its file is an MD5 digest.
     pub(crate) fn template_digest(&self, record: &Record<'_>, bank: &Bank) -> Result<Digest> {
         let mut digest = [0; MAX_DIGEST];
         if record.is_violation() {
             return Ok(digest);
         }
-        let hashing = if bank.mapped {
-            bank
-        } else {
-            self.banks.get(self.sha1).ok_or(EINVAL)?
-        };
-        if record.template().is_legacy() {
-            let mut input = KVec::new();
-            let mut result = Ok(());
-            record.digest_input(|part| {
-                result = result.and(
-                    input
-                        .extend_from_slice(part, GFP_KERNEL)
-                        .map_err(Error::from),
-                );
-            });
-            result?;
-            hashing.hash(&input, &mut digest)?;
-        } else {
+        let sha1 = self.banks.get(self.sha1).ok_or(EINVAL)?;
+        let hashing = if bank.mapped { bank } else { sha1 };
+        if !record.template().is_legacy() {
             hashing.hash(record.data(), &mut digest)?;
+            return Ok(digest);
         }
+        if let Some(input) = record.md5_digest_input() {
+            sha1.hash(&input, &mut digest)?;
+            if sha1.trim(&digest) == record.digest() {
+                hashing.hash(&input, &mut digest)?;
+                return Ok(digest);
+            }
+        }
+        let mut input = KVec::new();
+        let mut result = Ok(());
+        record.digest_input(|part| {
+            result = result.and(
+                input
+                    .extend_from_slice(part, GFP_KERNEL)
+                    .map_err(Error::from),
+            );
+        });
+        result?;
+        hashing.hash(&input, &mut digest)?;
         Ok(digest)
     }
 }
 
 /// Bytes of a digest in the list's own view.
 pub(crate) const SHA1_SIZE: usize = 20;
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(ima_checkpoint_env)]
+mod tests {
+    use super::*;
+    use crate::log::Log;
+
+    /// SHA-1 of 16 times `5`, `/name` and 251 zeros, by another program; and with four zeros more
+    /// behind the digest.
+    const MD5: [u8; SHA1_SIZE] =
+        *b"\x43\x16\x91\xd4\x5b\x81\xd7\xb1\xf5\xd4\xe0\xbf\xae\x97\xb5\x00\x9c\x50\x3b\xe1";
+    const PADDED: [u8; SHA1_SIZE] =
+        *b"\xa3\x23\x30\x67\xc1\xc0\x17\x69\xde\x55\x0d\x8c\x52\x19\x86\xf0\x0c\x73\x39\x2c";
+
+    /// The template digest that is computed of a legacy record which shows this one.
+    fn computed(shown: &[u8; SHA1_SIZE]) -> Result<Digest> {
+        let env = Log::get().ok_or(ENODEV)?.env();
+        let mut raw = *b"\x0a\0\0\0....................\x03\0\0\0ima\
+            5555555555555555\0\0\0\0\x05\0\0\0/name";
+        raw[4..24].copy_from_slice(shown);
+        let (record, _) = Record::parse(&raw, SHA1_SIZE, ByteOrder::Little).map_err(|_| EINVAL)?;
+        env.template_digest(&record, &env.banks()[env.sha1()])
+    }
+
+    #[test]
+    fn the_digest_tells_a_legacy_record_of_an_md5_digest() -> Result {
+        assert!(computed(&MD5)?.starts_with(&MD5));
+        assert!(computed(&PADDED)?.starts_with(&PADDED));
+        assert!(computed(&[1; SHA1_SIZE])?.starts_with(&PADDED));
+        Ok(())
+    }
+}

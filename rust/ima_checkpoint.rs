@@ -2,7 +2,7 @@
 
 //! IMA's measurement list as a chain of checkpointed segments.
 //!
-//! With `CONFIG_IMA_CHECKPOINT` this crate owns IMA's measurement list. Data flows one way:
+//! With `ima_checkpoint=on` this crate owns IMA's measurement list. Data flows one way:
 //!
 //! ```text
 //! IMA --seam--> log --> store --> files --> user space
@@ -13,6 +13,8 @@
 //! - [`log`]: segments, shadow PCRs, checkpoints, truncation, kexec.
 //! - [`files`]: the interface in securityfs.
 //! - [`config`]: the administrator's settings.
+//! - [`memory`]: vectors whose allocations a test can make fail.
+//! - [`parameters`]: the settings on the kernel's command line.
 //! - [`env`]: what is fixed for this boot, the banks above all.
 //! - [`seam`]: every call to and from IMA's C code.
 
@@ -23,6 +25,8 @@ mod env;
 mod files;
 pub mod format;
 mod log;
+mod memory;
+mod parameters;
 mod seam;
 mod store;
 

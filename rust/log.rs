@@ -5,12 +5,16 @@
 mod automatic;
 mod events;
 pub(crate) mod kexec;
+mod machine;
 mod restore;
 #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
 mod retention;
 mod seal;
+mod settings;
 mod shadow;
 mod status;
+#[cfg(CONFIG_KUNIT = "y")]
+mod testing;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 mod truncate;
@@ -30,6 +34,11 @@ use self::{
         Retry,
         DUTY,
         NAP, //
+    },
+    kexec::Handover,
+    machine::{
+        Machine,
+        ThisMachine, //
     },
     shadow::{
         Pcr,
@@ -51,16 +60,23 @@ use crate::{
         self,
         ascii,
         checkpoint,
+        config as settings_record,
         record::{
             NewRecord as Encoder,
             Record, //
         },
         truncate as truncation, //
     },
+    memory::{
+        KVVec,
+        KVec, //
+    },
     seam::{
         self,
         Extend,
+        Extended,
         Locked,
+        TemplateDigest,
         MAX_DIGEST, //
     },
     store::{
@@ -77,7 +93,6 @@ use crate::{
     },
 };
 use kernel::{
-    bindings,
     prelude::*,
     sync::{
         Arc,
@@ -91,7 +106,9 @@ use kernel::{
     },
 };
 
-static LOG: SetOnce<Arc<Log>> = SetOnce::new();
+/// The logs that IMA asked for, of which the last counts. When IMA cannot be initialised with the hash
+/// of `ima_hash=`, it tries once more with the default hash, which other banks may belong to.
+static LOGS: [SetOnce<Arc<Log>>; 2] = [SetOnce::new(), SetOnce::new()];
 
 /// A record on its way into the list.
 pub(crate) struct NewRecord<'a> {
@@ -102,7 +119,7 @@ pub(crate) struct NewRecord<'a> {
     pub(crate) template: &'a [u8],
     pub(crate) fields: &'a [&'a [u8]],
     /// One per bank.
-    pub(crate) digests: &'a [bindings::tpm_digest],
+    pub(crate) digests: &'a [TemplateDigest],
 }
 
 /// What violations extend.
@@ -112,6 +129,7 @@ const VIOLATION: Digest = [0xff; MAX_DIGEST];
 #[pin_data]
 pub(crate) struct Log {
     env: Env,
+    machine: Arc<dyn Machine>,
     config: &'static Config,
     #[pin]
     store: Store,
@@ -132,6 +150,9 @@ struct State {
     identity: Identity,
     /// What the record on its way is to do: it is a checkpoint.
     next: Option<Seal>,
+    /// Violations in the list since cold boot. IMA's own count is ahead of it while one is on its
+    /// way, and a checkpoint must not count what follows it.
+    violations: u64,
     /// What no checkpoint covers.
     fresh: Fresh,
     /// Of automatic checkpoints.
@@ -140,14 +161,12 @@ struct State {
     retention: Retry,
     /// Records of a previous kernel were restored.
     restored: bool,
-    /// Violations in and before them.
-    restored_violations: u64,
     /// Records among them that look like checkpoints and are none.
     doubted: u64,
     /// The default PCR was extended by more than the list explains.
     lost: bool,
-    /// Segment that the kexec buffer starts with, once measuring is suspended for a kexec.
-    handover: Option<u64>,
+    /// What the next kernel gets, once measuring is suspended for a kexec.
+    handover: Option<Handover>,
     last_error: Option<Error>,
 }
 
@@ -177,29 +196,38 @@ impl Identity {
 impl Log {
     /// The log, once IMA has initialised the store.
     pub(crate) fn get() -> Option<&'static Self> {
-        LOG.as_ref().map(|log| &**log)
+        Self::shared().map(|log| &**log)
     }
 
-    /// Makes the log; changes nothing if there is one. EINVAL if that has another environment.
+    /// The log, for what keeps it.
+    fn shared() -> Option<&'static Arc<Self>> {
+        LOGS.iter().rev().find_map(SetOnce::as_ref)
+    }
+
+    /// Makes the log; changes nothing if there is one of the same environment. EINVAL if there is
+    /// another one with records in it, or no further attempt is allowed.
     pub(crate) fn init(env: Env) -> Result {
         match Self::get() {
-            None => {
-                LOG.populate(Self::new(env, &CONFIG)?);
-                Ok(())
-            }
-            Some(log) if log.env == env => Ok(()),
-            Some(_) => Err(EINVAL),
+            Some(log) if log.env == env => return Ok(()),
+            Some(log) if log.store.end() != Span::default() => return Err(EINVAL),
+            _ => (),
         }
+        let free = LOGS.iter().find(|log| log.as_ref().is_none());
+        let machine = Arc::new(ThisMachine, GFP_KERNEL)?;
+        free.ok_or(EINVAL)?
+            .populate(Self::new(env, machine, &CONFIG)?);
+        Ok(())
     }
 
     /// An empty log.
-    fn new(env: Env, config: &'static Config) -> Result<Arc<Self>> {
+    fn new(env: Env, machine: Arc<dyn Machine>, config: &'static Config) -> Result<Arc<Self>> {
         let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
         let store = Store::new(first.clone());
         let known = Known::new(env.hash_size());
         Arc::pin_init(
             pin_init!(Self {
                 env,
+                machine,
                 config,
                 store <- store,
                 events <- Events::new(),
@@ -211,12 +239,12 @@ impl Log {
                     pcrs: Pcrs::new(),
                     identity: Identity::new(),
                     next: None,
+                    violations: 0,
                     fresh: Fresh::default(),
                     retry: Retry::default(),
                     #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
                     retention: Retry::default(),
                     restored: false,
-                    restored_violations: 0,
                     doubted: 0,
                     lost: false,
                     handover: None,
@@ -231,7 +259,7 @@ impl Log {
         &self.env
     }
 
-    /// The administrator's settings. [`Log::configured`] is called when some changed.
+    /// The administrator's settings, to be read: [`Log::configure`] changes them.
     pub(crate) fn config(&self) -> &Config {
         self.config
     }
@@ -270,7 +298,7 @@ impl Log {
             record
                 .digests
                 .get(bank)
-                .map(|digest| digest.digest.as_slice())
+                .map(|digest| digest.value().as_slice())
                 .unwrap_or_default()
         };
         let sha1 = if record.violation {
@@ -284,6 +312,9 @@ impl Log {
             Due::Now if !state.retry.is_pausing() => wake(),
             Due::InSeconds(seconds) => wake_in(seconds),
             _ => (),
+        }
+        if record.violation {
+            state.violations = state.violations.saturating_add(1);
         }
 
         if self.env.unique() && !record.violation {
@@ -313,14 +344,23 @@ impl Log {
         if state.pcrs.get(index).is_some() {
             return Ok(());
         }
-        let pcr = Pcr::first_used(held, &self.env, index)?;
+        let pcr = Pcr::first_used(&*self.machine, held, &self.env, index)?;
         if index == self.env.pcr() {
-            let base = pcr.bases()?;
+            let base = Arc::new(pcr.bases()?, GFP_KERNEL)?;
             // After a reset the default PCR is zero; anything else was extended before IMA.
             state.lost = base.iter().any(|value| *value != [0; MAX_DIGEST]);
-            state.writer.active().set_base(base)?;
+            state.writer.active().set_base(base);
         }
         state.pcrs.add(pcr)
+    }
+
+    /// Appends a record of the log's own and extends it. EIO: the TPM refused it, and it is in the list
+    /// all the same. On another error nothing was appended.
+    fn append_own(&self, held: &mut Extend, event_name: &CStr, buffer: &[u8]) -> Result {
+        match self.machine.extend_buffer(self, held, event_name, buffer)? {
+            Extended::Both => Ok(()),
+            Extended::ListOnly => Err(EIO),
+        }
     }
 
     /// Notes the error of an operation for `status`.
@@ -351,20 +391,21 @@ impl State {
             order: env.order(),
         };
         let len = encoder.encoded_len().map_err(invalid)?;
+        let seals = self.next.is_some();
         let mut own = false;
-        self.writer.append(store, self.next.clone(), len, |out| {
+        self.writer.append(store, self.next.take(), len, |out| {
             encoder.encode(out).map_err(invalid)?;
             let (record, _) = Record::parse(out, SHA1_SIZE, env.order()).map_err(invalid)?;
             own = is_own(&record);
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;
-        Ok(self.appended(config, own, len))
+        Ok(self.appended(config, seals, own, len))
     }
 
-    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed a segment. Tells when
-    /// the next one is due.
-    fn appended(&mut self, config: &Config, own: bool, bytes: usize) -> Due {
-        if self.next.take().is_some() {
+    /// A record of `bytes` is in the list, a checkpoint if it `seals` a segment. Tells when the next
+    /// one is due.
+    fn appended(&mut self, config: &Config, seals: bool, own: bool, bytes: usize) -> Due {
+        if seals {
             self.fresh = Fresh::default();
             self.pcrs.sealed();
         }
@@ -377,8 +418,12 @@ impl State {
 
 /// Is it one that the log itself appended? Nobody can have another record of these names measured.
 fn is_own(record: &Record<'_>) -> bool {
-    let name = record.event_name();
-    name == Some(checkpoint::EVENT_NAME) || name == Some(truncation::EVENT_NAME)
+    let own = [
+        checkpoint::EVENT_NAME,
+        truncation::EVENT_NAME,
+        settings_record::EVENT_NAME,
+    ];
+    record.event_name().is_some_and(|name| own.contains(&name))
 }
 
 /// Something is not as the format demands.

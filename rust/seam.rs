@@ -113,6 +113,22 @@ impl<T> Locked<T> {
     }
 }
 
+/// A template digest in one bank.
+#[repr(transparent)]
+pub(crate) struct TemplateDigest(bindings::tpm_digest);
+
+impl TemplateDigest {
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn new(alg_id: u16, digest: [u8; MAX_DIGEST]) -> Self {
+        Self(bindings::tpm_digest { alg_id, digest })
+    }
+
+    /// The digest, in the front.
+    pub(crate) fn value(&self) -> &[u8; MAX_DIGEST] {
+        &self.0.digest
+    }
+}
+
 /// Measuring is suspended, because the machine is about to reboot.
 pub(crate) fn suspended(_held: &Extend) -> bool {
     // SAFETY: The mutex is held.
@@ -172,12 +188,6 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Violations counted so far.
-pub(crate) fn violations() -> u64 {
-    // SAFETY: No precondition.
-    unsafe { bindings::ima_get_violations() as u64 }
-}
-
 /// Sets the violation count, after a restore.
 pub(crate) fn set_violations(count: u64) {
     // SAFETY: No precondition.
@@ -199,4 +209,17 @@ pub(crate) fn audit(name: &CStr, op: &CStr, cause: &CStr, result: Result) {
             errno,
         )
     }
+}
+
+/// First and number of the model's cases that the kernel's command line wants:
+/// `ima_checkpoint.model=FIRST,COUNT`.
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) fn model_cases() -> Option<(u64, u64)> {
+    // SAFETY: The command line ends with NUL, and is there and the same for as long as the kernel.
+    let line = unsafe { CStr::from_char_ptr(bindings::saved_command_line) };
+    let mut words = line.to_bytes().split(|byte| *byte == b' ');
+    let value = words.find_map(|word| word.strip_prefix(b"ima_checkpoint.model="))?;
+    let mut numbers = value.split(|byte| *byte == b',');
+    let mut number = || crate::config::decimal(numbers.next()?);
+    Some((number()?, number()?))
 }

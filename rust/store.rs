@@ -42,6 +42,7 @@ use self::{
     table::Table, //
 };
 use crate::format::ByteOrder;
+use crate::memory::KVVec;
 use core::{
     iter,
     mem, //

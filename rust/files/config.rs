@@ -33,9 +33,7 @@ impl SecurityFile for Settings {
     }
 
     fn write(&mut self, command: &[u8]) -> Result {
-        self.log.config().set_lines(command)?;
-        self.log.configured();
-        Ok(())
+        self.log.configure(command)
     }
 
     fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {

@@ -20,7 +20,7 @@ impl Log {
         let seq = self.beyond()?;
         let pause = {
             let mut held = seam::lock();
-            if seam::suspended(&held) {
+            if self.machine.is_suspended(&held) {
                 return None;
             }
             self.state.get(&mut held).retention.pause()

@@ -23,6 +23,7 @@ use crate::{
         },
         Error as FormatError, //
     },
+    memory::KVVec,
     seam::{
         self,
         sha256,
@@ -60,7 +61,7 @@ impl Log {
     /// except that EIO is also returned when the TPM took no extend, as the kernel log says.
     pub(crate) fn checkpoint(&self, label: Label<'_>) -> Result<Sealed> {
         let mut held = seam::lock();
-        if seam::suspended(&held) {
+        if self.machine.is_suspended(&held) {
             return Err(EBUSY);
         }
         self.seal(&mut held, label, Flags::default())
@@ -75,7 +76,7 @@ impl Log {
     fn try_seal(&self, held: &mut Extend, label: Label<'_>, flags: Flags) -> Result<Sealed> {
         let mut buffer = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
         let (made, buffer) = self.prepare(held, label, flags, &mut buffer)?;
-        let result = seam::extend_buffer(held, EVENT_NAME, buffer);
+        let result = self.machine.extend_buffer(self, held, EVENT_NAME, buffer);
         let extended = self.conclude(held, made, result)?;
         if let Extended::ListOnly = extended {
             pr_err!(
@@ -89,7 +90,7 @@ impl Log {
 
     /// Reads the PCRs, writes the checkpoint's buffer to `out`, and has the next record start a
     /// segment.
-    pub(super) fn prepare<'b>(
+    fn prepare<'b>(
         &self,
         held: &mut Extend,
         label: Label<'_>,
@@ -99,7 +100,7 @@ impl Log {
         {
             let (state, held) = self.state.get_with(held);
             for at in 0..state.pcrs.len() {
-                state.pcrs.measure(held, &self.env, at)?;
+                state.pcrs.measure(&*self.machine, held, &self.env, at)?;
             }
         }
         let buffer = self.describe(held, label, flags, out)?;
@@ -114,12 +115,7 @@ impl Log {
     }
 
     /// Notes the checkpoint, unless its record was not appended.
-    pub(super) fn conclude<T>(
-        &self,
-        held: &mut Extend,
-        made: Sealed,
-        result: Result<T>,
-    ) -> Result<T> {
+    fn conclude<T>(&self, held: &mut Extend, made: Sealed, result: Result<T>) -> Result<T> {
         let state = self.state.get(held);
         // IMA may have failed before it came back with the record.
         state.next = None;
@@ -155,7 +151,7 @@ impl Log {
             default_pcr: self.env.pcr(),
             record: state.writer.end().records,
             offset: state.writer.end().bytes,
-            violations: seam::violations(),
+            violations: state.violations,
             wall_ns: u64::try_from(RealTime::ktime_get()).unwrap_or_default(),
             boot_ns: u64::try_from(BootTime::ktime_get()).unwrap_or_default(),
             segment_records: size.records,

@@ -2,6 +2,7 @@
 
 //! Shadow PCRs: the value that the replay of the list gives, for every PCR and bank.
 
+use super::machine::Machine;
 use crate::{
     env::{
         Bank,
@@ -9,8 +10,8 @@ use crate::{
         Env, //
     },
     format::checkpoint::State,
+    memory::KVec,
     seam::{
-        self,
         Extend,
         MAX_DIGEST, //
     },
@@ -27,6 +28,7 @@ const MAX_READS: usize = 4;
 type Readings = KVec<Option<Digest>>;
 
 /// A PCR in one bank.
+#[derive(Clone, Copy)]
 pub(crate) struct Register {
     /// What the replay gives.
     value: Digest,
@@ -83,6 +85,7 @@ impl Register {
 }
 
 /// What a PCR held before its first record, in one bank.
+#[derive(Clone, Copy)]
 pub(crate) struct Before {
     pub(crate) state: State,
     pub(crate) value: Digest,
@@ -110,9 +113,32 @@ impl Pcr {
         })
     }
 
+    fn copied(&self) -> Result<Self> {
+        let mut registers = KVec::new();
+        registers.extend_from_slice(&self.registers, GFP_KERNEL)?;
+        let before = match &self.before {
+            Some(old) => {
+                let mut before = KVec::new();
+                before.extend_from_slice(old, GFP_KERNEL)?;
+                Some(before)
+            }
+            None => None,
+        };
+        Ok(Self {
+            index: self.index,
+            registers,
+            before,
+        })
+    }
+
     /// A PCR that this kernel is about to extend for the first time: asks the TPM what it holds.
-    pub(crate) fn first_used(held: &Extend, env: &Env, index: u32) -> Result<Self> {
-        let readings = read(held, env, index)?;
+    pub(crate) fn first_used(
+        machine: &dyn Machine,
+        held: &Extend,
+        env: &Env,
+        index: u32,
+    ) -> Result<Self> {
+        let readings = read(machine, held, env, index)?;
         let mut before = KVec::with_capacity(readings.len(), GFP_KERNEL)?;
         for (bank, reading) in env.banks().iter().zip(&readings) {
             let (state, value) = match reading {
@@ -197,11 +223,14 @@ impl Pcr {
 }
 
 /// Asks the TPM for a PCR in every bank that it has.
-fn read(held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
+fn read(machine: &dyn Machine, held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
     let mut readings = KVec::with_capacity(env.banks().len(), GFP_KERNEL)?;
     for bank in env.banks() {
         let mut value = [0; MAX_DIGEST];
-        let reading = bank.in_tpm() && seam::read_pcr(held, bank.index(), pcr, &mut value).is_ok();
+        let reading = bank.in_tpm()
+            && machine
+                .read_pcr(held, bank.index(), pcr, &mut value)
+                .is_ok();
         readings.push(reading.then_some(value), GFP_KERNEL)?;
     }
     Ok(readings)
@@ -211,8 +240,8 @@ fn read(held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
 pub(crate) struct Pcrs(KVec<Pcr>);
 
 /// EIO if the TPM cannot be asked what the default PCR holds.
-pub(super) fn require_answer(held: &Extend, env: &Env) -> Result {
-    let readings = read(held, env, env.pcr())?;
+pub(super) fn require_answer(machine: &dyn Machine, held: &Extend, env: &Env) -> Result {
+    let readings = read(machine, held, env, env.pcr())?;
     let mut banks = env.banks().iter().zip(&readings);
     if banks.any(|(bank, reading)| bank.in_tpm() && reading.is_none()) {
         return Err(EIO);
@@ -223,6 +252,15 @@ pub(super) fn require_answer(held: &Extend, env: &Env) -> Result {
 impl Pcrs {
     pub(crate) fn new() -> Self {
         Self(KVec::new())
+    }
+
+    /// A copy, to try changes on.
+    pub(crate) fn copied(&self) -> Result<Self> {
+        let mut pcrs = KVec::with_capacity(self.0.len().saturating_add(1), GFP_KERNEL)?;
+        for pcr in &self.0 {
+            pcrs.push(pcr.copied()?, GFP_KERNEL)?;
+        }
+        Ok(Self(pcrs))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pcr> {
@@ -247,14 +285,20 @@ impl Pcrs {
     ///
     /// One that differs is read again until it is stable: somebody may be extending it right now.
     /// EIO if it is the default PCR and a bank of it cannot be read.
-    pub(crate) fn measure(&mut self, held: &Extend, env: &Env, at: usize) -> Result {
+    pub(crate) fn measure(
+        &mut self,
+        machine: &dyn Machine,
+        held: &Extend,
+        env: &Env,
+        at: usize,
+    ) -> Result {
         let pcr = self.0.get_mut(at).ok_or(EINVAL)?;
-        let mut readings = read(held, env, pcr.index)?;
+        let mut readings = read(machine, held, env, pcr.index)?;
         for _ in 1..MAX_READS {
             if pcr.agrees(env, &readings) {
                 break;
             }
-            let again = read(held, env, pcr.index)?;
+            let again = read(machine, held, env, pcr.index)?;
             let stable = *again == *readings;
             readings = again;
             if stable {
@@ -298,25 +342,32 @@ impl Pcrs {
 #[kunit_tests(ima_checkpoint_shadow)]
 mod tests {
     use super::*;
-    use crate::log::Log;
+    use crate::{
+        log::{
+            testing::Rig,
+            Log, //
+        },
+        seam, //
+    };
 
-    /// The machine's banks without a TPM, and the number of a bank that can be hashed.
-    fn env() -> Result<(Env, usize)> {
-        let env = Env::without_tpm(Log::get().ok_or(ENODEV)?.env())?;
-        let sha1 = env.sha1();
-        Ok((env, sha1))
+    /// A log without a TPM, and the number of a bank that can be hashed.
+    fn rig() -> Result<(Rig, usize)> {
+        let rig = Rig::new(false)?;
+        let sha1 = rig.log.env().sha1();
+        Ok((rig, sha1))
     }
 
     /// A PCR that no bank of which was read.
-    fn zeroed(env: &Env) -> Result<Pcr> {
-        Pcr::first_used(&seam::lock(), env, 11)
+    fn first_used(rig: &Rig, index: u32) -> Result<Pcr> {
+        Pcr::first_used(&*rig.machine, &seam::lock(), rig.log.env(), index)
     }
 
     #[test]
     fn an_extend_hashes_value_and_digest() -> Result {
-        let (env, bank) = env()?;
-        let mut pcr = zeroed(&env)?;
-        pcr.extend(&env, |_| &[7; MAX_DIGEST])?;
+        let (rig, bank) = rig()?;
+        let env = rig.log.env();
+        let mut pcr = first_used(&rig, 11)?;
+        pcr.extend(env, |_| &[7; MAX_DIGEST])?;
         let size = env.banks().get(bank).ok_or(EINVAL)?.digest_size();
         let mut message = [0; 40];
         message[20..].fill(7);
@@ -330,13 +381,14 @@ mod tests {
 
     #[test]
     fn without_a_tpm_values_are_virtual() -> Result {
-        let (env, bank) = env()?;
-        let pcr = zeroed(&env)?;
+        let (rig, bank) = rig()?;
+        let env = rig.log.env();
+        let pcr = first_used(&rig, 11)?;
         let before = pcr.before().ok_or(EINVAL)?;
         assert!(before.iter().all(|b| b.state == State::Virtual));
         let mut pcrs = Pcrs::new();
         pcrs.add(pcr)?;
-        pcrs.measure(&seam::lock(), &env, 0)?;
+        pcrs.measure(&*rig.machine, &seam::lock(), env, 0)?;
         let pcr = pcrs.get(11).ok_or(EINVAL)?;
         assert!(pcr.registers()[bank].state() == Some(State::Virtual));
         assert!(!pcr.differs());
@@ -366,8 +418,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_sets_the_replay_right() -> Result {
-        let (env, bank) = env()?;
-        let mut pcr = zeroed(&env)?;
+        let (rig, bank) = rig()?;
+        let mut pcr = first_used(&rig, 11)?;
         pcr.recall(bank, State::Differs, [9; MAX_DIGEST]);
         assert!(pcr.differs());
         assert!(*pcr.registers()[bank].value() == [0; MAX_DIGEST]);
@@ -379,10 +431,10 @@ mod tests {
 
     #[test]
     fn pcrs_are_kept_in_order() -> Result {
-        let (env, _) = env()?;
+        let (rig, _) = rig()?;
         let mut pcrs = Pcrs::new();
         for index in [14, 10, 12] {
-            pcrs.add(Pcr::first_used(&seam::lock(), &env, index)?)?;
+            pcrs.add(first_used(&rig, index)?)?;
         }
         assert!(pcrs.iter().map(Pcr::index).eq([10, 12, 14]));
         assert!(pcrs.get(11).is_none());

@@ -5,6 +5,7 @@
 use super::Log;
 use crate::{
     format::checkpoint::State,
+    memory::KVec,
     seam,
     store::{
         self,
@@ -52,7 +53,7 @@ impl Log {
     /// Waits for the extend mutex, so that all numbers belong together.
     pub(crate) fn status(&self) -> Result<Status> {
         let mut held = seam::lock();
-        let suspended = seam::suspended(&held);
+        let suspended = self.machine.is_suspended(&held);
         let live = self.store.live();
         let segments = self.store.count();
         let state = self.state.get(&mut held);
@@ -78,7 +79,7 @@ impl Log {
             freed: self.store.start(),
             segments,
             checkpoints: state.identity.sequence,
-            violations: seam::violations(),
+            violations: state.violations,
             bytes_pinned: store::committed_bytes().saturating_sub(live.bytes),
             memory_chunks: store::allocated_bytes(),
             memory_known: state.known.memory() as u64,

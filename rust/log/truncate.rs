@@ -12,10 +12,10 @@ use crate::{
         Reason,
         Truncation, //
     },
+    memory::KVVec,
     seam::{
         self,
-        Extend,
-        Extended, //
+        Extend, //
     },
     store::{
         known::Scope,
@@ -51,13 +51,13 @@ impl Log {
             wake();
         }
         if changed || result.is_err() {
-            audit(reason, result);
+            self.audit_truncation(reason, result);
         }
         result
     }
 
     /// Tells whether anything was freed.
-    fn try_truncate(
+    pub(super) fn try_truncate(
         &self,
         held: &mut Extend,
         reason: Reason,
@@ -68,7 +68,7 @@ impl Log {
         if seq == 0 {
             return Err(EINVAL);
         }
-        if seam::suspended(held) {
+        if self.machine.is_suspended(held) {
             return Err(EBUSY);
         }
         let segment = self.store.segment(seq)?;
@@ -84,7 +84,7 @@ impl Log {
         self.state.get(held).known.reserve(count)?;
 
         // A record that the TPM does not take stays in the list, and is not true.
-        require_answer(held, &self.env)?;
+        require_answer(&*self.machine, held, &self.env)?;
         let size = segment.start() - self.store.start();
         self.measure_truncation(held, reason, &segment, size)?;
         self.store.remove_before(seq, freed);
@@ -120,19 +120,16 @@ impl Log {
         };
         let mut buffer = [0; Truncation::SIZE];
         let buffer = record.encode(&mut buffer).map_err(super::invalid)?;
-        match seam::extend_buffer(held, EVENT_NAME, buffer)? {
-            Extended::Both => Ok(()),
-            Extended::ListOnly => Err(EIO),
-        }
+        self.append_own(held, EVENT_NAME, buffer)
     }
-}
 
-/// Tells the audit log of a truncation. The extend mutex must not be held.
-pub(super) fn audit(reason: Reason, result: Result) {
-    let cause = match reason {
-        Reason::User => c"user",
-        Reason::Retention => c"retention",
-        Reason::Kexec => c"kexec",
-    };
-    seam::audit(EVENT_NAME, c"truncate", cause, result);
+    /// Tells the audit log of a truncation. The extend mutex must not be held.
+    pub(super) fn audit_truncation(&self, reason: Reason, result: Result) {
+        let cause = match reason {
+            Reason::User => c"user",
+            Reason::Retention => c"retention",
+            Reason::Kexec => c"kexec",
+        };
+        self.machine.audit(EVENT_NAME, c"truncate", cause, result);
+    }
 }

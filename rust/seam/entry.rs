@@ -2,9 +2,11 @@
 
 //! What IMA calls. Each function turns C's arguments into safe types and an error into an errno.
 
-use super::Extend;
+use super::{
+    Extend,
+    TemplateDigest, //
+};
 use crate::{
-    config::CONFIG,
     env::Env,
     format::template::MAX_FIELDS,
     log::{
@@ -13,20 +15,17 @@ use crate::{
     },
 };
 use core::{
-    fmt::Write,
     ptr,
     slice, //
 };
 use kernel::{
     bindings,
     ffi::{
-        c_char,
         c_int,
         c_ulong,
         c_void, //
     },
-    prelude::*,
-    str::Formatter, //
+    prelude::*, //
 };
 
 fn errno(result: Result) -> c_int {
@@ -52,44 +51,6 @@ pub(crate) unsafe extern "C" fn ima_store_init(env: *const bindings::ima_store_e
     errno(Env::new(unsafe { &*env }).and_then(Log::init))
 }
 
-/// Sets a setting, before or after [`ima_store_init`]. EINVAL if there is no such setting or value.
-///
-/// # Safety
-///
-/// `name` and `value` are strings that end with NUL.
-#[export]
-pub(crate) unsafe extern "C" fn ima_store_set(name: *const c_char, value: *const c_char) -> c_int {
-    // SAFETY: By the safety requirements.
-    let (name, value) = unsafe { (CStr::from_char_ptr(name), CStr::from_char_ptr(value)) };
-    errno(CONFIG.set(name.to_bytes(), value.to_bytes()))
-}
-
-/// Writes the value of a setting, a newline behind it, to `buf` and returns the length. EINVAL if
-/// there is no such setting, or no room.
-///
-/// # Safety
-///
-/// `name` is a string that ends with NUL, and `buf` is writable for `size` bytes.
-#[export]
-pub(crate) unsafe extern "C" fn ima_store_get(
-    name: *const c_char,
-    buf: *mut c_char,
-    size: usize,
-) -> c_int {
-    // SAFETY: By the safety requirements.
-    let name = unsafe { CStr::from_char_ptr(name) };
-    // SAFETY: By the safety requirements.
-    let out = unsafe { slice::from_raw_parts_mut(buf.cast::<u8>(), size) };
-    let mut text = Formatter::new(out);
-    let result = CONFIG
-        .write_value(name.to_bytes(), &mut text)
-        .and_then(|()| text.write_char('\n').map_err(|_| EINVAL));
-    match result {
-        Ok(()) => text.bytes_written() as c_int,
-        Err(error) => error.to_errno(),
-    }
-}
-
 /// Restores the list that the previous kernel handed over.
 ///
 /// # Safety
@@ -110,7 +71,7 @@ pub(crate) unsafe extern "C" fn ima_store_restore(buf: *const c_void, size: usiz
 #[export]
 pub(crate) unsafe extern "C" fn ima_store_begin() {
     if let Ok(log) = log() {
-        log.begin();
+        log.compare_with_tpm();
     }
 }
 
@@ -170,8 +131,9 @@ unsafe fn append(log: &Log, held: &mut Extend, record: &bindings::ima_store_reco
             record.template_name_len as usize,
         )
     };
-    // SAFETY: There is a digest for each bank.
-    let digests = unsafe { slice::from_raw_parts(record.digests, log.env().banks().len()) };
+    let digests = record.digests.cast::<TemplateDigest>();
+    // SAFETY: There is a digest for each bank, and `TemplateDigest` is transparent.
+    let digests = unsafe { slice::from_raw_parts(digests, log.env().banks().len()) };
     log.append(
         held,
         &NewRecord {

@@ -11,6 +11,7 @@ use crate::{
         record::Record,
         ByteOrder, //
     },
+    memory::KVVec, //
 };
 use core::slice;
 use kernel::{
@@ -150,6 +151,7 @@ pub(super) struct ChunkWriter(Arc<Chunk>);
 impl ChunkWriter {
     /// An empty chunk at `start`.
     pub(super) fn new(memory: Memory, start: Span) -> Result<Self> {
+        crate::memory::ask()?;
         let chunk = Arc::new(
             // INVARIANT: Nothing is committed, and nobody else has the chunk.
             Chunk {

@@ -23,6 +23,7 @@ use crate::{
         SHA1_SIZE, //
     },
     format::record::Record,
+    memory::KVVec,
     seam, //
 };
 use core::mem;

@@ -20,6 +20,7 @@ use crate::{
         record::Record,
         ByteOrder, //
     },
+    memory::KVVec, //
 };
 use kernel::{
     prelude::*,

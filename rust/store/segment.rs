@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     env::Digest,
-    format::ByteOrder, //
+    format::ByteOrder,
+    memory::{
+        KVVec,
+        KVec, //
+    },
 };
 use kernel::{
     new_mutex,
@@ -45,6 +49,7 @@ impl Segment {
         start: Span,
         base: KVec<Digest>,
     ) -> Result<Arc<Self>> {
+        crate::memory::ask()?;
         let base = Arc::new(base, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -85,11 +90,9 @@ impl Segment {
     }
 
     /// Sets the base; that of segment 0 is known only once a record is about to be extended.
-    pub(crate) fn set_base(&self, base: KVec<Digest>) -> Result {
-        let base = Arc::new(base, GFP_KERNEL)?;
+    pub(crate) fn set_base(&self, base: Arc<KVec<Digest>>) {
         let old = core::mem::replace(&mut *self.base.lock(), base);
         drop(old);
-        Ok(())
     }
 
     /// Adds a chunk behind the others. The writer is the only one to add chunks.

@@ -13,6 +13,10 @@ use crate::env::{
     Digest,
     Env, //
 };
+use crate::memory::{
+    KVVec,
+    KVec, //
+};
 use core::ops::Deref;
 use kernel::{
     prelude::*,

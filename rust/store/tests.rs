@@ -7,6 +7,10 @@ mod readers;
 use super::*;
 use crate::{
     env::SHA1_SIZE,
+    memory::{
+        KVVec,
+        KVec, //
+    },
     seam::sha256, //
 };
 use kernel::{

@@ -18,7 +18,8 @@ use crate::{
             Record, //
         },
     },
-    log::Log, //
+    log::Log,
+    memory::KVVec, //
 };
 
 /// Bytes and where each record of them ends.

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Settings: what weakens the log is measured before it takes effect.
+
+use super::{
+    automatic::wake,
+    error_name,
+    invalid,
+    shadow::require_answer,
+    Log, //
+};
+use crate::{
+    config::Snapshot,
+    format::config::{
+        Builder,
+        Reason,
+        MAX_BUFFER, //
+    },
+    memory::KVVec,
+    seam::{
+        self,
+        Extend, //
+    },
+};
+use kernel::{
+    prelude::*,
+    str::CString, //
+};
+
+const EVENT_NAME: &CStr = c".ima/config";
+
+impl Log {
+    /// Carries out lines of `setting=value`, all or none.
+    ///
+    /// EINVAL: there is no such setting or value, as the kernel log says. EBUSY: measuring is
+    /// suspended. EIO: the TPM refused the record. ENOMEM. Nothing was changed then.
+    pub(crate) fn configure(&self, lines: &[u8]) -> Result {
+        let (old, new, result) = {
+            let mut held = seam::lock();
+            let old = self.config.snapshot();
+            let new = old.with_lines(lines)?;
+            let result = self.measure_settings(&mut held, Reason::User, old, new);
+            if result.is_ok() {
+                self.config.store(new);
+            }
+            (old, new, self.note(&mut held, result))
+        };
+        wake();
+        self.audit_settings(c"user", old, new, result);
+        result
+    }
+
+    /// Measures what this kernel was told on its command line. A setting that cannot be measured
+    /// goes back to its default: nothing was freed by it yet.
+    pub(super) fn measure_boot_settings(&self) {
+        let old = Snapshot::DEFAULT;
+        let (new, result) = {
+            let mut held = seam::lock();
+            let new = self.config.snapshot();
+            let result = self.measure_settings(&mut held, Reason::Boot, old, new);
+            if result.is_err() {
+                self.config.store(new.with_defaults_where_measured());
+            }
+            (new, self.note(&mut held, result))
+        };
+        if let Err(error) = result {
+            pr_err!(
+                "boot parameters cannot be measured: {}; those that weaken the log are ignored\n",
+                error_name(error)
+            );
+        }
+        self.audit_settings(c"boot", old, new, result);
+    }
+
+    /// Appends a record of the changes from `old` to `new`, if there are any to be measured.
+    fn measure_settings(
+        &self,
+        held: &mut Extend,
+        reason: Reason,
+        old: Snapshot,
+        new: Snapshot,
+    ) -> Result {
+        let mut buffer = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
+        let log_id = self.state.get(held).identity.log_id;
+        let Some(buffer) = describe(reason, &log_id, old, new, &mut buffer)? else {
+            return Ok(());
+        };
+        if self.machine.is_suspended(held) {
+            return Err(EBUSY);
+        }
+        // A record that the TPM does not take stays in the list, and is not true.
+        require_answer(&*self.machine, held, &self.env)?;
+        self.append_own(held, EVENT_NAME, buffer)
+    }
+
+    /// Tells the audit log of each change that was to be measured. The extend mutex must not be held.
+    fn audit_settings(&self, cause: &CStr, old: Snapshot, new: Snapshot, result: Result) {
+        for change in old.measured_changes(new) {
+            let text = format_args!("{}={}->{}", change.name, change.old, change.new);
+            let text = CString::try_from_fmt(text);
+            let name = text.as_deref().unwrap_or(EVENT_NAME);
+            self.machine.audit(name, c"config", cause, result);
+        }
+    }
+}
+
+/// Writes the buffer of the record to `out`, if there is anything to be measured.
+fn describe<'b>(
+    reason: Reason,
+    log_id: &[u8; 16],
+    old: Snapshot,
+    new: Snapshot,
+    out: &'b mut [u8],
+) -> Result<Option<&'b [u8]>> {
+    let mut changes = old.measured_changes(new).peekable();
+    if changes.peek().is_none() {
+        return Ok(None);
+    }
+    let mut builder = Builder::new(out, reason, log_id).map_err(invalid)?;
+    for change in changes {
+        builder
+            .push(change.name, change.old, change.new)
+            .map_err(invalid)?;
+    }
+    Ok(Some(builder.finish()))
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(ima_checkpoint_settings)]
+mod tests {
+    use super::*;
+    use crate::format::config::Changes;
+
+    #[test]
+    fn only_what_weakens_the_log_makes_a_record() -> Result {
+        let mut out = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
+        let old = Snapshot::DEFAULT;
+        let new = old.with_lines(b"checkpoint_records=9")?;
+        assert!(describe(Reason::User, &[1; 16], old, new, &mut out)?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn all_settings_fit_a_record() -> Result {
+        let mut out = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
+        let old = Snapshot::DEFAULT;
+        let new = old.with_lines(
+            b"checkpoint_kexec_load=0\nkexec_reserve_percent=1000\nduplicate_scope=live\n\
+            truncate_needs_digest=0",
+        )?;
+        #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+        let new = new.with_lines(b"retain_segments=1000000000000\nretain_bytes=1000000000000")?;
+        let buffer = describe(Reason::Boot, &[1; 16], old, new, &mut out)?.ok_or(EINVAL)?;
+        let changes = Changes::parse(buffer).map_err(invalid)?;
+        assert!(changes.reason() == Reason::Boot && *changes.log_id() == [1; 16]);
+        let expected = old.measured_changes(new).map(|change| change.name);
+        assert!(changes.iter().map(|change| change.name).eq(expected));
+        assert!(changes.iter().count() >= 4);
+        Ok(())
+    }
+}
