@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     env::SHA1_SIZE,
     memory::{
+        failing::failing_at,
         KVVec,
         KVec, //
     },
@@ -314,6 +315,68 @@ mod cases {
         assert_eq!(store.segment(6)?.seq(), 6);
         assert_eq!(store.segment(9)?.seq(), 9);
         assert!(store.segment(10).err() == Some(ENOENT));
+        Ok(())
+    }
+
+    #[test]
+    fn a_walk_allocates_nothing() -> Result {
+        let (store, mut writer) = empty()?;
+        for seq in 1..20 {
+            let seal = seal(&writer, seq, false)?;
+            add(&store, &mut writer, Some(seal), 10, 1)?;
+        }
+        let walk = || {
+            let mut bytes = 0;
+            for segment in store.walk(3) {
+                let visited = segment.for_each_chunk(|records| {
+                    bytes += records.len();
+                    Ok(())
+                });
+                if visited.is_err() {
+                    return None;
+                }
+            }
+            Some(bytes)
+        };
+        let (bytes, allocated) = failing_at(0, walk);
+        assert_eq!(bytes, Some(170));
+        assert!(!allocated);
+        // As this test would notice.
+        let (copy, allocated) = failing_at(0, || store.segments());
+        assert!(copy.is_err() && allocated);
+        Ok(())
+    }
+
+    #[test]
+    fn an_append_without_memory_leaves_nothing() -> Result {
+        let (store, mut writer) = empty()?;
+        let mut expected = KVVec::new();
+        let mut failures = 0;
+        // Every fourth record starts a segment, and every fifth has a chunk of its own.
+        for n in 1..100u8 {
+            let len = if n % 5 == 0 { 5000 } else { 10 };
+            for victim in 0.. {
+                let before = (store.end(), store.count(), writer.sha256());
+                let seq = store.active().seq() + 1;
+                let seal = if n % 4 == 0 {
+                    Some(seal(&writer, seq, false)?)
+                } else {
+                    None
+                };
+                let (result, failed) =
+                    failing_at(victim, || add(&store, &mut writer, seal, len, n));
+                assert_eq!(result.is_err(), failed);
+                if !failed {
+                    break;
+                }
+                failures += 1;
+                assert!((store.end(), store.count(), writer.sha256()) == before);
+                assert!(*contents(&store)?.0 == *expected);
+            }
+            expected.extend_with(len, n, GFP_KERNEL)?;
+            assert!(*contents(&store)?.0 == *expected);
+        }
+        assert!(failures > 50);
         Ok(())
     }
 
