@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     abstractions::sha256::sha256,
     memory::{
+        failing::failing_at,
         KVVec,
         KVec, //
     },
@@ -16,6 +17,7 @@ use crate::{
 use kernel::{
     sync::atomic::{
         Acquire,
+        AtomicFlag,
         Release, //
     },
     time::{
@@ -90,19 +92,18 @@ fn fits_together(segments: &[Live]) -> bool {
         && segments.windows(2).all(follows)
 }
 
-/// Makes `count` segments as fast as it can, and frees most of them.
-fn seal_often(store: &Store, mut writer: Writer, count: u64) -> Result {
-    for seq in 0..count {
-        if seq > 0 {
-            let seal = seal(&writer, seq, (seq - 1) % 3 == 0)?;
-            add(store, &mut writer, Some(seal), 10, 1)?;
-        } else {
-            add(store, &mut writer, None, 10, 1)?;
-        }
+/// Makes segments as fast as it can until it is to `stop`, and frees most of them.
+fn seal_often(store: &Store, mut writer: Writer, stop: &AtomicFlag) -> Result {
+    let mut seq = 0;
+    add(store, &mut writer, None, 10, 1)?;
+    while !stop.load(Relaxed) {
+        let seal = seal(&writer, seq + 1, seq % 3 == 0)?;
+        add(store, &mut writer, Some(seal), 10, 1)?;
+        seq += 1;
         for _ in 0..seq % 4 {
             add(store, &mut writer, None, 10, 2)?;
         }
-        if seq % 64 == 63 {
+        if seq % 64 == 0 {
             let mut freed = KVVec::with_capacity(64, GFP_KERNEL)?;
             store.remove_before(seq - 20, &mut freed);
         }
@@ -265,27 +266,31 @@ mod cases {
         const DONE: u32 = 1;
         const FAILED: u32 = 2;
         let (store, writer) = empty()?;
-        let state = Arc::new(Atomic::new(RUNNING), GFP_KERNEL)?;
-        let (copy, ended) = (store.clone(), state.clone());
+        let shared = Arc::new((AtomicFlag::new(false), Atomic::new(RUNNING)), GFP_KERNEL)?;
+        let (copy, theirs) = (store.clone(), shared.clone());
         workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
-            let result = seal_often(&copy, writer, 3000);
-            let end = if result.is_ok() { DONE } else { FAILED };
-            ended.store(end, Release);
+            let result = seal_often(&copy, writer, &theirs.0);
+            theirs
+                .1
+                .store(if result.is_ok() { DONE } else { FAILED }, Release);
         })?;
-        let mut snapshots = 0u64;
-        let mut torn = 0u64;
-        while state.load(Acquire) == RUNNING {
-            torn += u64::from(!fits_together(&store.segments()?));
-            snapshots += 1;
-            if snapshots % 64 == 0 {
+        let mut torn = 0;
+        for n in 0..5000 {
+            torn += store
+                .segments()
+                .map_or(1, |segments| u32::from(!fits_together(&segments)));
+            if n % 256 == 0 {
                 // On one processor the writer would never get its turn.
                 fsleep(Delta::from_micros(50));
             }
         }
-        assert_eq!(state.load(Acquire), DONE);
+        shared.0.store(true, Relaxed);
+        while shared.1.load(Acquire) == RUNNING {
+            fsleep(Delta::from_micros(50));
+        }
+        assert_eq!(shared.1.load(Acquire), DONE);
         assert_eq!(torn, 0);
-        assert!(fits_together(&store.segments()?));
-        pr_info!("{snapshots} snapshots of 3000 segments\n");
+        assert!(store.active().seq() > 0);
         Ok(())
     }
 
@@ -310,6 +315,68 @@ mod cases {
         assert_eq!(store.segment(6)?.seq(), 6);
         assert_eq!(store.segment(9)?.seq(), 9);
         assert!(store.segment(10).err() == Some(ENOENT));
+        Ok(())
+    }
+
+    #[test]
+    fn a_walk_allocates_nothing() -> Result {
+        let (store, mut writer) = empty()?;
+        for seq in 1..20 {
+            let seal = seal(&writer, seq, false)?;
+            add(&store, &mut writer, Some(seal), 10, 1)?;
+        }
+        let walk = || {
+            let mut bytes = 0;
+            for segment in store.walk(3) {
+                let visited = segment.for_each_chunk(|records| {
+                    bytes += records.len();
+                    Ok(())
+                });
+                if visited.is_err() {
+                    return None;
+                }
+            }
+            Some(bytes)
+        };
+        let (bytes, allocated) = failing_at(0, walk);
+        assert_eq!(bytes, Some(170));
+        assert!(!allocated);
+        // As this test would notice.
+        let (copy, allocated) = failing_at(0, || store.segments());
+        assert!(copy.is_err() && allocated);
+        Ok(())
+    }
+
+    #[test]
+    fn an_append_without_memory_leaves_nothing() -> Result {
+        let (store, mut writer) = empty()?;
+        let mut expected = KVVec::new();
+        let mut failures = 0;
+        // Every fourth record starts a segment, and every fifth has a chunk of its own.
+        for n in 1..100u8 {
+            let len = if n % 5 == 0 { 5000 } else { 10 };
+            for victim in 0.. {
+                let before = (store.end(), store.count(), writer.sha256());
+                let seq = store.active().seq() + 1;
+                let seal = if n % 4 == 0 {
+                    Some(seal(&writer, seq, false)?)
+                } else {
+                    None
+                };
+                let (result, failed) =
+                    failing_at(victim, || add(&store, &mut writer, seal, len, n));
+                assert_eq!(result.is_err(), failed);
+                if !failed {
+                    break;
+                }
+                failures += 1;
+                assert!((store.end(), store.count(), writer.sha256()) == before);
+                assert!(*contents(&store)?.0 == *expected);
+            }
+            expected.extend_with(len, n, GFP_KERNEL)?;
+            assert!(*contents(&store)?.0 == *expected);
+        }
+        assert!(failures > 50);
         Ok(())
     }
 
