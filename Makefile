@@ -31,9 +31,9 @@ kernel: ## build the guest's kernel with the extension
 	@scripts/install-deps
 	@scripts/build-kernel on
 
-kernel-off: ## build it without, to compare with
+kernel-without: ## build it without the option, and without Rust
 	@scripts/install-deps
-	@scripts/build-kernel off
+	@scripts/build-kernel without
 
 kernel-debug: ## build it with lockdep and KASAN; GUEST_KERNEL=debug makes the tests use it
 	@scripts/install-deps
@@ -67,4 +67,4 @@ refresh-patches: ## write its commits back to patches/
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-off kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean
+.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-without kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean

@@ -96,7 +96,13 @@ struct Rule {
     trace: Trace,
 }
 
-const COUNT: usize = RULES.len();
+/// How many settings there are.
+pub(crate) const COUNT: usize = RULES.len();
+
+/// The name of setting number `at`, below [`COUNT`].
+pub(crate) const fn name(at: usize) -> &'static str {
+    RULES[at].name
+}
 
 impl Rule {
     fn parse(&self, word: &[u8]) -> Option<u64> {

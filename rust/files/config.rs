@@ -3,13 +3,15 @@
 //! `config`: a `setting=value` a line, to read and to write.
 
 use super::{
-    securityfs::{
+    text::Text, //
+};
+use crate::{
+    abstractions::securityfs::{
         Opening,
         SecurityFile, //
     },
-    text::Text, //
+    log::Log, //
 };
-use crate::log::Log;
 use kernel::{
     prelude::*,
     uaccess::UserSliceWriter, //

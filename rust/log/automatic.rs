@@ -5,10 +5,13 @@
 
 use super::{
     error_name,
-    Log,
-    LOG, //
+    Log, //
 };
 use crate::{
+    abstractions::ima::{
+        self,
+        Extend, //
+    },
     config::{
         Config,
         Setting, //
@@ -16,10 +19,6 @@ use crate::{
     format::checkpoint::{
         Flags,
         Label, //
-    },
-    seam::{
-        self,
-        Extend, //
     },
     store::known::Step,
 };
@@ -62,14 +61,14 @@ impl WorkItem<DUTY> for Log {
     type Pointer = Arc<Self>;
 
     fn run(log: Arc<Self>) {
-        log.attend();
+        log.do_what_is_due();
     }
 }
 
 impl WorkItem<NAP> for Log {
     type Pointer = Arc<Self>;
 
-    // Only one worker at a time attends to the log.
+    // Only one worker at a time works for the log.
     fn run(log: Arc<Self>) {
         let _ = workqueue::system_freezable().enqueue::<Arc<Self>, DUTY>(log);
     }
@@ -77,14 +76,14 @@ impl WorkItem<NAP> for Log {
 
 /// Has the worker look whether anything is due. If it is asked already, that serves.
 pub(super) fn wake() {
-    if let Some(log) = LOG.as_ref() {
+    if let Some(log) = Log::shared() {
         let _ = workqueue::system_freezable().enqueue::<Arc<Log>, DUTY>(log.clone());
     }
 }
 
 /// Has the worker look after so many seconds, or somewhat earlier.
 pub(super) fn wake_in(seconds: u64) {
-    if let Some(log) = LOG.as_ref() {
+    if let Some(log) = Log::shared() {
         let millis = seconds.clamp(1, LONGEST_NAP).saturating_mul(1000) as u32;
         let _ = workqueue::system_freezable()
             .enqueue_delayed::<Arc<Log>, NAP>(log.clone(), msecs_to_jiffies(millis));
@@ -243,8 +242,8 @@ impl Log {
         if self.config.get(Setting::CheckpointKexecLoad) == 0 {
             return;
         }
-        let mut held = seam::lock();
-        let suspended = seam::suspended(&held);
+        let mut held = ima::lock();
+        let suspended = self.machine.is_suspended(&held);
         let state = self.state.get(&mut held);
         if suspended || state.fresh.records == 0 {
             return;
@@ -257,7 +256,7 @@ impl Log {
     }
 
     /// Does what is due.
-    fn attend(&self) {
+    fn do_what_is_due(&self) {
         let mut next = self.seal_if_due();
         #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
         {
@@ -273,8 +272,8 @@ impl Log {
 
     /// Returns the seconds until the next look at the clock, if it takes one.
     fn seal_if_due(&self) -> Option<u64> {
-        let mut held = seam::lock();
-        if seam::suspended(&held) {
+        let mut held = ima::lock();
+        if self.machine.is_suspended(&held) {
             return None;
         }
         let state = self.state.get(&mut held);
@@ -309,7 +308,7 @@ impl Log {
     pub(super) fn tidy(&self) -> bool {
         let scope = self.config.duplicate_scope();
         let step = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             self.state
                 .get(&mut held)
                 .known
@@ -319,9 +318,9 @@ impl Log {
             Step::Done => return false,
             Step::Drop(garbage) => drop(garbage),
             Step::Digest(records) => {
-                let digests = records.digest(&self.env);
+                let digests = records.digest(&self.platform);
                 let garbage = {
-                    let mut held = seam::lock();
+                    let mut held = ima::lock();
                     self.state.get(&mut held).known.digested(digests)
                 };
                 drop(garbage);

@@ -10,17 +10,17 @@ use super::{
     Log, //
 };
 use crate::{
+    abstractions::ima::{
+        self,
+        Extend, //
+    },
     config::Snapshot,
     format::config::{
         Builder,
         Reason,
         MAX_BUFFER, //
     },
-    seam::{
-        self,
-        Extend,
-        Extended, //
-    },
+    memory::KVVec,
 };
 use kernel::{
     prelude::*,
@@ -36,7 +36,7 @@ impl Log {
     /// suspended. EIO: the TPM refused the record. ENOMEM. Nothing was changed then.
     pub(crate) fn configure(&self, lines: &[u8]) -> Result {
         let (old, new, result) = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             let old = self.config.snapshot();
             let new = old.with_lines(lines)?;
             let result = self.measure_settings(&mut held, Reason::User, old, new);
@@ -46,7 +46,7 @@ impl Log {
             (old, new, self.note(&mut held, result))
         };
         wake();
-        audit(c"user", old, new, result);
+        self.audit_settings(c"user", old, new, result);
         result
     }
 
@@ -55,7 +55,7 @@ impl Log {
     pub(super) fn measure_boot_settings(&self) {
         let old = Snapshot::DEFAULT;
         let (new, result) = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             let new = self.config.snapshot();
             let result = self.measure_settings(&mut held, Reason::Boot, old, new);
             if result.is_err() {
@@ -69,7 +69,7 @@ impl Log {
                 error_name(error)
             );
         }
-        audit(c"boot", old, new, result);
+        self.audit_settings(c"boot", old, new, result);
     }
 
     /// Appends a record of the changes from `old` to `new`, if there are any to be measured.
@@ -85,14 +85,21 @@ impl Log {
         let Some(buffer) = describe(reason, &log_id, old, new, &mut buffer)? else {
             return Ok(());
         };
-        if seam::suspended(held) {
+        if self.machine.is_suspended(held) {
             return Err(EBUSY);
         }
         // A record that the TPM does not take stays in the list, and is not true.
-        require_answer(held, &self.env)?;
-        match seam::extend_buffer(held, EVENT_NAME, buffer)? {
-            Extended::Both => Ok(()),
-            Extended::ListOnly => Err(EIO),
+        require_answer(&*self.machine, held, &self.platform)?;
+        self.append_own(held, EVENT_NAME, buffer)
+    }
+
+    /// Tells the audit log of each change that was to be measured. The extend mutex must not be held.
+    fn audit_settings(&self, cause: &CStr, old: Snapshot, new: Snapshot, result: Result) {
+        for change in old.measured_changes(new) {
+            let text = format_args!("{}={}->{}", change.name, change.old, change.new);
+            let text = CString::try_from_fmt(text);
+            let name = text.as_deref().unwrap_or(EVENT_NAME);
+            self.machine.audit(name, c"config", cause, result);
         }
     }
 }
@@ -116,17 +123,6 @@ fn describe<'b>(
             .map_err(invalid)?;
     }
     Ok(Some(builder.finish()))
-}
-
-/// Tells the audit log of each change that was to be measured. The extend mutex must not be held.
-fn audit(cause: &CStr, old: Snapshot, new: Snapshot, result: Result) {
-    for change in old.measured_changes(new) {
-        let text = format_args!("{}={}->{}", change.name, change.old, change.new);
-        match CString::try_from_fmt(text) {
-            Ok(text) => seam::audit(&text, c"config", cause, result),
-            Err(_) => seam::audit(EVENT_NAME, c"config", cause, result),
-        }
-    }
 }
 
 #[cfg(CONFIG_KUNIT = "y")]

@@ -6,6 +6,11 @@
 //! What grows by doubling is in parts, so that no single addition has much to copy. Nothing is taken
 //! out again, except a whole bucket at a time, see [`Index::take`].
 
+use crate::memory::{
+    KBox,
+    KVVec,
+    KVec, //
+};
 use kernel::prelude::*;
 
 /// Entries in a bucket: with its header it has 512 bytes.
