@@ -33,7 +33,6 @@ use ima_checkpoint_format::{
         self,
         Truncation, //
     },
-    ByteOrder,
     Error as FormatError, //
 };
 use std::fmt;
@@ -138,13 +137,6 @@ fn buffer_fits(record: &Record<'_>) -> Option<bool> {
     let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
     let hash = bank.hash(&[record.buffer().unwrap_or_default()]);
     Some(hash.as_bytes() == digest)
-}
-
-/// What the template digest is the hash of if that is not what the record shows: a legacy record
-/// of an MD5 digest, as the digest that it has in the view of this bank tells.
-pub fn md5_digest_input(record: &Record<'_>, view: Bank) -> Option<impl AsRef<[u8]>> {
-    let mut input = record.md5_digest_input();
-    input.take_if(|input| view.template_digest(&*input).as_bytes() == record.digest())
 }
 
 /// What a record tells by itself.
@@ -301,15 +293,10 @@ fn signs_itself(record: &Record<'_>) -> bool {
 fn reads_as_fields(record: &Record<'_>) -> bool {
     let mut input = Vec::with_capacity(LEGACY_INPUT);
     record.digest_input(|piece| input.extend_from_slice(piece));
-    let md5 = record.md5_digest_input();
-    is_fields(&input, record.order()) || md5.is_some_and(|md5| is_fields(&md5, record.order()))
-}
-
-/// Are these bytes fields, each with its length in front?
-fn is_fields(mut rest: &[u8], order: ByteOrder) -> bool {
+    let mut rest = input.as_slice();
     let mut fields = 0;
     while let Some((length, behind)) = rest.split_first_chunk() {
-        let length = order.get_u32(*length) as usize;
+        let length = record.order().get_u32(*length) as usize;
         let Some(behind) = behind.get(length..) else {
             return false;
         };
@@ -364,7 +351,8 @@ mod tests {
             Header,
             Label, //
         },
-        record::NewRecord, //
+        record::NewRecord,
+        ByteOrder, //
     };
 
     /// What `special` says of a record with these fields.
