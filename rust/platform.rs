@@ -232,9 +232,8 @@ impl Platform {
         self.unique
     }
 
-    /// The template digest of `record`, which is in the sha1 view, in `bank`, computed from the
-    /// record's data as IMA does: zeros for a violation, the padded SHA-1 for a bank that is not
-    /// mapped. The digest that the record has tells whether that of its file is an MD5 digest.
+    /// The template digest of `record` in `bank`, computed from the record's data as IMA does:
+    /// zeros for a violation, the padded SHA-1 for a bank that is not mapped.
     pub(crate) fn template_digest(&self, record: &Record<'_>, bank: &Bank) -> Result<Digest> {
         let mut digest = [0; MAX_DIGEST];
         if record.is_violation() {
@@ -245,13 +244,6 @@ impl Platform {
         if !record.template().is_legacy() {
             hashing.hash(record.data(), &mut digest)?;
             return Ok(digest);
-        }
-        if let Some(input) = record.md5_digest_input() {
-            sha1.hash(&input, &mut digest)?;
-            if sha1.trim(&digest) == record.digest() {
-                hashing.hash(&input, &mut digest)?;
-                return Ok(digest);
-            }
         }
         let mut input = KVec::new();
         let mut result = Ok(());
@@ -277,28 +269,18 @@ mod tests {
     use super::*;
     use crate::log::Log;
 
-    /// SHA-1 of 16 times `5`, `/name` and 251 zeros, by another program; and with four zeros more
-    /// behind the digest.
-    const MD5: [u8; SHA1_SIZE] =
-        *b"\x43\x16\x91\xd4\x5b\x81\xd7\xb1\xf5\xd4\xe0\xbf\xae\x97\xb5\x00\x9c\x50\x3b\xe1";
-    const PADDED: [u8; SHA1_SIZE] =
-        *b"\xa3\x23\x30\x67\xc1\xc0\x17\x69\xde\x55\x0d\x8c\x52\x19\x86\xf0\x0c\x73\x39\x2c";
-
-    /// The template digest that is computed of a legacy record which shows this one.
-    fn computed(shown: &[u8; SHA1_SIZE]) -> Result<Digest> {
-        let platform = Log::get().ok_or(ENODEV)?.platform();
-        let mut raw = *b"\x0a\0\0\0....................\x03\0\0\0ima\
-            5555555555555555\0\0\0\0\x05\0\0\0/name";
-        raw[4..24].copy_from_slice(shown);
-        let (record, _) = Record::parse(&raw, SHA1_SIZE, ByteOrder::Little).map_err(|_| EINVAL)?;
-        platform.template_digest(&record, &platform.banks()[platform.sha1()])
-    }
-
+    /// A record of the template `ima` for a file whose MD5 digest, padded, is 16 times `5`. Its
+    /// template digest is the SHA-1, by another program, of that and `/name` with 251 zeros.
     #[test]
-    fn the_digest_tells_a_legacy_record_of_an_md5_digest() -> Result {
-        assert!(computed(&MD5)?.starts_with(&MD5));
-        assert!(computed(&PADDED)?.starts_with(&PADDED));
-        assert!(computed(&[1; SHA1_SIZE])?.starts_with(&PADDED));
+    fn the_padding_of_a_legacy_record_is_hashed() -> Result {
+        let platform = Log::get().ok_or(ENODEV)?.platform();
+        let raw = b"\x0a\0\0\0....................\x03\0\0\0ima\
+            5555555555555555\0\0\0\0\x05\0\0\0/name";
+        let (record, _) = Record::parse(raw, SHA1_SIZE, ByteOrder::Little).map_err(|_| EINVAL)?;
+        let digest = platform.template_digest(&record, &platform.banks()[platform.sha1()])?;
+        assert!(digest.starts_with(
+            b"\xa3\x23\x30\x67\xc1\xc0\x17\x69\xde\x55\x0d\x8c\x52\x19\x86\xf0\x0c\x73\x39\x2c"
+        ));
         Ok(())
     }
 }

@@ -22,9 +22,6 @@ pub const LEGACY_NAME: &[u8] = b"ima";
 /// Bytes of the file digest in a record of the legacy template.
 pub const LEGACY_DIGEST_SIZE: usize = 20;
 
-/// Bytes of an MD5 digest of a file. The legacy template pads it to [`LEGACY_DIGEST_SIZE`].
-pub const MD5_SIZE: usize = 16;
-
 /// Longest event name of the legacy template, in bytes without NUL.
 pub const LEGACY_MAX_EVENT_NAME: usize = 255;
 

@@ -62,9 +62,7 @@ class Record:
         """The digest of the fields in this bank, whatever the list shows."""
         if self.template == "ima":
             digest, name = self.fields
-            shown, md5 = (part + name.ljust(256, b"\0") for part in (digest, digest[:16]))
-            of_md5 = not any(digest[16:]) and self.digest in (hashed(b, md5) for b in BANKS)
-            return hashed(bank, md5 if of_md5 else shown)
+            return hashed(bank, digest + name.ljust(256, b"\0"))
         return hashed(bank, b"".join(struct.pack("<I", len(f)) + f for f in self.fields))
 
     def extended(self, bank):

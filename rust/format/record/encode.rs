@@ -10,8 +10,7 @@ use super::super::{
     template::{
         Template,
         LEGACY_DIGEST_SIZE,
-        LEGACY_MAX_EVENT_NAME,
-        MD5_SIZE, //
+        LEGACY_MAX_EVENT_NAME, //
     },
     ByteOrder,
     Error, //
@@ -26,7 +25,7 @@ pub struct NewRecord<'a, F> {
     pub digest: &'a [u8],
     /// Name of the template, or its format if it has no name.
     pub template_name: &'a [u8],
-    /// Data of the fields as IMA holds it: event names with their NUL, MD5 digests unpadded.
+    /// Data of the fields as IMA holds it: event names with their NUL.
     pub fields: F,
     /// Order of the bytes in the numbers.
     pub order: ByteOrder,
@@ -73,9 +72,6 @@ where
                 writer.len32(field.len())?;
             }
             writer.bytes(field)?;
-            if bare && field.len() == MD5_SIZE {
-                writer.bytes(&[0; LEGACY_DIGEST_SIZE - MD5_SIZE])?;
-            }
         }
         Ok(writer.len())
     }
@@ -88,13 +84,16 @@ where
         let mut data_len = 0_u32;
         for (index, field) in self.fields.clone().enumerate() {
             let (bare, field) = shown(legacy, index, field);
-            let len = match (legacy, bare, field.len()) {
-                (true, true, MD5_SIZE | LEGACY_DIGEST_SIZE) => LEGACY_DIGEST_SIZE,
-                (true, false, len @ ..=LEGACY_MAX_EVENT_NAME) | (false, _, len) => len,
-                (true, ..) => return Err(Error::BadFields),
+            let fits = match (legacy, bare) {
+                (true, true) => field.len() == LEGACY_DIGEST_SIZE,
+                (true, false) => field.len() <= LEGACY_MAX_EVENT_NAME,
+                (false, _) => true,
             };
+            if !fits {
+                return Err(Error::BadFields);
+            }
             count = index.checked_add(1).ok_or(Error::BadFields)?;
-            data_len = u32::try_from(len)
+            data_len = u32::try_from(field.len())
                 .ok()
                 .and_then(|len| len.checked_add(if bare { 0 } else { 4 }))
                 .and_then(|len| data_len.checked_add(len))
@@ -201,23 +200,6 @@ mod tests {
         Ok(())
     }
 
-    /// The list shows a legacy digest without its length, so that all must have the same.
-    #[test]
-    fn an_md5_digest_is_padded() -> Result<(), Error> {
-        let mut out = [0xff; MAX];
-        let fields: [&[u8]; 2] = [&[b'5'; 16], b"/name\0"];
-        let mut record = new(b"ima", &fields);
-        record.digest = b"TT";
-        let len = record.encode(&mut out)?;
-        assert_eq!(record.encoded_len(), Ok(len));
-        let expected = b"\x0a\0\0\0TT\x03\0\0\0ima5555555555555555\0\0\0\0\x05\0\0\0/name";
-        assert_eq!(out.get(..len), Some(expected.as_slice()));
-        let (record, used) = Record::parse(&out, 2, ByteOrder::Little)?;
-        assert_eq!(used, len);
-        assert_eq!(record.event_name(), Some(b"/name".as_slice()));
-        Ok(())
-    }
-
     #[test]
     fn refused() {
         let name = [b'n'; 256];
@@ -228,10 +210,7 @@ mod tests {
             refused(b"ima-ng", &[b"d", b"n", b"x"]),
             Some(Error::BadFields)
         );
-        for len in (0..16).chain(17..20).chain(21..=64) {
-            let digest = name.split_at(len).0;
-            assert_eq!(refused(b"ima", &[digest, b"n"]), Some(Error::BadFields));
-        }
+        assert_eq!(refused(b"ima", &[&[0; 16], b"n"]), Some(Error::BadFields));
         assert_eq!(refused(b"ima", &[&[0; 20], &name]), Some(Error::BadFields));
         assert_eq!(refused(b"ima", &[&[0; 20], name.split_at(255).0]), None);
     }

@@ -8,8 +8,7 @@
 //!
 //! The template data is the fields of the template, each behind its `u32` length. Records of the
 //! legacy template `ima` have no data length, and a first field of 20 bytes without length; their
-//! event name lacks its NUL. An MD5 digest has zeros behind it there, which IMA did not hash. The
-//! digest has the size of the bank, the rest is the same in each.
+//! event name lacks its NUL. The digest has the size of the bank, the rest is the same in each.
 
 mod encode;
 mod fields;
@@ -27,8 +26,7 @@ use super::{
         Template,
         LEGACY_MAX_EVENT_NAME,
         LEGACY_NAME,
-        MAX_NAME,
-        MD5_SIZE, //
+        MAX_NAME, //
     },
     ByteOrder,
     Error, //
@@ -173,8 +171,7 @@ impl<'a> Record<'a> {
     }
 
     /// The digest of what was measured, and its algorithm as IMA names it: `sha256`,
-    /// `verity:sha256`, or nothing in the legacy template. There it has 20 bytes, see
-    /// [`md5_digest_input`](Self::md5_digest_input).
+    /// `verity:sha256`, or nothing in the legacy template.
     pub fn file_digest(&self) -> Option<(&'a [u8], &'a [u8])> {
         if let Some(digest) = self.find(&[Field::Digest]) {
             return Some((&[], digest));
@@ -185,47 +182,21 @@ impl<'a> Record<'a> {
         Some((prefix.strip_suffix(b":")?, digest.get(1..)?))
     }
 
-    /// Passes on the bytes whose hash is the template digest, piece by piece. A legacy record may be
-    /// one of an MD5 digest instead: see [`md5_digest_input`](Self::md5_digest_input).
+    /// Passes on the bytes whose hash is the template digest, piece by piece.
     pub fn digest_input(&self, mut put: impl FnMut(&[u8])) {
         if !self.template.is_legacy() {
             put(self.data);
             return;
         }
+        const PADDED: usize = LEGACY_MAX_EVENT_NAME + 1;
+        let mut name = [0; PADDED];
         let mut fields = self.fields();
         put(fields.next().unwrap_or_default());
-        put(&padded(fields.next().unwrap_or_default()));
-    }
-
-    /// What the template digest is the hash of if this is a legacy record of an MD5 digest: IMA
-    /// hashes 16 bytes of it, and the list has 20. `None` if it cannot be one.
-    ///
-    /// A record does not say which it is. It is of an MD5 digest if [`digest`](Self::digest) is the
-    /// hash of these bytes, in the bank of the list; and then in all banks.
-    pub fn md5_digest_input(&self) -> Option<[u8; MD5_SIZE + PADDED_NAME]> {
-        let mut fields = self.template.is_legacy().then(|| self.fields())?;
-        let (digest, rest) = fields.next()?.split_first_chunk::<MD5_SIZE>()?;
-        if rest.iter().any(|byte| *byte != 0) {
-            return None;
+        for (to, from) in name.iter_mut().zip(fields.next().unwrap_or_default()) {
+            *to = *from;
         }
-        let mut input = [0; MD5_SIZE + PADDED_NAME];
-        let (front, back) = input.split_first_chunk_mut()?;
-        *front = *digest;
-        back.copy_from_slice(&padded(fields.next()?));
-        Some(input)
+        put(&name);
     }
-}
-
-/// Bytes of a legacy event name in what is hashed.
-const PADDED_NAME: usize = LEGACY_MAX_EVENT_NAME + 1;
-
-/// A legacy event name, filled up with zeros.
-fn padded(name: &[u8]) -> [u8; PADDED_NAME] {
-    let mut out = [0; PADDED_NAME];
-    for (to, from) in out.iter_mut().zip(name) {
-        *to = *from;
-    }
-    out
 }
 
 #[cfg_attr(
@@ -287,27 +258,6 @@ mod tests {
         assert_eq!(len, input.len());
         assert!(input.starts_with(b"DDDDDDDDDDDDDDDDDDDD/ a\n\0"));
         assert!(input.iter().skip(24).all(|byte| *byte == 0));
-        assert!(record.md5_digest_input().is_none());
-        Ok(())
-    }
-
-    #[test]
-    fn legacy_md5() -> Result<(), Error> {
-        let mut bytes = *b"\x0a\0\0\0TT\x03\0\0\0ima5555555555555555\0\0\0\0\x04\0\0\0/ a\n";
-        let (record, _) = Record::parse(&bytes, 2, ORDER)?;
-        let input = record.md5_digest_input().ok_or(Error::BadFields)?;
-        assert_eq!(input.len(), 16 + 256);
-        assert!(input.starts_with(b"5555555555555555/ a\n\0"));
-        assert!(input.iter().skip(20).all(|byte| *byte == 0));
-
-        for at in 29..33 {
-            let mut other = bytes;
-            *other.get_mut(at).ok_or(Error::NoSpace)? = 1;
-            let (record, _) = Record::parse(&other, 2, ORDER)?;
-            assert!(record.md5_digest_input().is_none());
-        }
-        *bytes.get_mut(10).ok_or(Error::NoSpace)? = b'I';
-        assert!(Record::parse(&bytes, 2, ORDER).is_err());
         Ok(())
     }
 
@@ -353,7 +303,6 @@ mod tests {
                         assert!(used <= len);
                         assert_eq!(record.fields().count(), record.template().fields().len());
                         record.digest_input(|_| ());
-                        record.md5_digest_input();
                         record.file_digest();
                     }
                     let Some(byte) = out.get_mut(at) else {

@@ -20,7 +20,6 @@ use ima_checkpoint_format::{
     },
     record::Record,
 };
-use ima_log::list::special::md5_digest_input;
 use std::ops::Add;
 
 /// Bytes of a template digest in the sha1 view.
@@ -119,21 +118,28 @@ impl Sink for Text<'_> {
     }
 }
 
-/// The template digest that the file of a bank shows, recomputed from the data of a record of the
-/// sha1 view: zeros for a violation.
+/// The template digest that the file of a bank shows, recomputed from the record's data: zeros for
+/// a violation, and SHA-1 with zeros behind it for a bank whose hash IMA does not know.
 pub fn template_digest(record: &Record<'_>, bank: Bank) -> Digest {
     if record.is_violation() {
         return bank.zeros();
     }
-    if !record.template().is_legacy() {
-        return bank.template_digest(record.data());
+    let hash = |bank: Bank| {
+        if !record.template().is_legacy() {
+            return bank.hash(&[record.data()]);
+        }
+        let mut input = Vec::new();
+        record.digest_input(|piece| input.extend_from_slice(piece));
+        bank.hash(&[&input])
+    };
+    if bank.mapped() {
+        return hash(bank);
     }
-    if let Some(input) = md5_digest_input(record, Bank::Sha1) {
-        return bank.template_digest(input.as_ref());
+    let mut padded = [0; Digest::MAX];
+    for (to, from) in padded.iter_mut().zip(hash(Bank::Sha1).as_bytes()) {
+        *to = *from;
     }
-    let mut input = Vec::new();
-    record.digest_input(|piece| input.extend_from_slice(piece));
-    bank.template_digest(&input)
+    Digest::new(padded.get(..bank.size()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -154,10 +160,6 @@ mod tests {
                 vec![b"DDDDDDDDDDDDDDDDDDDD", b"/bin/sh\0"],
                 [b"DDDDDDDDDDDDDDDDDDDD/bin/sh".as_slice(), &[0; 249]].concat(),
             ),
-            "ima of md5" => (
-                vec![b"5555555555555555", b"/bin/sh\0"],
-                [b"5555555555555555/bin/sh".as_slice(), &[0; 249]].concat(),
-            ),
             _ => (
                 vec![b"sha256:\0xyz", b"/bin/sh\0"],
                 b"\x0b\0\0\0sha256:\0xyz\x08\0\0\0/bin/sh\0".to_vec(),
@@ -172,7 +174,7 @@ mod tests {
         let new = NewRecord {
             pcr: 10,
             digest: &digest,
-            template_name: template.trim_end_matches(" of md5").as_bytes(),
+            template_name: template.as_bytes(),
             fields: fields.iter().copied(),
             order: ORDER,
         };
@@ -187,10 +189,6 @@ mod tests {
             ("ima-ng", "sha256:78797a /bin/sh\n"),
             ("d-ng|n-ng", "sha256:78797a /bin/sh\n"),
             ("ima", "4444444444444444444444444444444444444444 /bin/sh\n"),
-            (
-                "ima of md5",
-                "3535353535353535353535353535353500000000 /bin/sh\n",
-            ),
         ] {
             for (bank, violation) in Bank::ALL.into_iter().flat_map(|b| [(b, false), (b, true)]) {
                 let raw = record(template, Bank::Sha1, violation)?;
@@ -198,8 +196,7 @@ mod tests {
                 let span = Span::of(&parsed, length);
                 let binary = record(template, bank, violation)?;
                 let digest = Digest::new(&binary[PCR_SIZE..][..bank.size()]);
-                let name = template.trim_end_matches(" of md5");
-                let ascii = format!("10 {digest} {name} {shown}").into_bytes();
+                let ascii = format!("10 {digest} {template} {shown}").into_bytes();
                 for (format, wanted) in [(Format::Binary, binary), (Format::Ascii, ascii)] {
                     let view = View { format, bank };
                     let mut out = b"before".to_vec();

@@ -127,18 +127,6 @@ impl Bank {
         }
     }
 
-    /// The template digest that IMA computes of these bytes: in a bank whose hash it does not know,
-    /// the SHA-1 digest with zeros behind it.
-    pub fn template_digest(self, input: &[u8]) -> Digest {
-        if self.mapped() {
-            return self.hash(&[input]);
-        }
-        let mut padded = [0; Digest::MAX];
-        let sha1 = Self::Sha1.hash(&[input]);
-        padded[..Self::Sha1.size()].copy_from_slice(sha1.as_bytes());
-        Digest::new(&padded[..self.size()])
-    }
-
     /// What a PCR of `value` holds after an extend with `digest`.
     pub fn extend(self, value: &Digest, digest: &Digest) -> Digest {
         self.hash(&[value.as_bytes(), digest.as_bytes()])

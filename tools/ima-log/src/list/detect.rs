@@ -6,8 +6,10 @@
 //! their template digests are the hashes of their data. What is found is a way to read the list and
 //! proves nothing: whoever made the list chose it.
 
-use super::special::md5_digest_input;
-use crate::bank::Bank;
+use crate::bank::{
+    Bank,
+    Digest, //
+};
 use ima_checkpoint_format::{
     record::Record,
     ByteOrder,
@@ -120,12 +122,18 @@ impl Fit {
     }
 }
 
-/// Is the template digest that of the data?
+/// Is the template digest that of the data? IMA fills up the SHA-1 digest with zeros for a bank
+/// whose hash it does not know.
 fn matches(record: &Record<'_>, bank: Bank) -> bool {
     let mut input = Vec::new();
     record.digest_input(|piece| input.extend_from_slice(piece));
-    bank.template_digest(&input).as_bytes() == record.digest()
-        || md5_digest_input(record, bank).is_some()
+    let hash = if bank.mapped() { bank } else { Bank::Sha1 };
+    let mut padded = [0; Digest::MAX];
+    let digest = hash.hash(&[&input]);
+    for (to, from) in padded.iter_mut().zip(digest.as_bytes()) {
+        *to = *from;
+    }
+    padded.get(..bank.size()) == Some(record.digest())
 }
 
 #[cfg(test)]

@@ -85,14 +85,14 @@ impl Digests {
             columns: columns.collect(),
             remarks: Vec::new(),
         };
-        let bank = batch.layout().bank;
-        let view = new.columns.iter().position(|column| column.bank() == bank);
+        let view = batch.layout().bank;
+        let view = new.columns.iter().position(|column| column.bank() == view);
         for (at, item) in items.iter().enumerate() {
             if item.is_violation() {
                 new.columns.iter_mut().for_each(hash::push_violation);
             } else {
                 let message = match item.is_legacy() {
-                    true => room.legacy(batch.record(*item).as_ref(), bank),
+                    true => room.legacy(batch.record(*item).as_ref()),
                     false => room.message(batch.data(*item)),
                 };
                 new.columns.iter_mut().for_each(|to| message.push(to));

@@ -6,12 +6,9 @@
 //! blocks of fixed layout.
 
 use super::digests::Column;
-use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    list::special::md5_digest_input,
+use crate::bank::{
+    Bank,
+    Digest, //
 };
 use ima_checkpoint_format::record::Record;
 use sha2::digest::{
@@ -67,15 +64,11 @@ impl Room {
         }
     }
 
-    /// The message whose hash is the template digest of a record of the legacy template, in a list
-    /// that is the view of this bank.
-    pub(super) fn legacy(&mut self, record: Option<&Record<'_>>, view: Bank) -> Message<'_> {
+    /// The message whose hash is the template digest of a record of the legacy template.
+    pub(super) fn legacy(&mut self, record: Option<&Record<'_>>) -> Message<'_> {
         self.bytes.clear();
         if let Some(record) = record {
-            match md5_digest_input(record, view) {
-                Some(input) => self.bytes.extend_from_slice(input.as_ref()),
-                None => record.digest_input(|piece| self.bytes.extend_from_slice(piece)),
-            }
+            record.digest_input(|piece| self.bytes.extend_from_slice(piece));
         }
         pad(&self.bytes, &mut self.blocks);
         Message {

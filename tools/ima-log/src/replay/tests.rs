@@ -132,24 +132,6 @@ fn the_legacy_template_hashes_the_padded_name() -> Result<(), FormatError> {
     Ok(())
 }
 
-/// The digest in the list tells, whatever bank's view it is.
-#[test]
-fn an_md5_digest_is_hashed_without_its_padding() -> Result<(), FormatError> {
-    let md5 = [b"5555555555555555".as_slice(), b"/bin/sh", &[0; 249]].concat();
-    let padded = [
-        b"5555555555555555\0\0\0\0".as_slice(),
-        b"/bin/sh",
-        &[0; 249],
-    ]
-    .concat();
-    for hashed in [md5, padded] {
-        let shown = of_ima(Bank::Sha1, &hashed);
-        let list = record(b"ima", shown.as_bytes(), &[&[b'5'; 16], b"/bin/sh"])?.repeat(2);
-        check(&list, |bank| of_ima(bank, &hashed));
-    }
-    Ok(())
-}
-
 #[test]
 fn violations_extend_ones() -> Result<(), FormatError> {
     let list = record(b"ima-ng", &[0; 20], &[b"", b""])?.repeat(2);
