@@ -40,7 +40,7 @@ pub(crate) enum Setting {
 
 /// The values that a setting takes. Words stand for 0, 1 and so on.
 enum Values {
-    UpTo(u64),
+    AtMost(u64),
     OneOf(&'static [&'static str]),
 }
 
@@ -52,10 +52,10 @@ struct Rule {
 }
 
 /// Most records, bytes and segments: more than any machine has.
-const MANY: Values = Values::UpTo(1_000_000_000_000);
+const MANY: Values = Values::AtMost(1_000_000_000_000);
 /// Most seconds: 30 years.
-const LONG: Values = Values::UpTo(1_000_000_000);
-const SWITCH: Values = Values::UpTo(1);
+const LONG: Values = Values::AtMost(1_000_000_000);
+const SWITCH: Values = Values::AtMost(1);
 
 const fn rule(setting: Setting, name: &'static str, values: Values, default: u64) -> Rule {
     Rule {
@@ -106,7 +106,7 @@ pub(crate) const fn name(at: usize) -> &'static str {
 impl Rule {
     fn parse(&self, word: &[u8]) -> Option<u64> {
         match self.values {
-            Values::UpTo(most) => decimal(word).filter(|number| *number <= most),
+            Values::AtMost(most) => decimal(word).filter(|number| *number <= most),
             Values::OneOf(words) => words
                 .iter()
                 .position(|known| known.as_bytes() == word)
@@ -116,7 +116,7 @@ impl Rule {
 
     fn write(&self, value: u64, text: &mut impl Write) -> fmt::Result {
         match self.values {
-            Values::UpTo(_) => write!(text, "{value}"),
+            Values::AtMost(_) => write!(text, "{value}"),
             Values::OneOf(words) => {
                 text.write_str(words.get(value as usize).copied().unwrap_or_default())
             }
@@ -127,7 +127,7 @@ impl Rule {
     fn complain(&self) {
         let name = self.name;
         match self.values {
-            Values::UpTo(most) => pr_err!("{name} must be a number from 0 to {most}\n"),
+            Values::AtMost(most) => pr_err!("{name} must be a number from 0 to {most}\n"),
             Values::OneOf(words) => {
                 let mut words = words.iter().copied();
                 let (first, second) = (words.next(), words.next());

@@ -4,7 +4,8 @@
 //!
 //! [`record`], [`template`], [`ascii`] and [`kexec`] are IMA's own: what its securityfs files show
 //! and what it hands to the next kernel. [`checkpoint`] and [`truncate`] are the buffers of the two
-//! records that segments add to the list; they are specified in `Documentation/record-format.rst`.
+//! records that segments add to the list; they are specified in
+//! `Documentation/record-format.rst`.
 //!
 //! This is plain `core` code without allocation. The kernel compiles it as a module, programs as a
 //! library, so that there is one definition of each format. All input is taken as hostile: nothing
