@@ -64,7 +64,10 @@ edit-tree: ## a git tree with a commit for each patch, to change the series (EDI
 refresh-patches: ## write its commits back to patches/
 	@scripts/kernel-tree refresh $(EDIT_TREE)
 
+series: ## write the series as it is sent to a list (SERIES=/path, a new directory)
+	@scripts/series $(or $(SERIES),$(error say where to: make $@ SERIES=/path))
+
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-without kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean
+.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-without kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches series clean

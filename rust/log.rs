@@ -360,8 +360,8 @@ impl State {
         Ok(self.appended(env, config, &sealed, own, len))
     }
 
-    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed `active`. Tells when
-    /// the next one is due.
+    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed `active`. Tells
+    /// when the next one is due.
     fn appended(
         &mut self,
         env: &Env,
