@@ -24,7 +24,7 @@ bench-verify: ## measure the tool: replay against evmctl, memory, archive and ca
 	@scripts/install-deps
 	@scripts/bench-verify
 
-lint: ## rustfmt, clippy, checkpatch, shellcheck, SPDX
+lint: ## rustfmt, clippy, shellcheck, SPDX
 	@scripts/lint
 
 kernel: ## build the guest's kernel with the extension
