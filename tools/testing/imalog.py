@@ -308,7 +308,7 @@ class Chain:
             demand("log id", checkpoint.log_id.hex(), previous.log_id.hex())
             if checkpoint.generation < previous.generation:
                 raise record.fault(f"checkpoint {checkpoint.seq}: generation went back")
-        if checkpoint.violations < self.violations:  # counted before it is appended
+        if checkpoint.violations != self.violations:
             raise record.fault(f"checkpoint {checkpoint.seq}: {checkpoint.violations} violations, "
                                f"the list has {self.violations}")
         states = {state for state, _ in checkpoint.values.values()}
