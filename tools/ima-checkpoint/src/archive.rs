@@ -13,6 +13,7 @@ pub mod durable;
 pub mod error;
 pub mod follow;
 mod index;
+mod listing;
 pub mod live;
 mod lock;
 pub mod meta;
@@ -31,13 +32,18 @@ mod writer;
 pub use self::{
     contents::Contents,
     error::Error,
+    listing::Names,
     meta::{
         Meta,
+        Name,
         State, //
     },
 };
 
-use self::open::Directory;
+use self::{
+    listing::Listing,
+    open::Directory, //
+};
 use crate::{
     error::{
         self as failure,
@@ -50,7 +56,12 @@ use crate::{
 };
 use rustix::fs::FileType;
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::{
+        self,
+        File, //
+    },
+    io,
     path::{
         Path,
         PathBuf, //
@@ -229,9 +240,9 @@ impl Log {
         &self.directory
     }
 
-    /// The file of a segment, for messages: [`Log::open`] opens it.
-    pub fn path(&self, meta: &Meta) -> PathBuf {
-        self.directory.path_of(&meta.file_name())
+    /// The file of a segment, for messages: [`Log::read`] opens it.
+    pub fn path(&self, name: Name) -> PathBuf {
+        self.directory.path_of(&name.to_string())
     }
 
     /// The segments without forks in ascending order, a tail last. A tail whose segment is there
@@ -239,43 +250,52 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// A file is not what its name says, or cannot be read.
-    pub fn segments(&self) -> Result<Vec<Meta>> {
-        let mut all = self.all()?;
-        all.retain(|meta| !meta.fork);
-        all.dedup_by_key(|meta| meta.seq);
-        Ok(all)
+    /// The directory cannot be read, or a file looks like a segment and no archiver would name one
+    /// so.
+    pub fn segments(&self) -> Result<Names> {
+        Ok(self.list()?.into_segments())
     }
 
-    /// The forks in ascending order.
+    /// The metadata of the forks, in ascending order.
     ///
     /// # Errors
     ///
-    /// As for [`Log::segments`].
-    pub fn forks(&self) -> Result<Vec<Meta>> {
-        let mut all = self.all()?;
-        all.retain(|meta| meta.fork);
-        Ok(all)
+    /// As for [`Log::segments`], or a file is not what its name says.
+    pub fn forks(&self) -> Result<impl Iterator<Item = Result<Meta>> + '_> {
+        let forks = self.list()?.into_forks().into_iter();
+        Ok(forks.map(|name| self.meta(name)))
     }
 
-    /// The metadata of each file, sealed segments before tails and forks of the same number.
-    fn all(&self) -> Result<Vec<Meta>> {
-        let mut all = Vec::new();
-        for name in self.directory.names()? {
-            if meta::parse_file_name(&name).is_some() {
-                all.push(self.meta(&name)?);
+    fn list(&self) -> Result<Listing> {
+        self.list_with(|odd| self.open(odd).map(drop))
+    }
+
+    /// The files. `odd` gets names that look like one of a segment, but that no archiver makes.
+    fn list_with(&self, mut odd: impl FnMut(&str) -> Result<()>) -> Result<Listing> {
+        let mut listing = Listing::default();
+        self.directory.each_name(|name| {
+            match Name::parse(&name) {
+                Some(name) => listing.push(name),
+                None if meta::looks_like_segment(&name) => odd(&name)?,
+                None => (),
             }
-        }
-        all.sort_by_key(|meta| (meta.seq, meta.fork, meta.state));
-        Ok(all)
+            Ok(())
+        })?;
+        listing.sort();
+        Ok(listing)
     }
 
-    /// The metadata of the file of that name.
+    /// The metadata of a file.
     ///
     /// # Errors
     ///
     /// It is not what its name says, or cannot be read.
-    pub fn meta(&self, file_name: &str) -> Result<Meta> {
+    pub fn meta(&self, name: Name) -> Result<Meta> {
+        Ok(self.open(&name.to_string())?.1)
+    }
+
+    /// The metadata of the file of that name, which stands behind them.
+    fn open(&self, file_name: &str) -> Result<(File, Meta)> {
         let path = self.directory.path_of(file_name);
         let mut file = self.directory.open(file_name)?;
         let meta = contents::read_meta(&mut file, file_name)
@@ -285,28 +305,23 @@ impl Log {
             log_id: meta.log_id.clone(),
         };
         if named == self.name {
-            Ok(meta)
+            Ok((file, meta))
         } else {
             Err(Error::Misplaced { path, log: named }.into())
         }
     }
 
-    /// The bytes of a segment in the sha1 view: exactly `meta.bytes`, else reading them ends with
-    /// an error.
+    /// The metadata of a file, and the bytes of the segment in the sha1 view: exactly as many as
+    /// the metadata say, else reading them ends with an error.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is not the one that the metadata were read from.
-    pub fn open(&self, meta: &Meta) -> Result<Contents> {
-        let path = self.path(meta);
-        let mut file = self.directory.open(&meta.file_name())?;
-        let read = contents::read_meta(&mut file, &meta.file_name())
-            .and_then(|found| Ok((found, Contents::new(file, meta.bytes)?)));
-        let (found, contents) = read.map_err(|error| damaged(&path, "read", error))?;
-        if found != *meta {
-            return Err(Error::Exchanged { path }.into());
-        }
-        Ok(contents)
+    /// It is not what its name says, or cannot be read.
+    pub fn read(&self, name: Name) -> Result<(Meta, Contents)> {
+        let (file, meta) = self.open(&name.to_string())?;
+        let contents = Contents::new(file, meta.bytes);
+        let contents = contents.map_err(|error| damaged(&self.path(name), "read", error))?;
+        Ok((meta, contents))
     }
 }
 

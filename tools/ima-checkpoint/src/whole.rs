@@ -21,7 +21,12 @@ pub use self::{
 };
 
 use crate::{
-    archive::Log,
+    archive::{
+        Log,
+        Name,
+        Names,
+        State, //
+    },
     bank::Bank,
     detect,
     error::{
@@ -52,6 +57,15 @@ use std::{
 
 /// How often the parts are listed again because something was freed meanwhile.
 const ATTEMPTS: usize = 5;
+
+/// Where a segment of the whole log is.
+#[derive(Debug)]
+pub enum Source {
+    /// In the archive, in the file of that name.
+    Archived(Name),
+    /// In the kernel: its number, and its export in the sha1 view.
+    Live(u64, File),
+}
 
 /// A log from its first record, or a later one, to the newest, held so that it can be read.
 #[derive(Debug)]
@@ -107,6 +121,27 @@ impl<'a> Whole<'a> {
         &self.parts
     }
 
+    /// What there is to read, in order. What is known of the segments is let go: it takes several
+    /// times as much memory.
+    pub fn into_sources(self) -> impl Iterator<Item = Source> {
+        let Self {
+            parts, mut exports, ..
+        } = self;
+        let mut names = Names::default();
+        for part in parts {
+            let state = match part.sealed {
+                true => State::Sealed,
+                false => State::Tail,
+            };
+            names.push(Name::of(part.seq, state));
+        }
+        let sources = names.into_iter();
+        sources.map(move |name| match exports.remove(&name.seq) {
+            Some(file) => Source::Live(name.seq, file),
+            None => Source::Archived(name),
+        })
+    }
+
     /// The byte order of the list.
     pub fn order(&self) -> ByteOrder {
         self.order
@@ -120,7 +155,7 @@ impl<'a> Whole<'a> {
     /// The archive cannot be read.
     pub fn bytes(&self, part: &Part) -> Result<Box<dyn Read + '_>> {
         match (part.archived(), self.log, self.exports.get(&part.seq)) {
-            (Some(meta), Some(log), _) => Ok(Box::new(log.open(meta)?)),
+            (Some(name), Some(log), _) => Ok(Box::new(part.open(log, name)?.1)),
             (None, _, Some(file)) => Ok(Box::new(Exported { file, at: 0 })),
             _ => Err(Error::Foreign { seq: part.seq }.into()),
         }
@@ -140,8 +175,12 @@ impl<'a> Whole<'a> {
     }
 
     fn byte_order(&self) -> Result<ByteOrder> {
-        if let Some(meta) = self.parts.iter().find_map(Part::archived) {
-            return Ok(meta.byte_order());
+        let first = self
+            .parts
+            .iter()
+            .find_map(|part| Some((part, part.archived()?)));
+        if let (Some((part, name)), Some(log)) = (first, self.log) {
+            return Ok(part.open(log, name)?.0.byte_order());
         }
         match self.parts.first() {
             Some(part) => detect_order(self.bytes(part)?),

@@ -19,7 +19,7 @@ use ima_checkpoint::{
     bank::Bank,
     commands::exit::{
         worst,
-        Code, //
+        Code,
         CODES, //
     },
     replay::Values, //

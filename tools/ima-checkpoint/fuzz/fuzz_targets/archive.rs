@@ -51,11 +51,12 @@ fuzz_target!(|bytes: &[u8]| {
 /// The bytes of the segment, if they are there in full.
 fn read_archive() -> Result<Option<Vec<u8>>> {
     let log = Archive::open(&*ARCHIVE)?.log(Some("host"), None)?;
-    let Some(meta) = log.segments()?.pop() else {
+    let Some(name) = log.segments()?.iter().last() else {
         return Ok(None);
     };
+    let (meta, contents) = log.read(name)?;
     let mut bytes = Vec::new();
-    let read = log.open(&meta)?.take(ENOUGH).read_to_end(&mut bytes);
+    let read = contents.take(ENOUGH).read_to_end(&mut bytes);
     assert!(bytes.len() as u64 <= meta.bytes);
     let whole = read.is_ok() && (bytes.len() as u64) < ENOUGH;
     assert!(!whole || bytes.len() as u64 == meta.bytes);

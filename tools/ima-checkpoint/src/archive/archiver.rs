@@ -217,18 +217,17 @@ impl<L: Live> Archiver<L> {
     fn archive(&mut self, writer: &mut Writer, segment: &Segment, next: &Claim) -> Result<()> {
         let seq = segment.seq;
         let mut meta = self.meta(writer, segment, State::Sealed)?;
-        if let Some(held) = writer.held.get(&seq) {
-            let held_digest = held.meta.sha256;
+        if let Some((held_digest, safe)) = writer.held(seq) {
             if held_digest.as_bytes() == next.header.segment_digest {
                 return self.settle_tail(writer, seq, next);
             }
-            if held.safe == Safe::No || writer.is_forked(seq) {
+            if safe == Safe::No || writer.is_forked(seq) {
                 return Ok(());
             }
             meta.fork =
                 survey(self.live.export(seq)?, Plan::of(&meta), |_| Ok(()))?.sha256 != held_digest;
         }
-        meta.fork |= writer.is_forked(seq) && !writer.held.contains_key(&seq);
+        meta.fork |= writer.is_forked(seq) && writer.held(seq).is_none();
         let known = writer.forks.get(&seq);
         if known.is_some_and(|known| {
             known
@@ -237,7 +236,7 @@ impl<L: Live> Archiver<L> {
         }) {
             return Ok(());
         }
-        if !meta.fork && writer.held.contains_key(&seq) {
+        if !meta.fork && writer.held(seq).is_some() {
             // the same bytes, but not those that the kernel's next checkpoint claims
             return self.settle_tail(writer, seq, next);
         }
@@ -261,10 +260,7 @@ impl<L: Live> Archiver<L> {
             Err(fault) if fault.is_of_contents() => self.notices.warn(Warning::Kept { seq, fault }),
             Err(error) => return Err(error),
         }
-        Ok(writer
-            .held
-            .get(&seq)
-            .is_some_and(|held| held.safe == Safe::Yes))
+        Ok(writer.held(seq).is_some_and(|(_, safe)| safe == Safe::Yes))
     }
 
     /// What is known of a segment before it was exported.
@@ -299,10 +295,10 @@ impl<L: Live> Archiver<L> {
         };
         let mut failed = None;
         let first_kept = keep.first_kept(sealed, now_ns(), |seq| {
-            let Some(held) = writer.held.get(&seq).filter(|_| !writer.is_forked(seq)) else {
+            let Some((sha256, _)) = writer.held(seq).filter(|_| !writer.is_forked(seq)) else {
                 return false;
             };
-            if !keep.acknowledged(&held.meta) {
+            if !keep.acknowledged(&sha256) {
                 wait.receipt = true;
                 return false;
             }

@@ -8,9 +8,10 @@ use super::{
         self,
         Index, //
     },
+    listing::Listing,
     lock::holder,
     meta::{
-        parse_file_name,
+        looks_like_segment,
         Kind,
         Meta,
         Name,
@@ -34,7 +35,6 @@ use super::{
 };
 use crate::{
     archive,
-    bank::Digest,
     claim::Claim,
     error::{
         Error,
@@ -49,17 +49,7 @@ use rustix::fs::{
     FileType,
     Stat, //
 };
-use std::{
-    collections::{
-        BTreeMap,
-        BTreeSet, //
-    },
-    path::Path,
-};
-
-/// The files of a log that describe themselves as they should, in ascending order: by segment,
-/// sealed ones before tails and forks.
-type Files = BTreeMap<Name, Meta>;
+use std::path::Path;
 
 /// What was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,42 +139,26 @@ impl<'a> Check<'a> {
             let host = archive.directory().below(&name.host);
             host.is_ok_and(|host| holder(&host).is_some())
         };
-        let (files, names) = self.files(log, is_worked_on)?;
-        self.index(log, &index, &files, &names);
-        let line: Vec<&Meta> = files.values().filter(|meta| !meta.fork).collect();
-        self.holes(log, &index, &line);
-        for (at, meta) in line.iter().enumerate() {
-            let next = line
-                .get(at + 1)
-                .filter(|next| next.seq == meta.seq.wrapping_add(1));
-            self.segment(log, meta, next.copied());
-        }
-        for fork in files.values().filter(|meta| meta.fork) {
-            self.segment(log, fork, None);
-            self.find(&log.path(fork), Finding::Fork);
-        }
+        let listing = self.list(log, is_worked_on)?;
+        self.index(log, &index, &listing);
+        self.segments(log, &index, &listing);
         Ok(())
     }
 
-    /// The files of a log, and the names of all that are there.
-    fn files(
-        &mut self,
-        log: &Log,
-        is_worked_on: impl Fn() -> bool,
-    ) -> Result<(Files, BTreeSet<Name>)> {
-        let (mut files, mut there) = (Files::new(), BTreeSet::new());
-        for name in log.directory().names()? {
+    /// The files of a log that are named as an archiver names them.
+    fn list(&mut self, log: &Log, is_worked_on: impl Fn() -> bool) -> Result<Listing> {
+        let mut listing = Listing::default();
+        log.directory().each_name(|name| {
             let Some(seen) = log.directory().look(&name)? else {
                 // removed meanwhile
-                continue;
+                return Ok(());
             };
             let path = log.directory().path_of(&name);
-            if parse_file_name(&name).is_some() {
-                there.extend(Name::parse(&name));
+            if looks_like_segment(&name) {
                 self.file(&path, &seen);
-                match log.meta(&name) {
-                    Ok(meta) => drop(files.insert(meta.name(), meta)),
-                    Err(error) => self.fault(error),
+                match Name::parse(&name) {
+                    Some(name) => listing.push(name),
+                    None => log.open(&name).map_or_else(|error| self.fault(error), drop),
                 }
             } else if name == PARTIAL {
                 self.partial(&path, &seen, &is_worked_on);
@@ -193,17 +167,10 @@ impl<'a> Check<'a> {
             } else {
                 self.find(&path, Finding::Stray);
             }
-        }
-        // a tail whose segment is there: a run was interrupted before it removed the tail
-        let is_leftover =
-            |name: &&Name| name.kind == Kind::Tail && files.contains_key(&Name::first_of(name.seq));
-        let leftover: Vec<Name> = files.keys().filter(is_leftover).copied().collect();
-        for name in leftover {
-            let path = log.directory().path_of(&name.to_string());
-            self.find(&path, Finding::LeftTail);
-            files.remove(&name);
-        }
-        Ok((files, there))
+            Ok(())
+        })?;
+        listing.sort();
+        Ok(listing)
     }
 
     /// Who can change or read a file? What is none is told of when it is opened.
@@ -221,69 +188,99 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Does the index name other files than there are?
-    fn index(&mut self, log: &Log, index: &Index, files: &Files, there: &BTreeSet<Name>) {
+    /// Does the index name files that are not there?
+    fn index(&mut self, log: &Log, index: &Index, listing: &Listing) {
         let path = log.directory().path_of(index::NAME);
-        if index.absent && !files.is_empty() {
+        if index.absent && !listing.is_empty() {
             self.find(&path, Finding::NoIndex);
             return;
         }
         if index.damaged > 0 && !(index.cut && index.damaged == 1) {
             self.find(&path, Finding::DamagedIndex);
         }
-        for (name, sha256) in index.files() {
-            let path = log.directory().path_of(&name.to_string());
-            match files.get(&name) {
-                Some(meta) if meta.sha256 != sha256 && name.kind != Kind::Tail => {
-                    self.find(&path, Finding::Exchanged);
-                }
-                None if !there.contains(&name) => self.missing(&path, name, sha256, files),
-                _ => (),
+        for (name, sha256) in index.files().filter(|(name, _)| !listing.has(*name)) {
+            let path = log.path(name);
+            let replaced = || {
+                let mut same = listing.of(name.seq).filter_map(|name| log.meta(name).ok());
+                same.any(|meta| meta.state == State::Sealed || meta.sha256 == sha256)
+            };
+            match name.kind {
+                Kind::Fork(_) => self.find(&path, Finding::ForkMoved),
+                Kind::Tail if replaced() => (),
+                Kind::Sealed | Kind::Tail => self.find(&path, Finding::Missing),
             }
         }
     }
 
-    /// A file that the index names is not there.
-    fn missing(&mut self, path: &Path, name: Name, sha256: Digest, files: &Files) {
-        let mut same = files
-            .range(Name::first_of(name.seq)..)
-            .take_while(|(other, _)| other.seq == name.seq);
-        let replaces = |meta: &Meta| meta.state == State::Sealed || meta.sha256 == sha256;
-        match name.kind {
-            Kind::Fork(_) => self.find(path, Finding::ForkMoved),
-            Kind::Tail if same.any(|(_, meta)| replaces(meta)) => (),
-            Kind::Sealed | Kind::Tail => self.find(path, Finding::Missing),
-        }
-    }
-
-    /// Segments that are not there although later ones are.
-    fn holes(&mut self, log: &Log, index: &Index, line: &[&Meta]) {
+    /// Reads all files of segments.
+    fn segments(&mut self, log: &Log, index: &Index, listing: &Listing) {
         if index.removed > 0 {
             let before = index.removed;
             self.find(log.dir(), Finding::Removed { before });
         }
         let mut expected = index.removed;
-        for meta in line {
-            if meta.seq > expected {
-                let (from, to) = (expected, meta.seq - 1);
-                let freed = index.explains(from, to);
-                self.find(log.dir(), Finding::Hole { from, to, freed });
+        // what follows a segment is known when the next one is there
+        let mut last: Option<Meta> = None;
+        for name in listing.all() {
+            let meta = match log.meta(name) {
+                Ok(meta) => meta,
+                Err(error) => {
+                    self.fault(error);
+                    continue;
+                }
+            };
+            let known = index
+                .sha256(name)
+                .is_none_or(|sha256| sha256 == meta.sha256);
+            if !known && name.kind != Kind::Tail {
+                self.find(&log.path(name), Finding::Exchanged);
             }
+            if meta.fork {
+                self.segment(log, &meta, None);
+                self.find(&log.path(name), Finding::Fork);
+                continue;
+            }
+            // a tail whose segment is there: a run was interrupted before it removed the tail
+            if last.as_ref().is_some_and(|last| last.seq == meta.seq) {
+                self.find(&log.path(name), Finding::LeftTail);
+                continue;
+            }
+            self.hole(log, index, expected, meta.seq);
             // of a segment of which there is a tail only, the rest is missing if more follows
             expected = meta.seq.saturating_add(1);
+            if let Some(last) = last.replace(meta) {
+                let next = Some(name).filter(|next| next.seq == last.seq.wrapping_add(1));
+                self.segment(log, &last, next);
+            }
+        }
+        if let Some(last) = last {
+            self.segment(log, &last, None);
         }
         if index.gaps.last().is_some_and(|last| last >= expected) {
             self.find(log.dir(), Finding::FreedFrom { from: expected });
         }
     }
 
+    /// Segments that are not there although a later one is.
+    fn hole(&mut self, log: &Log, index: &Index, expected: u64, seq: u64) {
+        if seq > expected {
+            let (from, to) = (expected, seq - 1);
+            let freed = index.explains(from, to);
+            self.find(log.dir(), Finding::Hole { from, to, freed });
+        }
+    }
+
     /// Reads a file to its end.
-    fn segment(&mut self, log: &Log, meta: &Meta, next: Option<&Meta>) {
+    fn segment(&mut self, log: &Log, meta: &Meta, next: Option<Name>) {
         self.total.segments += 1;
         self.total.records = self.total.records.saturating_add(meta.records);
         self.total.bytes = self.total.bytes.saturating_add(meta.bytes);
-        let contents = match log.open(meta) {
-            Ok(contents) => contents,
+        let contents = match log.read(meta.name()) {
+            Ok((found, contents)) if found == *meta => contents,
+            Ok(_) => {
+                let path = log.path(meta.name());
+                return self.fault(archive::Error::Exchanged { path }.into());
+            }
             Err(error) => return self.fault(error),
         };
         let next = next.and_then(|next| head(log, next));
@@ -300,14 +297,14 @@ impl<'a> Check<'a> {
             seen.holds(next.as_ref())
         });
         if let Err(error) = checked {
-            self.find(&log.path(meta), Finding::Fault(error));
+            self.find(&log.path(meta.name()), Finding::Fault(error));
         }
     }
 }
 
 /// The checkpoint that a segment starts with. What is wrong with that segment is said there.
-fn head(log: &Log, meta: &Meta) -> Option<Claim> {
-    let contents = log.open(meta).ok()?;
+fn head(log: &Log, name: Name) -> Option<Claim> {
+    let (meta, contents) = log.read(name).ok()?;
     let mut records = Records::new(
         contents,
         DIGEST_SIZE,

@@ -170,10 +170,14 @@ impl Index {
             .map(|(name, sha256)| (*name, Digest::new(sha256)))
     }
 
+    /// The SHA-256 of what that file holds, if it should be there.
+    pub(super) fn sha256(&self, name: Name) -> Option<Digest> {
+        self.files.get(&name).map(|sha256| Digest::new(sha256))
+    }
+
     /// Does it have this file, with this digest?
     pub(super) fn has(&self, meta: &Meta) -> bool {
-        let sha256 = self.files.get(&meta.name());
-        sha256.is_some_and(|sha256| sha256 == meta.sha256.as_bytes())
+        self.sha256(meta.name()) == Some(meta.sha256)
     }
 
     /// Is it known of all these segments that they are not there?
@@ -193,12 +197,17 @@ impl Index {
     }
 
     /// Writes the index anew: these files, and what it knew of removed and missing segments.
-    pub(super) fn rebuild(&mut self, log: &Folder, files: &[Meta], now: u64) -> Result<()> {
+    pub(super) fn rebuild(
+        &mut self,
+        log: &Folder,
+        files: impl Iterator<Item = Meta>,
+        now: u64,
+    ) -> Result<()> {
         *self = self.rebuilt(log, files, now)?;
         Ok(())
     }
 
-    fn rebuilt(&self, log: &Folder, files: &[Meta], now: u64) -> Result<Self> {
+    fn rebuilt(&self, log: &Folder, files: impl Iterator<Item = Meta>, now: u64) -> Result<Self> {
         let removed = (self.removed > 0).then_some(Event::Removed {
             before: self.removed,
             at_ns: now,
@@ -208,7 +217,7 @@ impl Index {
             to,
             at_ns: now,
         });
-        let files = files.iter().map(Event::archived);
+        let files = files.map(|meta| Event::archived(&meta));
         let mut events = removed.into_iter().chain(gaps).chain(files);
         let path = log.path().join(NAME);
         let mut new = Self::default();

@@ -118,7 +118,7 @@ impl Meta {
         self.name().to_string()
     }
 
-    pub(super) fn name(&self) -> Name {
+    pub(crate) fn name(&self) -> Name {
         let digest = self.sha256.as_bytes().first_chunk().copied();
         let kind = match (self.fork, self.state) {
             (true, _) => Kind::Fork(digest.unwrap_or_default()),
@@ -172,8 +172,9 @@ fn quoted(text: &str, characters: usize) -> String {
 
 /// The name of a segment's file, as an archiver makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name {
-    pub(super) seq: u64,
+pub struct Name {
+    /// The number of the segment: at most ten digits.
+    pub seq: u64,
     pub(super) kind: Kind,
 }
 
@@ -187,6 +188,15 @@ pub(super) enum Kind {
 }
 
 impl Name {
+    /// Of a segment that is no fork.
+    pub(crate) fn of(seq: u64, state: State) -> Self {
+        let kind = match state {
+            State::Sealed => Kind::Sealed,
+            State::Tail => Kind::Tail,
+        };
+        Self { seq, kind }
+    }
+
     /// The first of all names of that segment, in their order.
     pub(super) fn first_of(seq: u64) -> Self {
         let kind = Kind::Sealed;
@@ -225,6 +235,11 @@ impl fmt::Display for Name {
 pub(crate) struct FileName {
     pub(crate) seq: u64,
     pub(crate) fork: bool,
+}
+
+/// Does it look like the name of a segment's file?
+pub(super) fn looks_like_segment(name: &str) -> bool {
+    parse_file_name(name).is_some()
 }
 
 /// Is it a name of a segment's file, or looks like one?

@@ -194,15 +194,28 @@ impl Directory {
     ///
     /// It cannot be read.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
-        let list = || {
-            let mut names = Vec::new();
-            for entry in Dir::read_from(&*self.file)? {
-                let name = entry?.file_name().to_owned().into_string();
-                names.extend(name.ok().filter(|name| name != "." && name != ".."));
+        let mut names = Vec::new();
+        self.each_name(|name| {
+            names.push(name);
+            Ok(())
+        })?;
+        Ok(names)
+    }
+
+    /// Hands on one such name after the other: there may be many.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or `each` gave an error.
+    pub(crate) fn each_name(&self, mut each: impl FnMut(String) -> Result<()>) -> Result<()> {
+        let failed = |error: Errno| Error::io("read", &self.path, error);
+        for entry in Dir::read_from(&*self.file).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_owned().into_string();
+            if let Some(name) = name.ok().filter(|name| name != "." && name != "..") {
+                each(name)?;
             }
-            Ok(names)
-        };
-        list().map_err(|error: Errno| Error::io("read", &self.path, error))
+        }
+        Ok(())
     }
 
     /// Its path, for messages.

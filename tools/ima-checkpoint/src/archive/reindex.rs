@@ -10,7 +10,6 @@ use super::{
     },
     index::Index,
     lock::lock,
-    meta::parse_file_name,
     now_ns,
     Archive,
     Log,
@@ -23,33 +22,36 @@ use crate::error::{
 
 /// Makes the index of a log from its files. What an index that is there says of segments that were
 /// removed or never archived is kept; files that it names and that are not there are given up.
-/// Gives the number of files, and what is wrong with those that were left out.
+/// Gives the number of files; `fault` gets what is wrong with those that are left out.
 ///
 /// # Errors
 ///
 /// The log cannot be read, its index not written, or an archiver works on this host.
-pub fn reindex(archive: &Archive, name: &LogName) -> Result<(usize, Vec<Error>)> {
+pub fn reindex(archive: &Archive, name: &LogName, mut fault: impl FnMut(Error)) -> Result<u64> {
     let access = access_of(archive)?;
     let host = Folder::of(archive.directory().below(&name.host)?, access)?;
     lock(&host)?;
     let folder = host.folder(&name.log_id)?;
     folder.remove_if_there(PARTIAL)?;
     let log = Log::new(folder.directory().clone(), name.clone());
-    let (mut files, mut faults) = (Vec::new(), Vec::new());
-    let all = folder.names()?;
-    for name in all
-        .into_iter()
-        .filter(|name| parse_file_name(name).is_some())
-    {
-        match log.meta(&name) {
-            Ok(meta) => files.push(meta),
-            Err(error) => faults.push(error),
+    let listing = log.list_with(|odd| {
+        log.open(odd).map_or_else(&mut fault, drop);
+        Ok(())
+    })?;
+    let mut count = 0;
+    let files = listing.all().filter_map(|name| match log.meta(name) {
+        Ok(meta) => {
+            count += 1;
+            Some(meta)
         }
-    }
-    files.sort_by_key(|meta| (meta.seq, meta.fork, meta.state));
+        Err(error) => {
+            fault(error);
+            None
+        }
+    });
     let mut index = Index::read_history(folder.directory())?;
-    index.rebuild(&folder, &files, now_ns())?;
-    Ok((files.len(), faults))
+    index.rebuild(&folder, files, now_ns())?;
+    Ok(count)
 }
 
 /// The group that may read the archive, if there is one, may read the new file.

@@ -15,7 +15,10 @@ use super::{
     Log,
     LogName, //
 };
-use crate::error::Result;
+use crate::error::{
+    Error,
+    Result, //
+};
 use std::time::Duration;
 
 /// What is removed. Nothing, if nothing is given.
@@ -60,9 +63,10 @@ impl Remove {
         let mut logs = Vec::new();
         for log_id in host.names()?.into_iter().filter(|name| is_log_id(name)) {
             let folder = host.folder(&log_id)?;
-            for file in folder.names()? {
+            folder.directory().each_name(|file| {
                 total = total.saturating_add(size(&folder, &file));
-            }
+                Ok(())
+            })?;
             let end = if log_id == live.log_id {
                 first_live
             } else {
@@ -102,19 +106,26 @@ impl Remove {
 /// What may be removed of a log, oldest first: up to a fork, to what the kernel still has, and to
 /// what nobody acknowledged. Nothing of a log that cannot be read.
 fn candidates(log: &Log, folder: &Folder, end: u64, keep: &Keep) -> Vec<Old> {
-    let (Ok(segments), Ok(forks)) = (log.segments(), log.forks()) else {
-        return Vec::new();
+    let read = || {
+        let mut end = end;
+        for fork in log.forks()? {
+            end = end.min(fork?.seq);
+        }
+        let (mut goes, mut old) = (true, Vec::new());
+        for name in log.segments()? {
+            let meta = log.meta(name)?;
+            goes &= meta.seq < end && keep.acknowledged(&meta.sha256);
+            if goes {
+                old.push(Old {
+                    archived_ns: meta.archived_ns,
+                    seq: meta.seq,
+                    file_bytes: size(folder, &name.to_string()),
+                });
+            }
+        }
+        Ok::<_, Error>(old)
     };
-    let end = forks.first().map_or(end, |fork| fork.seq.min(end));
-    let goes = segments
-        .into_iter()
-        .take_while(|meta| meta.seq < end && keep.acknowledged(meta));
-    goes.map(|meta| Old {
-        archived_ns: meta.archived_ns,
-        seq: meta.seq,
-        file_bytes: size(folder, &meta.file_name()),
-    })
-    .collect()
+    read().unwrap_or_default()
 }
 
 /// Removes the segments before that one, after the index says so. What an interrupted removal left
@@ -131,14 +142,16 @@ fn remove(log: &Log, folder: &Folder, before: Option<u64>) -> Result<Option<Remo
         files: 0,
         file_bytes: 0,
     };
-    let mut files = folder.names()?;
-    files.retain(|file| parse_file_name(file).is_some_and(|name| name.seq < index.removed));
-    files.sort();
-    for file in files {
-        removed.file_bytes += size(folder, &file);
-        folder.remove_if_there(&file)?;
-        removed.files += 1;
-    }
+    let mut go = |file: &str| {
+        if parse_file_name(file).is_some_and(|name| name.seq < index.removed) {
+            removed.file_bytes += size(folder, file);
+            folder.remove_if_there(file)?;
+            removed.files += 1;
+        }
+        Ok(())
+    };
+    let listing = log.list_with(&mut go)?;
+    listing.all().try_for_each(|name| go(&name.to_string()))?;
     if removed.files == 0 {
         return Ok(None);
     }

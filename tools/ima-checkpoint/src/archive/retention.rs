@@ -2,10 +2,7 @@
 
 //! How far the kernel's list may be truncated.
 
-use super::{
-    meta::Meta,
-    open::Directory, //
-};
+use super::open::Directory;
 use crate::bank::Digest;
 use std::{
     io::Read,
@@ -91,10 +88,10 @@ impl Keep {
     }
 
     /// Did somebody off the host acknowledge this segment, or is it not asked for?
-    pub(super) fn acknowledged(&self, meta: &Meta) -> bool {
+    pub(super) fn acknowledged(&self, sha256: &Digest) -> bool {
         self.unacknowledged
             .as_ref()
-            .is_none_or(|folder| has_receipt(folder, &meta.sha256))
+            .is_none_or(|folder| has_receipt(folder, sha256))
     }
 }
 

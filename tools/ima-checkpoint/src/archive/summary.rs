@@ -70,8 +70,12 @@ impl Summary {
         let index = Index::read(log.directory())?;
         summary.gaps = index.gaps.len() as u64;
         summary.removed_before = index.removed;
-        summary.forks = log.forks()?.len() as u64;
-        for meta in log.segments()? {
+        for fork in log.forks()? {
+            fork?;
+            summary.forks += 1;
+        }
+        for name in log.segments()? {
+            let meta = log.meta(name)?;
             match meta.state {
                 State::Tail => summary.tail_records = meta.records,
                 State::Sealed => {

@@ -14,6 +14,7 @@ use super::{
     meta::{
         parse_file_name,
         Meta,
+        Name,
         State, //
     },
     store::{
@@ -50,13 +51,6 @@ pub(super) enum Safe {
     No,
 }
 
-/// A sealed segment that is there.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) meta: Meta,
-    pub(super) safe: Safe,
-}
-
 /// What became of a segment that was to be added.
 pub(super) struct Added {
     pub(super) meta: Meta,
@@ -74,8 +68,10 @@ pub(super) struct Writer {
     folder: Folder,
     pub(super) name: LogName,
     pub(super) index: Index,
-    pub(super) held: BTreeMap<u64, Held>,
-    tails: BTreeMap<u64, Meta>,
+    // INVARIANT: `index` has the file of each. There may be many: what else is known of a file is
+    // read when it is needed.
+    held: BTreeMap<u64, Safe>,
+    tails: BTreeSet<u64>,
     /// Digests of the forks of each segment.
     pub(super) forks: BTreeMap<u64, BTreeSet<Digest>>,
 }
@@ -91,38 +87,41 @@ impl Writer {
             folder,
             name,
             held: BTreeMap::new(),
-            tails: BTreeMap::new(),
+            tails: BTreeSet::new(),
             forks: BTreeMap::new(),
         };
+        let log = writer.log();
         let mut faults = Vec::new();
-        let mut files = Vec::new();
-        for file in writer.folder.names()? {
-            let Some(name) = parse_file_name(&file) else {
-                continue;
-            };
-            match writer.log().meta(&file) {
-                Ok(meta) => files.push(meta),
-                Err(error) => {
-                    faults.push(error);
-                    // whatever it was, another file must not take its place
-                    writer.forks.entry(name.seq).or_default();
-                }
+        let listing = log.list_with(|odd| {
+            if let Err(error) = log.open(odd) {
+                faults.push(error);
             }
-        }
-        files.sort_by_key(|meta| (meta.seq, meta.fork, meta.state));
-        files
-            .iter()
-            .for_each(|meta| writer.note(meta, Safe::Unknown));
+            // whatever it is, another file must not take its place
+            if let Some(name) = parse_file_name(odd) {
+                writer.forks.entry(name.seq).or_default();
+            }
+            Ok(())
+        })?;
         if writer.index.cut || writer.index.damaged > 0 {
+            let files = listing.all().filter_map(|name| log.meta(name).ok());
             writer
                 .index
-                .rebuild(&writer.folder, &files, super::now_ns())?;
+                .rebuild(&writer.folder, files, super::now_ns())?;
         }
-        for meta in files {
-            if !writer.index.has(&meta) {
-                writer
-                    .index
-                    .append(&writer.folder, Event::archived(&meta))?;
+        for name in listing.all() {
+            match log.meta(name) {
+                Ok(meta) => {
+                    if !writer.index.has(&meta) {
+                        writer
+                            .index
+                            .append(&writer.folder, Event::archived(&meta))?;
+                    }
+                    writer.note(&meta, Safe::Unknown);
+                }
+                Err(error) => {
+                    faults.push(error);
+                    writer.forks.entry(name.seq).or_default();
+                }
             }
         }
         Ok((writer, faults))
@@ -132,19 +131,34 @@ impl Writer {
         Log::new(self.folder.directory().clone(), self.name.clone())
     }
 
+    /// Notes a file that the index has.
     fn note(&mut self, meta: &Meta, safe: Safe) {
-        let (seq, meta) = (meta.seq, meta.clone());
+        let seq = meta.seq;
         match (meta.fork, meta.state) {
             (true, _) => {
                 self.forks.entry(seq).or_default().insert(meta.sha256);
             }
             (false, State::Tail) => {
-                self.tails.insert(seq, meta);
+                self.tails.insert(seq);
             }
             (false, State::Sealed) => {
-                self.held.insert(seq, Held { meta, safe });
+                self.held.insert(seq, safe);
             }
         }
+    }
+
+    /// The SHA-256 of a sealed segment that is there, and whether it is safe.
+    pub(super) fn held(&self, seq: u64) -> Option<(Digest, Safe)> {
+        let safe = self.held.get(&seq)?;
+        let sha256 = self.index.sha256(Name::of(seq, State::Sealed))?;
+        Some((sha256, *safe))
+    }
+
+    /// The tail of that number, if there is one.
+    fn tail(&self, seq: u64) -> Result<Option<Meta>> {
+        let there = self.tails.contains(&seq);
+        let read = || self.log().meta(Name::of(seq, State::Tail));
+        there.then(read).transpose()
     }
 
     /// Is a file of this segment there that is not what the kernel has, or cannot be read?
@@ -154,7 +168,10 @@ impl Writer {
 
     /// Adds a segment that is sealed by the checkpoint `next`; as a fork, if `meta` says so.
     pub(super) fn add(&mut self, source: impl Read, meta: Meta, next: &Claim) -> Result<Added> {
-        let tail = self.tails.get(&meta.seq).filter(|_| !meta.fork).cloned();
+        let tail = match meta.fork {
+            true => None,
+            false => self.tail(meta.seq)?,
+        };
         let prefix = tail.as_ref().map(|tail| tail.bytes);
         let (meta, survey) = store(&self.folder, source, meta, Some(next), prefix)?;
         self.index.append(&self.folder, Event::archived(&meta))?;
@@ -181,14 +198,11 @@ impl Writer {
     /// Reads a segment that was there before this run, and settles the tail that the run before
     /// may have left. Gives the name of the fork that a tail became.
     pub(super) fn check(&mut self, seq: u64, next: &Claim) -> Result<Option<String>> {
-        let Some(held) = self.held.get(&seq) else {
-            return Ok(None);
-        };
-        let (meta, safe) = (held.meta.clone(), held.safe);
-        if safe != Safe::Unknown {
+        if self.held.get(&seq) != Some(&Safe::Unknown) {
             return Ok(None);
         }
-        let tail = self.tails.get(&seq).cloned();
+        let meta = self.log().meta(Name::of(seq, State::Sealed))?;
+        let tail = self.tail(seq)?;
         let prefix = tail.as_ref().map(|tail| tail.bytes);
         let read = recheck(&self.folder, &meta, Some(next), prefix).and_then(|survey| {
             super::survey::sealed_by(&meta, next)?;
@@ -206,7 +220,7 @@ impl Writer {
 
     /// Is there a tail of this segment although the segment is there?
     pub(super) fn has_leftover_tail(&self, seq: u64) -> bool {
-        self.tails.contains_key(&seq) && self.held.contains_key(&seq)
+        self.tails.contains(&seq) && self.held.contains_key(&seq)
     }
 
     /// A tail that is the beginning of what replaces it goes; another becomes a fork.
@@ -234,7 +248,7 @@ impl Writer {
         mut open: impl FnMut() -> Result<R>,
     ) -> Result<Option<String>> {
         let mut forked = None;
-        if let Some(old) = self.tails.get(&meta.seq).cloned() {
+        if let Some(old) = self.tail(meta.seq)? {
             let mut plan = super::survey::Plan::of(&meta);
             plan.prefix = Some(old.bytes);
             let seen = super::survey::survey(open()?.take(meta.bytes), plan, |_| Ok(()))?;

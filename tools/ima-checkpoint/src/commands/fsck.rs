@@ -51,9 +51,9 @@ pub struct Arguments {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let archive = Archive::open(&arguments.archive)?;
-    let mut codes = Vec::new();
+    let mut code = Code::Verified;
     let mut say = |remark: Remark| {
-        codes.push(Code::from(&remark));
+        code = worst([code, (&remark).into()]);
         match remark.is_fault() {
             false => drop(print(&format!("note: {remark}\n"))),
             true => complain(Level::Warning, remark),
@@ -76,7 +76,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         Err(error) => check.fault(error),
     }
     let total = check.total();
-    let code = worst(codes);
     print(&format!(
         "{} logs, {} segments, {} records, {}: {}\n",
         total.logs,

@@ -45,18 +45,17 @@ pub struct Arguments {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let archive = Archive::open(&arguments.archive)?;
-    let mut codes = Vec::new();
+    let mut code = Code::Verified;
     for name in choose(
         &archive,
         arguments.host.as_deref(),
         arguments.log_id.as_deref(),
     )? {
-        let (files, faults) = reindex(&archive, &name)?;
-        print(&format!("{name}: {files} files\n"))?;
-        for fault in faults {
+        let files = reindex(&archive, &name, |fault| {
             complain(Level::Warning, &fault);
-            codes.push(Code::from(&fault));
-        }
+            code = worst([code, (&fault).into()]);
+        })?;
+        print(&format!("{name}: {files} files\n"))?;
     }
-    Ok(worst(codes))
+    Ok(code)
 }

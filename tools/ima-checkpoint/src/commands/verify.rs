@@ -344,7 +344,7 @@ fn judge_archive(
         Err(error) if Code::from(&error) == Code::Missing => {
             judge_evidence(arguments, Evidence::torn(&log, &kernel, progress)?, policy)
         }
-        whole => judge_evidence(arguments, Evidence::whole(&whole?, &log, progress)?, policy),
+        whole => judge_evidence(arguments, Evidence::whole(whole?, &log, progress)?, policy),
     }
 }
 
@@ -354,7 +354,8 @@ fn judge_evidence(
     policy: &Policy,
 ) -> Result<Verdict> {
     let mut verdict = verify(evidence.inputs, policy, layouts(arguments))?;
-    for (seq, file) in evidence.forks {
+    for (seq, path) in evidence.forks.iter() {
+        let file = Escaped::path(&path);
         let text = format!(
             "the archive has other bytes for segment {seq} in {file}: find out which is true"
         );

@@ -4,15 +4,20 @@
 
 use super::Error as Unfit;
 use crate::{
-    archive::Log,
+    archive::{
+        Log,
+        Name, //
+    },
     error::{
         Error,
         Result, //
     },
-    escape::Escaped,
     input::decompressed,
     kernel::Kernel,
-    whole::Whole,
+    whole::{
+        Source,
+        Whole, //
+    },
 };
 use ima_log::verify::{
     Foreign,
@@ -60,19 +65,34 @@ const STRETCH: u64 = 256 << 10;
 /// Inputs, in the order of the list.
 pub type Inputs<'a> = Box<dyn Iterator<Item = Result<Input<'a>, Foreign>> + 'a>;
 
+/// The forks of a log.
+#[derive(Default)]
+pub struct Forks<'a> {
+    log: Option<&'a Log>,
+    names: Vec<Name>,
+}
+
+impl Forks<'_> {
+    /// The number of the segment, and the path of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, PathBuf)> + '_ {
+        let logs = self.log.iter();
+        logs.flat_map(|log| self.names.iter().map(|name| (name.seq, log.path(*name))))
+    }
+}
+
 /// A list, and what else there is of it.
 pub struct Evidence<'a> {
     /// The list.
     pub inputs: Inputs<'a>,
-    /// Files with other bytes for a segment that is in the list.
-    pub forks: Vec<(u64, String)>,
+    /// Files of an archive with other bytes for a segment that is in the list.
+    pub forks: Forks<'a>,
 }
 
 impl<'a> Evidence<'a> {
     fn of(inputs: impl Iterator<Item = Result<Input<'a>>> + 'a) -> Self {
         Self {
             inputs: Box::new(inputs.map(|input| input.map_err(Foreign::from))),
-            forks: Vec::new(),
+            forks: Forks::default(),
         }
     }
 
@@ -90,15 +110,14 @@ impl<'a> Evidence<'a> {
     /// It cannot be read.
     pub fn archived(log: &'a Log, progress: &'a ProgressBar) -> Result<Self> {
         let segments = log.segments()?;
-        progress.set_length(segments.iter().map(|meta| meta.bytes).sum());
-        let inputs = segments.into_iter().map(move |meta| {
-            let bytes = progress.wrap_read(log.open(&meta)?);
-            let name = name(&log.path(&meta));
-            Ok(Input {
-                segment: Some(meta.seq),
-                ..Input::new(name, bytes)
-            })
-        });
+        // of these nothing is believed; if nobody looks, they are not read
+        if !progress.is_hidden() {
+            let metadata = segments.iter().filter_map(|name| log.meta(name).ok());
+            progress.set_length(metadata.map(|meta| meta.bytes).sum());
+        }
+        let inputs = segments
+            .into_iter()
+            .map(|name| archived(log, name, progress));
         Self::of(inputs).with_forks(log)
     }
 
@@ -108,17 +127,13 @@ impl<'a> Evidence<'a> {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn whole(whole: &'a Whole<'a>, log: &'a Log, progress: &'a ProgressBar) -> Result<Self> {
-        let inputs = whole.parts().iter().map(move |part| {
-            let bytes = progress.wrap_read(whole.bytes(part)?);
-            let name = match part.archived() {
-                Some(meta) => name(&log.path(meta)),
-                None => format!("live segment {}", part.seq).into_bytes(),
-            };
-            Ok(Input {
-                segment: Some(part.seq),
-                ..Input::new(name, bytes)
-            })
+    pub fn whole(whole: Whole<'a>, log: &'a Log, progress: &'a ProgressBar) -> Result<Self> {
+        let inputs = whole.into_sources().map(|source| match source {
+            Source::Archived(name) => archived(log, name, progress),
+            Source::Live(seq, file) => Ok(Input {
+                segment: Some(seq),
+                ..Input::new(format!("live segment {seq}"), progress.wrap_read(file))
+            }),
         });
         Self::of(inputs).with_forks(log)
     }
@@ -133,19 +148,13 @@ impl<'a> Evidence<'a> {
         let first = kernel.segments()?.first().map_or(0, |segment| segment.seq);
         let before = log.segments()?.into_iter();
         let before = before
-            .filter(move |meta| meta.seq < first)
-            .map(move |meta| {
-                let name = name(&log.path(&meta));
-                Ok(Input {
-                    segment: Some(meta.seq),
-                    ..Input::new(name, progress.wrap_read(log.open(&meta)?))
-                })
-            });
+            .filter(move |name| name.seq < first)
+            .map(|name| archived(log, name, progress));
         let live = Self::live(kernel.ima(), progress)?.inputs;
         let before = Self::of(before).inputs;
         let all = Self {
             inputs: Box::new(before.chain(live)),
-            forks: Vec::new(),
+            forks: Forks::default(),
         };
         all.with_forks(log)
     }
@@ -162,13 +171,23 @@ impl<'a> Evidence<'a> {
         Ok(Self::of(std::iter::once(Ok(input))))
     }
 
-    fn with_forks(mut self, log: &Log) -> Result<Self> {
-        let forks = log.forks()?;
-        let forks = forks.iter().map(|meta| (meta.seq, log.path(meta)));
-        let forks = forks.map(|(seq, path)| (seq, Escaped::path(&path).to_string()));
-        self.forks = forks.collect();
+    fn with_forks(mut self, log: &'a Log) -> Result<Self> {
+        let names = log.forks()?.map(|fork| Ok(fork?.name()));
+        self.forks = Forks {
+            names: names.collect::<Result<_>>()?,
+            log: Some(log),
+        };
         Ok(self)
     }
+}
+
+/// A segment of the archive.
+fn archived<'a>(log: &Log, file: Name, progress: &'a ProgressBar) -> Result<Input<'a>> {
+    let (meta, contents) = log.read(file)?;
+    Ok(Input {
+        segment: Some(meta.seq),
+        ..Input::new(name(&log.path(file)), progress.wrap_read(contents))
+    })
 }
 
 /// What messages call a file.

@@ -151,7 +151,6 @@ fn keep<T>(kept: &mut VecDeque<T>, new: T, limit: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bank::Bank;
     use std::{
         cell::Cell,
         io::{
@@ -170,8 +169,9 @@ mod tests {
             records: 1,
             bytes: SIZE,
             sealed: true,
-            checkpoint: Bank::Sha256.zeros(),
-            archived: None,
+            ascii_bytes: 0,
+            checkpoint: [0; 8],
+            is_archived: false,
         }
     }
 

@@ -9,8 +9,11 @@ use super::{
 };
 use crate::{
     archive::{
+        self,
+        Contents,
         Log,
         Meta,
+        Name,
         State, //
     },
     bank::Digest,
@@ -23,8 +26,8 @@ use crate::{
 };
 use std::io;
 
-/// A segment of the whole log.
-#[derive(Clone, Debug)]
+/// A segment of the whole log, in few bytes: there may be many.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Its number.
     pub seq: u64,
@@ -38,15 +41,39 @@ pub struct Part {
     pub bytes: u64,
     /// Is it complete?
     pub sealed: bool,
-    /// SHA-256 of its checkpoint's buffer, zeros for segment 0.
-    pub checkpoint: Digest,
-    pub(super) archived: Option<Meta>,
+    /// Bytes of its text in the sha1 bank, if the archive has it.
+    pub(super) ascii_bytes: u64,
+    /// The front of the SHA-256 of its checkpoint's buffer, zeros for segment 0.
+    pub(super) checkpoint: [u8; 8],
+    /// Does it come from the archive?
+    pub(super) is_archived: bool,
+}
+
+/// The front of a digest.
+fn front(digest: &Digest) -> [u8; 8] {
+    digest.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 impl Part {
     /// The file of the archive that it comes from; the kernel has it if there is none.
-    pub fn archived(&self) -> Option<&Meta> {
-        self.archived.as_ref()
+    pub fn archived(&self) -> Option<Name> {
+        let state = match self.sealed {
+            true => State::Sealed,
+            false => State::Tail,
+        };
+        self.is_archived.then(|| Name::of(self.seq, state))
+    }
+
+    /// Opens it in the archive that it was listed in.
+    pub(super) fn open(&self, log: &Log, name: Name) -> Result<(Meta, Contents)> {
+        let (meta, contents) = log.read(name)?;
+        match Self::from_archive(&meta) == *self {
+            true => Ok((meta, contents)),
+            false => {
+                let path = log.path(name);
+                Err(archive::Error::Exchanged { path }.into())
+            }
+        }
     }
 
     /// Index of the record behind it.
@@ -58,7 +85,7 @@ impl Part {
     pub(crate) fn unreadable(&self, error: io::Error) -> Error {
         Error::Unreadable {
             seq: self.seq,
-            file: self.archived().map(Meta::file_name),
+            file: self.archived().map(|name| name.to_string()),
             error,
         }
     }
@@ -78,7 +105,7 @@ impl Part {
         self.offset + self.bytes
     }
 
-    fn from_archive(meta: Meta) -> Self {
+    fn from_archive(meta: &Meta) -> Self {
         Self {
             seq: meta.seq,
             first: meta.first,
@@ -86,8 +113,9 @@ impl Part {
             records: meta.records,
             bytes: meta.bytes,
             sealed: meta.state == State::Sealed,
-            checkpoint: meta.checkpoint,
-            archived: Some(meta),
+            ascii_bytes: meta.ascii_bytes,
+            checkpoint: front(&meta.checkpoint),
+            is_archived: true,
         }
     }
 
@@ -99,8 +127,9 @@ impl Part {
             records: segment.records,
             bytes: segment.bytes,
             sealed: !segment.active,
-            checkpoint: segment.digest,
-            archived: None,
+            ascii_bytes: 0,
+            checkpoint: front(&segment.digest),
+            is_archived: false,
         }
     }
 
@@ -118,10 +147,14 @@ impl Part {
 
 /// The segments from the one with record `from` on.
 pub(super) fn list(archive: Option<&Log>, kernel: Option<&Kernel>, from: u64) -> Result<Vec<Part>> {
-    let archived = match archive {
-        Some(log) => log.segments()?,
-        None => Vec::new(),
-    };
+    let mut archived = Vec::new();
+    if let Some(log) = archive {
+        let segments = log.segments()?;
+        archived.reserve_exact(segments.len());
+        for name in segments {
+            archived.push(Part::from_archive(&log.meta(name)?));
+        }
+    }
     let mut live_parts = Vec::new();
     if let Some(kernel) = kernel {
         let (log_id, segments) = live(kernel)?;
@@ -141,9 +174,8 @@ pub(super) fn list(archive: Option<&Log>, kernel: Option<&Kernel>, from: u64) ->
 }
 
 /// Puts archive and kernel together. What is archived and sealed comes from the archive.
-fn merge(archived: Vec<Meta>, live: Vec<Part>, from: u64) -> Result<Vec<Part>, Error> {
+fn merge(mut parts: Vec<Part>, live: Vec<Part>, from: u64) -> Result<Vec<Part>, Error> {
     // in ascending order, one of each number
-    let mut parts: Vec<Part> = archived.into_iter().map(Part::from_archive).collect();
     let archived = parts.len();
     for part in live {
         let known = parts.get_mut(..archived).unwrap_or_default();
@@ -170,7 +202,10 @@ fn merge(archived: Vec<Meta>, live: Vec<Part>, from: u64) -> Result<Vec<Part>, E
 fn contradiction(archived: &Part, live: &Part) -> Error {
     Error::Contradiction {
         seq: live.seq,
-        file: archived.archived().map(Meta::file_name).unwrap_or_default(),
+        file: archived
+            .archived()
+            .map(|name| name.to_string())
+            .unwrap_or_default(),
         archived: archived.extent(),
         live: live.extent(),
     }
@@ -224,15 +259,15 @@ mod tests {
     use ima_checkpoint_format::ByteOrder;
 
     /// Segment `seq` with ten records of ten bytes each, archived.
-    fn archived(seq: u64, state: State) -> Meta {
+    fn archived(seq: u64, state: State) -> Part {
         let mut meta = Meta::new("h", &"0".repeat(32), seq, state, ByteOrder::Little);
         meta.first = seq * 10;
         meta.offset = seq * 100;
         (meta.records, meta.bytes) = (10, 100);
-        meta
+        Part::from_archive(&meta)
     }
 
-    fn sealed(seqs: std::ops::Range<u64>) -> Vec<Meta> {
+    fn sealed(seqs: std::ops::Range<u64>) -> Vec<Part> {
         seqs.map(|seq| archived(seq, State::Sealed)).collect()
     }
 
@@ -243,8 +278,8 @@ mod tests {
             sealed: seq != last,
             records: if seq == last { 15 } else { 10 },
             bytes: if seq == last { 150 } else { 100 },
-            archived: None,
-            ..Part::from_archive(archived(seq, State::Sealed))
+            is_archived: false,
+            ..archived(seq, State::Sealed)
         };
         seqs.map(part).collect()
     }
@@ -338,11 +373,11 @@ mod tests {
     #[test]
     fn contradictions() {
         for change in [
-            |meta: &mut Meta| meta.records = 9,
-            |meta: &mut Meta| meta.bytes = 99,
-            |meta: &mut Meta| meta.first = 9,
-            |meta: &mut Meta| meta.offset = 99,
-            |meta: &mut Meta| meta.checkpoint = Digest::new(&[1; 32]),
+            |part: &mut Part| part.records = 9,
+            |part: &mut Part| part.bytes = 99,
+            |part: &mut Part| part.first = 9,
+            |part: &mut Part| part.offset = 99,
+            |part: &mut Part| part.checkpoint = [1; 8],
         ] {
             let mut metas = sealed(0..2);
             metas.iter_mut().skip(1).for_each(change);

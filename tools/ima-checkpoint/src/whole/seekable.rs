@@ -245,7 +245,7 @@ impl Seekable {
         };
         if view.format == Format::Ascii && *scanned != span {
             match part.archived() {
-                Some(meta) => span.ascii = meta.ascii_bytes,
+                Some(_) => span.ascii = part.ascii_bytes,
                 None => span = self.scan(index, |_| false)?,
             }
         }
@@ -325,9 +325,7 @@ impl Seekable {
         let Some(Indexed { part, scanned, .. }) = self.parts.get(index) else {
             return Ok(Span::default());
         };
-        let ascii = part
-            .archived()
-            .map_or(scanned.ascii, |meta| meta.ascii_bytes);
+        let ascii = part.archived().map_or(scanned.ascii, |_| part.ascii_bytes);
         if (part.records, ascii) == (scanned.records, scanned.ascii) {
             return Ok(*scanned);
         }
@@ -353,9 +351,9 @@ impl Seekable {
             return Ok(raw);
         };
         match (part.archived(), &self.log) {
-            (Some(meta), Some(log)) => {
-                self.cache
-                    .read(part, from..to, || log.open(meta), &mut raw)?;
+            (Some(name), Some(log)) => {
+                let open = || Ok(part.open(log, name)?.1);
+                self.cache.read(part, from..to, open, &mut raw)?;
             }
             _ => {
                 if self.exported.as_ref().map(|(seq, _)| *seq) != Some(part.seq) {
@@ -435,9 +433,9 @@ impl Seekable {
         let Some(Indexed { part, .. }) = self.parts.first() else {
             return Ok(ByteOrder::NATIVE);
         };
-        match part.archived() {
-            Some(meta) => Ok(meta.byte_order()),
-            None => {
+        match (part.archived(), &self.log) {
+            (Some(name), Some(log)) => Ok(part.open(log, name)?.0.byte_order()),
+            _ => {
                 let sample = part.bytes.min(crate::detect::SAMPLE as u64);
                 let order = detect_order(self.raw(0, 0, sample)?.as_slice());
                 self.exported = None;
