@@ -24,7 +24,7 @@ bench-verify: ## measure the tool: replay against evmctl, memory, archive and ca
 	@scripts/install-deps
 	@scripts/bench-verify
 
-lint: ## rustfmt, clippy, checkpatch, shellcheck, SPDX
+lint: ## rustfmt, clippy, shellcheck, SPDX
 	@scripts/lint
 
 kernel: ## build the guest's kernel with the extension
@@ -64,7 +64,10 @@ edit-tree: ## a git tree with a commit for each patch, to change the series (EDI
 refresh-patches: ## write its commits back to patches/
 	@scripts/kernel-tree refresh $(EDIT_TREE)
 
+series: ## write the series as it is sent to a list (SERIES=/path, a new directory)
+	@scripts/series $(or $(SERIES),$(error say where to: make $@ SERIES=/path))
+
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-without kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean
+.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-without kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches series clean

@@ -54,7 +54,7 @@ settings! {
     /// Make a checkpoint when a kexec image is loaded, if there is a new record.
     CheckpointKexecLoad: "checkpoint_kexec_load", SWITCH, 1, Measured;
     /// Reserve so many percent of the list in a kexec image, for what is measured after the load.
-    KexecReservePercent: "kexec_reserve_percent", Values::UpTo(1000), 25, Measured;
+    KexecReservePercent: "kexec_reserve_percent", Values::AtMost(1000), 25, Measured;
     /// Which records the duplicate check knows.
     DuplicateScope: "duplicate_scope", Values::OneOf(&["log", "live"]), 0, Measured;
     /// `truncate` takes a number only together with its digest.
@@ -69,15 +69,15 @@ settings! {
 
 /// The values that a setting takes. Words stand for 0, 1 and so on.
 enum Values {
-    UpTo(u64),
+    AtMost(u64),
     OneOf(&'static [&'static str]),
 }
 
 /// Most records, bytes and segments: more than any machine has.
-const MANY: Values = Values::UpTo(1_000_000_000_000);
+const MANY: Values = Values::AtMost(1_000_000_000_000);
 /// Most seconds: 30 years.
-const LONG: Values = Values::UpTo(1_000_000_000);
-const SWITCH: Values = Values::UpTo(1);
+const LONG: Values = Values::AtMost(1_000_000_000);
+const SWITCH: Values = Values::AtMost(1);
 
 /// What a change of a setting leaves behind.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub(crate) const fn name(at: usize) -> &'static str {
 impl Rule {
     fn parse(&self, word: &[u8]) -> Option<u64> {
         match self.values {
-            Values::UpTo(most) => decimal(word).filter(|number| *number <= most),
+            Values::AtMost(most) => decimal(word).filter(|number| *number <= most),
             Values::OneOf(words) => words
                 .iter()
                 .position(|known| known.as_bytes() == word)
@@ -119,7 +119,7 @@ impl Rule {
     fn complain(&self) {
         let name = self.name;
         match self.values {
-            Values::UpTo(most) => pr_err!("{name} must be a number from 0 to {most}\n"),
+            Values::AtMost(most) => pr_err!("{name} must be a number from 0 to {most}\n"),
             Values::OneOf(words) => {
                 let mut words = words.iter().copied();
                 let (first, second) = (words.next(), words.next());
@@ -143,7 +143,7 @@ pub(crate) struct Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule.values {
-            Values::UpTo(_) => write!(f, "{}", self.number),
+            Values::AtMost(_) => write!(f, "{}", self.number),
             Values::OneOf(words) => {
                 f.write_str(words.get(self.number as usize).copied().unwrap_or_default())
             }

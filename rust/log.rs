@@ -299,7 +299,7 @@ impl Log {
 
     /// Appends a record, which the caller extends next. On an error nothing was appended.
     pub(crate) fn append(&self, held: &mut Extend, record: &NewRecord<'_>) -> Result {
-        self.first_use(held, record.pcr)?;
+        let first_use = self.first_use(held, record.pcr)?;
         let digest = |bank: usize| {
             record
                 .digests
@@ -320,6 +320,9 @@ impl Log {
             Due::Now if !state.retry.is_pausing() => wake(),
             Due::InSeconds(seconds) => wake_in(seconds),
             _ => (),
+        }
+        if let Some((pcr, base)) = first_use {
+            self.begin_use(state, pcr, base);
         }
         if record.violation {
             state.violations = state.violations.saturating_add(1);
@@ -346,20 +349,27 @@ impl Log {
         Ok(())
     }
 
-    /// Asks the TPM what a PCR holds before its first record.
-    fn first_use(&self, held: &mut Extend, index: u32) -> Result {
+    /// Asks the TPM what a PCR holds before its first record, if this is the first. Gives the PCR, for
+    /// which there is room, and its values.
+    fn first_use(&self, held: &mut Extend, index: u32) -> Result<Option<(Pcr, Arc<KVec<Digest>>)>> {
         let (state, held) = self.state.get_with(held);
         if state.pcrs.get(index).is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let pcr = Pcr::first_used(&*self.machine, held, &self.platform, index)?;
-        if index == self.platform.pcr() {
-            let base = Arc::new(pcr.bases()?, GFP_KERNEL)?;
+        let base = Arc::new(pcr.bases()?, GFP_KERNEL)?;
+        state.pcrs.reserve()?;
+        Ok(Some((pcr, base)))
+    }
+
+    /// The first record of a PCR is in the list.
+    fn begin_use(&self, state: &mut State, pcr: Pcr, base: Arc<KVec<Digest>>) {
+        if pcr.index() == self.platform.pcr() {
             // After a reset the default PCR is zero; anything else was extended before IMA.
             state.lost = base.iter().any(|value| *value != [0; MAX_DIGEST]);
             state.writer.active().set_base(base);
         }
-        state.pcrs.add(pcr)
+        state.pcrs.insert(pcr);
     }
 
     /// Appends a record of the log's own and extends it. EIO: the TPM refused it, and it is in the list

@@ -277,9 +277,20 @@ impl Pcrs {
     }
 
     pub(crate) fn add(&mut self, pcr: Pcr) -> Result {
+        self.reserve()?;
+        self.insert(pcr);
+        Ok(())
+    }
+
+    /// Makes room for [`Pcrs::insert`].
+    pub(crate) fn reserve(&mut self) -> Result {
+        Ok(self.0.reserve(1, GFP_KERNEL)?)
+    }
+
+    /// Adds one for which there is room.
+    pub(crate) fn insert(&mut self, pcr: Pcr) {
         let at = self.0.partition_point(|other| other.index < pcr.index);
-        self.0.reserve(1, GFP_KERNEL)?;
-        self.0.insert_within_capacity(at, pcr).map_err(|_| ENOMEM)
+        let _ = self.0.insert_within_capacity(at, pcr);
     }
 
     /// Compares PCR number `index` with the TPM.

@@ -26,22 +26,26 @@ use ima_checkpoint::{
         Bank,
         Digest, //
     },
+    error::{
+        Error,
+        Result, //
+    },
     kernel::{
         Created,
         Segment,
         Status, //
     },
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     env,
-    io::Read,
+    io::{
+        ErrorKind,
+        Read, //
+    },
+    rc::Rc,
     time::Instant, //
 };
 
@@ -96,6 +100,11 @@ impl Memory {
     }
 }
 
+/// What this host does not do.
+fn refused(what: &'static str) -> Error {
+    Error::io(what, "this host", ErrorKind::Unsupported)
+}
+
 impl Live for Memory {
     fn status(&self) -> Result<Status> {
         let id = Digest::new(&LOG_ID).to_string();
@@ -110,16 +119,16 @@ impl Live for Memory {
         let view = usize::try_from(seq)
             .ok()
             .and_then(|seq| self.views.get(seq));
-        let view = view.ok_or_else(|| Error::new(Code::Stale, "no such segment"))?;
+        let view = view.ok_or_else(|| refused("export"))?;
         Ok(Box::new(std::io::Cursor::new(view.clone())))
     }
 
     fn checkpoint(&self, _label: &str) -> Result<Created> {
-        Err(Error::new(Code::Kernel, "this host measures nothing more"))
+        Err(refused("checkpoint"))
     }
 
     fn truncate(&self, _seq: u64, _digest: &Digest) -> Result<()> {
-        Err(Error::new(Code::Kernel, "this host keeps everything"))
+        Err(refused("truncate"))
     }
 }
 
@@ -137,17 +146,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         keep: Keep::default(),
         remove: Remove::default(),
     };
-    let say = |notice: &Notice| {
-        if let Notice::Warning(_, text) = notice {
-            eprintln!("{text}");
+    let warned = Rc::new(Cell::new(false));
+    let seen = Rc::clone(&warned);
+    let say = move |notice: &Notice| {
+        if let Notice::Warning(warning) = notice {
+            eprintln!("{warning}");
+            seen.set(true);
         }
     };
     let start = Instant::now();
     let mut archiver = Archiver::new(memory, options, Box::new(say))?;
     archiver.pass()?;
     println!("{bytes} {}", start.elapsed().as_secs_f64());
-    match archiver.code() {
-        Code::Verified => Ok(()),
-        code => Err(format!("archiving ended with {code:?}").into()),
+    match warned.get() {
+        false => Ok(()),
+        true => Err("archiving ended with a warning".into()),
     }
 }

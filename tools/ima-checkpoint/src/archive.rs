@@ -10,6 +10,7 @@ pub mod archiver;
 pub mod check;
 pub mod contents;
 pub mod durable;
+pub mod error;
 pub mod follow;
 mod index;
 pub mod live;
@@ -19,6 +20,7 @@ pub mod notice;
 mod open;
 mod ranges;
 pub mod reindex;
+pub mod remark;
 pub mod removal;
 pub mod retention;
 mod store;
@@ -28,6 +30,7 @@ mod writer;
 
 pub use self::{
     contents::Contents,
+    error::Error,
     meta::{
         Meta,
         State, //
@@ -36,15 +39,13 @@ pub use self::{
 
 use self::open::Directory;
 use crate::{
-    escape::Escaped,
+    error::{
+        self as failure,
+        Result, //
+    },
     kernel::{
         Kernel,
         IMA, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
     },
 };
 use rustix::fs::FileType;
@@ -67,7 +68,7 @@ pub struct Archive {
 }
 
 /// The name of a host whose place in the archive is no directory, and what it is.
-type BadHost = (String, Error);
+type BadHost = (String, failure::Error);
 
 /// The name of a log in an archive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -89,17 +90,15 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// [`Code::Missing`] if there is none, [`Code::Internal`] if it cannot be read.
+    /// [`Error::NoArchive`] if there is none, else it cannot be read.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
         match Directory::named(&dir) {
             Ok(directory) => Ok(Self { directory }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let dir = Escaped::path(&dir);
-                let text = format!("there is no archive {dir}: name it by --archive");
-                Err(Error::new(Code::Missing, text))
+                Err(Error::NoArchive { dir }.into())
             }
-            Err(error) => Err(Error::io("read", &dir, &error)),
+            Err(error) => Err(failure::Error::io("read", &dir, error)),
         }
     }
 
@@ -138,7 +137,7 @@ impl Archive {
                         log_id,
                     }));
                 }
-                Err(error) if error.code() == Code::Tampered => faults.push((host, error)),
+                Err(error) if error.is_of_contents() => faults.push((host, error)),
                 Err(error) => return Err(error),
             }
         }
@@ -161,8 +160,8 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// [`Code::Missing`] if there is no such log, [`Code::Usage`] if there are several to choose
-    /// from.
+    /// [`Error::NoLog`] if there is no such log, [`Error::SeveralLogs`] if there are several to
+    /// choose from.
     pub fn log(&self, host: Option<&str>, log_id: Option<&str>) -> Result<Log> {
         let (mut logs, mut faults) = self.list()?;
         let here = here().filter(|here| {
@@ -186,22 +185,21 @@ impl Archive {
             }
             None => (),
         }
-        let dir = Escaped::path(self.dir());
         match logs.as_slice() {
             [name] => self.open_log(name),
-            [] => {
-                let (host, log_id) = (host.unwrap_or("*"), log_id.unwrap_or("*"));
-                let text = format!("there is no log {host}/{log_id} in the archive {dir}");
-                Err(Error::new(Code::Missing, text))
-            }
-            several => {
-                let several: Vec<_> = several.iter().map(LogName::to_string).collect();
-                let several = several.join(", ");
-                Err(Error::usage(format!(
-                    "{dir} has several logs: choose by --host and --log-id from {several}"
-                )))
+            [] => Err(self.no_log(host, log_id)),
+            _ => {
+                let dir = self.dir().to_owned();
+                Err(Error::SeveralLogs { dir, logs }.into())
             }
         }
+    }
+
+    /// The error that there is no such log.
+    pub(crate) fn no_log(&self, host: Option<&str>, log_id: Option<&str>) -> failure::Error {
+        let [host, log_id] = [host, log_id].map(|name| name.map(str::to_owned));
+        let dir = self.dir().to_owned();
+        Error::NoLog { dir, host, log_id }.into()
     }
 }
 
@@ -241,7 +239,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Code::Tampered`] if a file is not what its name says, else it cannot be read.
+    /// A file is not what its name says, or cannot be read.
     pub fn segments(&self) -> Result<Vec<Meta>> {
         let mut all = self.all()?;
         all.retain(|meta| !meta.fork);
@@ -276,12 +274,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Code::Tampered`] if it is not what its name says, else it cannot be read.
+    /// It is not what its name says, or cannot be read.
     pub fn meta(&self, file_name: &str) -> Result<Meta> {
         let path = self.directory.path_of(file_name);
         let mut file = self.directory.open(file_name)?;
         let meta = contents::read_meta(&mut file, file_name)
-            .map_err(|error| damaged(&path, "read", &error))?;
+            .map_err(|error| damaged(&path, "read", error))?;
         let named = LogName {
             host: meta.host.clone(),
             log_id: meta.log_id.clone(),
@@ -289,9 +287,7 @@ impl Log {
         if named == self.name {
             Ok(meta)
         } else {
-            let path = Escaped::path(&path);
-            let text = format!("{path} belongs to the log {named}: put it back there");
-            Err(Error::new(Code::Tampered, text))
+            Err(Error::Misplaced { path, log: named }.into())
         }
     }
 
@@ -306,25 +302,29 @@ impl Log {
         let mut file = self.directory.open(&meta.file_name())?;
         let read = contents::read_meta(&mut file, &meta.file_name())
             .and_then(|found| Ok((found, Contents::new(file, meta.bytes)?)));
-        let (found, contents) = read.map_err(|error| damaged(&path, "read", &error))?;
+        let (found, contents) = read.map_err(|error| damaged(&path, "read", error))?;
         if found != *meta {
-            let path = Escaped::path(&path);
-            let text = format!("{path} was exchanged while it was used");
-            return Err(Error::new(Code::Busy, text));
+            return Err(Error::Exchanged { path }.into());
         }
         Ok(contents)
     }
 }
 
 /// A file that does not follow the format was tampered with; others cannot be read.
-fn damaged(path: &Path, what: &str, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            let text = format!("{}: {error}", Escaped::path(path));
-            Error::new(Code::Tampered, text)
-        }
-        _ => Error::io(what, path, error),
+fn damaged(path: &Path, what: &'static str, error: io::Error) -> failure::Error {
+    if !is_damage(&error) {
+        return failure::Error::io(what, path, error);
     }
+    let path = Some(path.to_owned());
+    Error::Damaged { path, error }.into()
+}
+
+/// Is it the contents of a file that are wrong?
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }
 
 /// The name of this host, if it can be a directory.

@@ -5,9 +5,11 @@
 use crate::{
     bank::Bank,
     commands::{
+        self,
         archive,
         cat,
         checkpoint,
+        exit::Code,
         fsck,
         generate,
         inspect,
@@ -17,13 +19,10 @@ use crate::{
         truncate,
         verify, //
     },
+    error,
     kernel::{
         Kernel,
         IMA, //
-    },
-    outcome::{
-        Code,
-        Result, //
     },
 };
 use clap::{
@@ -64,7 +63,7 @@ impl Cli {
     /// # Errors
     ///
     /// What kept the command from giving a result.
-    pub fn run(self) -> Result<Code> {
+    pub fn run(self) -> commands::Result<Code> {
         match self.command {
             Command::Status(arguments) => status::run(&arguments),
             Command::Checkpoint(arguments) => checkpoint::run(&arguments),
@@ -94,8 +93,8 @@ impl KernelOption {
     ///
     /// # Errors
     ///
-    /// [`Code::Kernel`] if it has no checkpoints.
-    pub fn open(&self) -> Result<Kernel> {
+    /// It has no checkpoints.
+    pub fn open(&self) -> error::Result<Kernel> {
         Kernel::open(&self.ima)
     }
 }

@@ -7,6 +7,10 @@
 
 use crate::{
     bank::Bank,
+    error::{
+        Error,
+        Result, //
+    },
     kernel::{
         Format,
         Kernel, //
@@ -14,10 +18,6 @@ use crate::{
     notify::{
         complain,
         Level, //
-    },
-    outcome::{
-        Error,
-        Result, //
     },
     view::View,
     whole::Seekable, //
@@ -166,7 +166,7 @@ impl Files {
             }
             Content::Violations => self.said(|files| {
                 let path = files.kernel.ima().join("violations");
-                fs::read(&path).map_err(|error| Error::io("read", &path, &error))
+                fs::read(&path).map_err(|error| Error::io("read", &path, error))
             }),
             Content::List(_) | Content::Link(_) => Err(Errno::INVAL),
         }
@@ -187,7 +187,7 @@ impl Files {
 
 /// The list files in this folder, the count and the violations.
 fn nodes(ima: &Path) -> Result<Vec<Node>> {
-    let io = |error| Error::io("list", ima, &error);
+    let io = |error| Error::io("list", ima, error);
     let mut nodes = Vec::new();
     for entry in fs::read_dir(ima).map_err(io)? {
         let name = entry.map_err(io)?.file_name();

@@ -3,11 +3,11 @@
 //! Lists named on the command line: files, archived segments, standard input.
 
 use crate::{
-    escape::Escaped,
-    outcome::{
+    error::{
         Error,
         Result, //
     },
+    escape::Escaped,
 };
 use std::{
     fs::File,
@@ -43,12 +43,12 @@ impl Input {
         if path == Path::new("-") {
             let name = "standard input".to_owned();
             let bytes = decompressed(io::stdin());
-            let bytes = bytes.map_err(|error| Error::io("read", &name, &error))?;
+            let bytes = bytes.map_err(|error| Error::io("read", &name, error))?;
             return Ok(Self { name, bytes });
         }
         let name = Escaped::path(path).to_string();
-        let file = File::open(path).map_err(|error| Error::io("open", path, &error))?;
-        let bytes = decompressed(file).map_err(|error| Error::io("read", path, &error))?;
+        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+        let bytes = decompressed(file).map_err(|error| Error::io("read", path, error))?;
         Ok(Self { name, bytes })
     }
 }

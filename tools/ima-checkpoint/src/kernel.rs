@@ -8,12 +8,11 @@ use crate::{
         Bank,
         Digest, //
     },
-    escape::Escaped,
-    outcome::{
-        Code,
-        Error,
+    error::{
+        self,
         Result, //
     },
+    escape::Escaped,
 };
 use rustix::{
     event::{
@@ -26,6 +25,7 @@ use rustix::{
 };
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::{
         File,
         OpenOptions, //
@@ -141,23 +141,15 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// [`Code::Kernel`] if it has no checkpoints.
+    /// [`Error::Unsupported`] if it has no checkpoints.
     pub fn open(ima: impl Into<PathBuf>) -> Result<Self> {
         let kernel = Self { ima: ima.into() };
         let folder = kernel.path("");
         if folder.is_dir() {
             return Ok(kernel);
         }
-        let why = if kernel.ima.is_dir() {
-            "this kernel has no CONFIG_IMA_CHECKPOINT"
-        } else {
-            "mount securityfs there, or boot a kernel with CONFIG_IMA=y"
-        };
-        let folder = Escaped::path(&folder);
-        Err(Error::new(
-            Code::Kernel,
-            format!("there is no {folder}: {why}"),
-        ))
+        let has_ima = kernel.ima.is_dir();
+        Err(Error::Unsupported { folder, has_ima }.into())
     }
 
     /// The folder with IMA's own files.
@@ -193,7 +185,7 @@ impl Kernel {
             Err(error) => {
                 return match error.kind() {
                     io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(None),
-                    _ => Err(refused(&path, &error)),
+                    _ => Err(refused(&path, error)),
                 }
             }
         };
@@ -222,7 +214,7 @@ impl Kernel {
         let mut file = self.command(&path, true, label)?;
         let mut answer = String::new();
         file.read_to_string(&mut answer)
-            .map_err(|error| Error::io("read", &path, &error))?;
+            .map_err(|error| error::Error::io("read", &path, error))?;
         let pairs = pairs(&answer);
         let created = || {
             Some(Created {
@@ -237,12 +229,12 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// [`Code::Stale`] if it was freed.
+    /// [`Refusal::Freed`] if it was freed.
     pub fn export(&self, seq: u64, format: Format, bank: &str) -> Result<File> {
         let path = self.path("export");
         let mut file = self.command(&path, true, &format!("{seq} {} {bank}", format.name()))?;
         file.rewind()
-            .map_err(|error| Error::io("read", &path, &error))?;
+            .map_err(|error| error::Error::io("read", &path, error))?;
         Ok(file)
     }
 
@@ -250,7 +242,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// [`Code::Stale`] if it was freed, or is another checkpoint.
+    /// [`Refusal::Freed`] if it was freed, or is another checkpoint.
     pub fn truncate(&self, seq: u64, digest: &Digest) -> Result<()> {
         let path = self.path("truncate");
         self.command(&path, false, &format!("{seq} {digest}"))?;
@@ -270,18 +262,18 @@ impl Kernel {
     /// The file cannot be opened.
     pub fn watch(&self) -> Result<Watch> {
         let path = self.path("segments");
-        let file = File::open(&path).map_err(|error| refused(&path, &error))?;
+        let file = File::open(&path).map_err(|error| refused(&path, error))?;
         Ok(Watch { file, path })
     }
 
     /// Opens a file and writes a command to it.
     fn command(&self, path: &Path, read: bool, command: &str) -> Result<File> {
         let file = OpenOptions::new().read(read).write(true).open(path);
-        let mut file = file.map_err(|error| refused(path, &error))?;
+        let mut file = file.map_err(|error| refused(path, error))?;
         // one write is one command
         match file.write_all(format!("{command}\n").as_bytes()) {
             Ok(()) => Ok(file),
-            Err(error) => Err(refused(path, &error).during(format!("writing {command:?}"))),
+            Err(error) => Err(refused(path, error).during(format!("writing {command:?}"))),
         }
     }
 }
@@ -303,7 +295,7 @@ impl Watch {
         let mut text = String::new();
         let read = self.file.rewind();
         let read = read.and_then(|()| self.file.read_to_string(&mut text));
-        read.map_err(|error| refused(&self.path, &error))?;
+        read.map_err(|error| refused(&self.path, error))?;
         parse_segments(&text).ok_or_else(|| not_understood(&self.path))
     }
 
@@ -318,7 +310,7 @@ impl Watch {
         match poll(&mut file, limit.as_ref()) {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::INTR) => Ok(false),
-            Err(error) => Err(Error::io("poll", &self.path, &error.into())),
+            Err(error) => Err(error::Error::io("poll", &self.path, error)),
         }
     }
 }
@@ -330,7 +322,7 @@ impl AsFd for Watch {
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| refused(path, &error))
+    std::fs::read_to_string(path).map_err(|error| refused(path, error))
 }
 
 /// key=value pairs, separated by blanks.
@@ -363,30 +355,126 @@ fn parse_segment(line: &str) -> Option<Segment> {
     })
 }
 
-fn not_understood(path: &Path) -> Error {
-    let path = Escaped::path(path);
-    Error::new(
-        Code::Kernel,
-        format!("{path} is not as expected: this program is too old for this kernel"),
-    )
+/// What is wrong with the kernel, or what it refused.
+#[derive(Debug)]
+pub enum Error {
+    /// It has no checkpoints.
+    Unsupported {
+        /// The folder that is not there.
+        folder: PathBuf,
+        /// Has it IMA?
+        has_ima: bool,
+    },
+    /// A file is not as expected.
+    NotUnderstood {
+        /// It.
+        path: PathBuf,
+    },
+    /// It refused something.
+    Refused {
+        /// The file that was read or written.
+        path: PathBuf,
+        /// What that means.
+        refusal: Refusal,
+        /// As the system says it.
+        error: io::Error,
+    },
 }
 
-/// What an error of these files means, and what to do.
-fn refused(path: &Path, error: &io::Error) -> Error {
-    let (code, hint) = match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::PERM | Errno::ACCESS) => {
-            (Code::Kernel, "run this as root of the host, not of a container")
+/// What an error of the extension's files means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Only root of the host may do this.
+    Privilege,
+    /// There is no such segment or checkpoint yet.
+    NotYet,
+    /// It was freed already, or is that of another log.
+    Freed,
+    /// Measuring is suspended.
+    Suspended,
+    /// The command is malformed.
+    Invalid,
+    /// The TPM did not answer.
+    Tpm,
+    /// There was not enough memory.
+    Memory,
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Option<Self> {
+        match Errno::from_raw_os_error(error.raw_os_error()?) {
+            Errno::PERM | Errno::ACCESS => Some(Self::Privilege),
+            Errno::NOENT => Some(Self::NotYet),
+            Errno::STALE => Some(Self::Freed),
+            Errno::BUSY => Some(Self::Suspended),
+            Errno::INVAL => Some(Self::Invalid),
+            Errno::IO => Some(Self::Tpm),
+            Errno::NOMEM => Some(Self::Memory),
+            _ => None,
         }
-        Some(Errno::NOENT) => (Code::Usage, "there is no such segment or checkpoint yet; `ima-checkpoint status` lists them"),
-        Some(Errno::STALE) => (Code::Stale, "it was freed already, or is that of another log; `ima-checkpoint status` lists what is live"),
-        Some(Errno::BUSY) => (Code::Busy, "measuring is suspended because the machine is about to reboot"),
-        Some(Errno::INVAL) => (Code::Usage, "the kernel does not take this"),
-        Some(Errno::IO) => (Code::Internal, "the TPM did not answer; nothing was freed. See the kernel log"),
-        Some(Errno::NOMEM) => (Code::Internal, "nothing was appended, freed or lost"),
-        _ => return Error::io("use", path, error),
-    };
-    let path = Escaped::path(path);
-    Error::new(code, format!("{path}: {error}: {hint}"))
+    }
+
+    /// What to do.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Privilege => "run this as root of the host, not of a container",
+            Self::NotYet => {
+                "there is no such segment or checkpoint yet; `ima-checkpoint status` lists them"
+            }
+            Self::Freed => {
+                "it was freed already, or is that of another log; `ima-checkpoint status` lists \
+                 what is live"
+            }
+            Self::Suspended => "measuring is suspended because the machine is about to reboot",
+            Self::Invalid => "the kernel does not take this",
+            Self::Tpm => "the TPM did not answer; nothing was freed. See the kernel log",
+            Self::Memory => "nothing was appended, freed or lost",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported { folder, has_ima } => {
+                let why = match has_ima {
+                    true => "this kernel has no CONFIG_IMA_CHECKPOINT",
+                    false => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
+                };
+                write!(f, "there is no {}: {why}", Escaped::path(folder))
+            }
+            Self::NotUnderstood { path } => write!(
+                f,
+                "{} is not as expected: this program is too old for this kernel",
+                Escaped::path(path)
+            ),
+            Self::Refused {
+                path,
+                refusal,
+                error,
+            } => write!(f, "{}: {error}: {}", Escaped::path(path), refusal.hint()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+fn not_understood(path: &Path) -> error::Error {
+    let path = path.to_owned();
+    Error::NotUnderstood { path }.into()
+}
+
+/// What an error of these files means.
+fn refused(path: &Path, error: io::Error) -> error::Error {
+    match Refusal::of(&error) {
+        None => error::Error::io("use", path, error),
+        Some(refusal) => Error::Refused {
+            path: path.to_owned(),
+            refusal,
+            error,
+        }
+        .into(),
+    }
 }
 
 #[cfg(test)]
@@ -445,8 +533,14 @@ mod tests {
     #[test]
     fn without_the_extension() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
-        let refused = Kernel::open(folder.path()).err().map(|error| error.code());
-        assert_eq!(refused, Some(Code::Kernel));
+        let refused = Kernel::open(folder.path());
+        assert!(matches!(
+            refused,
+            Err(error::Error::Kernel(Error::Unsupported {
+                has_ima: true,
+                ..
+            }))
+        ));
         Ok(())
     }
 }

@@ -3,11 +3,12 @@
 //! Archives, verifies and gives back the IMA measurement list of a kernel with checkpoints.
 //!
 //! Bytes become [`records`], records a replay in each [`bank`]; [`kernel`] is the interface in
-//! securityfs. The [`commands`] of the program are made of these, and end as [`outcome`] says.
+//! securityfs. The [`commands`] of the program are made of these, and end as [`commands::exit`] says.
 
 pub mod archive;
 pub mod cli;
 pub mod commands;
+pub mod error;
 pub mod evidence;
 pub mod fuse;
 pub mod holders;
@@ -15,7 +16,7 @@ pub mod input;
 pub mod inspect;
 pub mod kernel;
 pub mod notify;
-pub mod outcome;
+
 pub mod view;
 pub mod whole;
 

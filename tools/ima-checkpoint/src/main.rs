@@ -5,6 +5,7 @@
 use clap::Parser;
 use ima_checkpoint::{
     cli::Cli,
+    commands::exit::Code,
     notify::{
         complain,
         Level, //
@@ -15,9 +16,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code.into(),
-        Err(error) => {
-            complain(Level::Error, &error);
-            error.code().into()
+        Err(failure) => {
+            complain(Level::Error, &failure);
+            Code::from(&failure).into()
         }
     }
 }

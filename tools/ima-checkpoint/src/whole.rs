@@ -7,10 +7,15 @@
 //! was freed in between is looked for again: it is in the archive by then.
 
 mod cache;
+mod error;
 mod parts;
 mod seekable;
 
 pub use self::{
+    error::{
+        Error,
+        Extent, //
+    },
     parts::Part,
     seekable::Seekable, //
 };
@@ -19,15 +24,14 @@ use crate::{
     archive::Log,
     bank::Bank,
     detect,
+    error::{
+        self as failure,
+        Result, //
+    },
     kernel::{
         Format,
         Kernel,
         Segment, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
     },
     records::{
         Position,
@@ -63,8 +67,8 @@ impl<'a> Whole<'a> {
     ///
     /// # Errors
     ///
-    /// [`Code::Missing`] if a record is in neither, [`Code::Tampered`] if the two contradict each
-    /// other, [`Code::Stale`] if they have different logs.
+    /// [`Error::Missing`] if a record is in neither, [`Error::Contradiction`] if the two contradict
+    /// each other, [`Error::OtherLog`] if they have different logs.
     pub fn assemble(archive: Option<&'a Log>, kernel: Option<&Kernel>) -> Result<Self> {
         Self::assemble_from(archive, kernel, 0)
     }
@@ -118,10 +122,7 @@ impl<'a> Whole<'a> {
         match (part.archived(), self.log, self.exports.get(&part.seq)) {
             (Some(meta), Some(log), _) => Ok(Box::new(log.open(meta)?)),
             (None, _, Some(file)) => Ok(Box::new(Exported { file, at: 0 })),
-            _ => Err(Error::new(
-                Code::Internal,
-                format!("segment {} is of another list", part.seq),
-            )),
+            _ => Err(Error::Foreign { seq: part.seq }.into()),
         }
     }
 
@@ -152,7 +153,7 @@ impl<'a> Whole<'a> {
 /// The byte order of a list that nothing tells of.
 fn detect_order(list: impl Read) -> Result<ByteOrder> {
     let (layout, _) = detect::detect(list, Some(Bank::Sha1), None)
-        .map_err(|error| Error::io("read", "the kernel's list", &error))?;
+        .map_err(|error| failure::Error::io("read", "the kernel's list", error))?;
     Ok(layout.order)
 }
 
@@ -160,7 +161,7 @@ fn detect_order(list: impl Read) -> Result<ByteOrder> {
 fn retried<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 1..ATTEMPTS {
         match attempt() {
-            Err(error) if matches!(error.code(), Code::Stale | Code::Missing) => (),
+            Err(error) if error.may_pass() => (),
             result => return result,
         }
     }
@@ -196,10 +197,7 @@ fn live(kernel: &Kernel) -> Result<(String, Vec<(Segment, u64)>)> {
         (status.log_id().to_owned(), freed)
     });
     if first != second {
-        return Err(Error::new(
-            Code::Stale,
-            "the list changed while it was looked at",
-        ));
+        return Err(Error::Changed.into());
     }
     let (log_id, (_, mut offset)) = first;
     let mut live = Vec::with_capacity(segments.len());

@@ -17,9 +17,10 @@ use common::{
 };
 use ima_checkpoint::{
     bank::Bank,
-    outcome::{
+    commands::exit::{
         worst,
         Code, //
+        CODES, //
     },
     replay::Values, //
 };
@@ -57,6 +58,7 @@ fn precedence() {
         Code::Unanchored,
         Code::Verified,
     ];
+    assert_eq!(CODES.map(|(code, _)| code), all);
     let numbers = all.map(|code| code as u8);
     assert_eq!(numbers, [2, 7, 8, 6, 1, 9, 5, 4, 3, 0]);
     for (at, graver) in all.iter().enumerate() {

@@ -6,8 +6,8 @@
 
 use ima_checkpoint::{
     archive::Archive,
-    input::Input,
-    outcome::Result, //
+    error::Result,
+    input::Input, //
 };
 use libfuzzer_sys::fuzz_target;
 use std::{

@@ -22,11 +22,11 @@ use common::{
 };
 use ima_checkpoint::{
     bank::Bank,
+    commands::exit::Code,
     detect::{
         self,
         Layout, //
     },
-    outcome::Code,
     replay::{
         Register,
         Values, //

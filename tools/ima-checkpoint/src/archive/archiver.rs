@@ -22,6 +22,7 @@ use super::{
     notice::{
         Notice,
         Notices, //
+        Warning, //
     },
     now_ns,
     removal::Remove,
@@ -39,16 +40,7 @@ use super::{
     },
     LogName,
 };
-use crate::{
-    claim::Claim,
-    escape::Escaped,
-    kernel::Segment,
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
-};
+use crate::{archive, claim::Claim, error::Result, kernel::Segment};
 use ima_checkpoint_format::ByteOrder;
 use indicatif::{
     BinaryBytes,
@@ -101,15 +93,12 @@ impl<L: Live> Archiver<L> {
     ///
     /// # Errors
     ///
-    /// [`Code::Busy`] if another archiver works on this host, [`Code::Usage`] if it is no place
-    /// for an archive.
+    /// [`archive::Error::Locked`] if another archiver works on this host; or it is no place for an
+    /// archive.
     pub fn new(live: L, options: Options, say: Box<dyn FnMut(&Notice)>) -> Result<Self> {
         if !is_host(&options.host) {
-            let host = &options.host;
-            return Err(Error::usage(format!(
-                "{host:?} cannot be a host's name: at most 64 letters, digits, `.`, `-` and `_`, \
-                 no dot in front. Choose one by --host"
-            )));
+            let name = options.host;
+            return Err(archive::Error::NotAHost { name }.into());
         }
         if let Some(folder) = options
             .keep
@@ -117,10 +106,8 @@ impl<L: Live> Archiver<L> {
             .as_deref()
             .filter(|dir| !dir.is_dir())
         {
-            let folder = Escaped::path(folder);
-            return Err(Error::usage(format!(
-                "--require-ack: there is no directory {folder}: make it, or receipts are never seen"
-            )));
+            let folder = folder.to_owned();
+            return Err(archive::Error::NoReceipts { folder }.into());
         }
         let host = Folder::open(&options.dir, options.access)?.folder(&options.host)?;
         lock(&host)?;
@@ -133,11 +120,6 @@ impl<L: Live> Archiver<L> {
             claims: BTreeMap::new(),
             notices: Notices::new(say),
         })
-    }
-
-    /// The gravest of what was warned of.
-    pub fn code(&self) -> Code {
-        self.notices.code()
     }
 
     /// What the archiver reads from.
@@ -167,17 +149,10 @@ impl<L: Live> Archiver<L> {
         let host = self.options.host.clone();
         let (writer, faults) = Writer::open(&self.host, LogName { host, log_id })?;
         for fault in faults {
-            self.notices.warn(
-                fault.code(),
-                format!("{fault}; `ima-checkpoint fsck` tells more"),
-            );
+            self.notices.warn(Warning::Unusable(fault));
         }
         for (seq, _) in writer.forks.iter().filter(|(_, forks)| !forks.is_empty()) {
-            let text = format!(
-                "FORK: there is a fork of segment {seq} in the archive, and the kernel frees \
-                 nothing from it on. `ima-checkpoint fsck` names the file"
-            );
-            self.notices.warn(Code::Tampered, text);
+            self.notices.warn(Warning::ForkThere { seq: *seq });
         }
         Ok(writer)
     }
@@ -191,11 +166,11 @@ impl<L: Live> Archiver<L> {
         for segment in segments.iter().filter(|segment| !segment.active) {
             let next = match self.claim(segment.seq.saturating_add(1)) {
                 // freed by somebody else meanwhile: the next pass finds the gap
-                Err(error) if error.code() == Code::Stale => return Ok(Wait::default()),
+                Err(error) if error.is_freed() => return Ok(Wait::default()),
                 next => next?,
             };
             match self.archive(writer, segment, &next) {
-                Err(error) if error.code() == Code::Stale => return Ok(Wait::default()),
+                Err(error) if error.is_freed() => return Ok(Wait::default()),
                 done => done?,
             }
             sealed.push(Sealed {
@@ -217,14 +192,12 @@ impl<L: Live> Archiver<L> {
     ) -> Result<()> {
         let record = first.map_or(0, |first| first.first);
         for (from, to) in writer.find_gaps(first_live)? {
-            self.notices.warn(
-                Code::Missing,
-                format!(
-                    "GAP: segments {from} to {to} were freed in the kernel before they were \
-                     archived, and are lost. What the kernel has starts with segment \
-                     {first_live}, record {record}"
-                ),
-            );
+            self.notices.warn(Warning::Gap {
+                from,
+                to,
+                first: first_live,
+                record,
+            });
         }
         Ok(())
     }
@@ -234,10 +207,8 @@ impl<L: Live> Archiver<L> {
         if let Some(claim) = self.claims.get(&seq) {
             return Ok(claim.clone());
         }
-        let claim = head(&self.live, seq, self.order)?.ok_or_else(|| {
-            let text = format!("segment {seq} of the kernel does not start with a checkpoint");
-            Error::new(Code::Tampered, text)
-        })?;
+        let claim = head(&self.live, seq, self.order)?;
+        let claim = claim.ok_or(archive::Error::NoCheckpoint { seq })?;
         self.claims.insert(seq, claim.clone());
         Ok(claim)
     }
@@ -272,7 +243,7 @@ impl<L: Live> Archiver<L> {
         }
         let source = self.live.export(seq)?;
         let added = writer.add(source, meta, next)?;
-        self.notices.archived(&added);
+        self.notices.archived(added);
         Ok(())
     }
 
@@ -286,8 +257,8 @@ impl<L: Live> Archiver<L> {
     /// Reads a segment of the archive, unless that was done. What does not verify is not freed.
     fn check(&mut self, writer: &mut Writer, seq: u64, next: &Claim) -> Result<bool> {
         match writer.check(seq, next) {
-            Ok(fork) => self.notices.forked_tail(fork.as_deref()),
-            Err(error) if error.code() == Code::Tampered => self.notices.refused(seq, &error),
+            Ok(fork) => self.notices.forked_tail(fork),
+            Err(fault) if fault.is_of_contents() => self.notices.warn(Warning::Kept { seq, fault }),
             Err(error) => return Err(error),
         }
         Ok(writer
@@ -356,7 +327,7 @@ impl<L: Live> Archiver<L> {
         let bytes: u64 = freed().map(|segment| segment.bytes).sum();
         match self.live.truncate(target.seq, &target.digest) {
             // somebody else was faster
-            Err(error) if error.code() == Code::Stale => return Ok(wait),
+            Err(error) if error.is_freed() => return Ok(wait),
             done => done?,
         }
         self.notices.event(format!(
@@ -418,7 +389,7 @@ impl<L: Live> Archiver<L> {
         };
         let meta = self.meta(writer, active, State::Tail)?;
         let forked = writer.keep_tail(meta, || self.live.export(active.seq))?;
-        self.notices.forked_tail(forked.as_deref());
+        self.notices.forked_tail(forked);
         let records = HumanCount(active.records);
         self.notices.event(format!(
             "kept the tail: {records} records of segment {}",

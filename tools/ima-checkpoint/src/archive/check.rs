@@ -17,6 +17,10 @@ use super::{
         State, //
     },
     open::kind,
+    remark::{
+        Finding,
+        Remark, //
+    },
     survey::{
         checkpoint,
         sealed_by,
@@ -29,11 +33,10 @@ use super::{
     LogName, //
 };
 use crate::{
+    archive,
     bank::Digest,
     claim::Claim,
-    escape::Escaped,
-    outcome::{
-        Code,
+    error::{
         Error,
         Result, //
     },
@@ -57,15 +60,6 @@ use std::{
 /// The files of a log that describe themselves as they should, in ascending order: by segment,
 /// sealed ones before tails and forks.
 type Files = BTreeMap<Name, Meta>;
-
-/// What is to be said of a file. [`Code::Verified`] if it is no fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
-    /// What it means for the exit code.
-    pub code: Code,
-    /// The file, what is wrong with it and what to do.
-    pub text: String,
-}
 
 /// What was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,15 +92,14 @@ impl<'a> Check<'a> {
         self.total
     }
 
-    fn remark(&mut self, code: Code, path: &Path, text: &str) {
-        let text = format!("{}: {text}", Escaped::path(path));
-        (self.say)(Remark { code, text });
+    fn find(&mut self, path: &Path, finding: Finding) {
+        let path = path.to_owned();
+        (self.say)(Remark::Of { path, finding });
     }
 
     /// Tells of what could not be checked.
-    pub(crate) fn fault(&mut self, error: &Error) {
-        let (code, text) = (error.code(), error.to_string());
-        (self.say)(Remark { code, text });
+    pub(crate) fn fault(&mut self, error: Error) {
+        (self.say)(Remark::Unchecked(error));
     }
 
     /// Checks the directories above the logs.
@@ -117,7 +110,7 @@ impl<'a> Check<'a> {
     pub fn archive(&mut self, archive: &Archive) -> Result<()> {
         let (logs, faults) = archive.list()?;
         self.mode(archive.dir(), archive.directory().stat()?.st_mode);
-        faults.iter().for_each(|(_, fault)| self.fault(fault));
+        faults.into_iter().for_each(|(_, fault)| self.fault(fault));
         let mut hosts: Vec<&str> = logs.iter().map(|log| log.host.as_str()).collect();
         hosts.dedup();
         for host in hosts {
@@ -130,14 +123,10 @@ impl<'a> Check<'a> {
     /// Who can change or read it?
     fn mode(&mut self, path: &Path, mode: u32) {
         if mode & 0o022 != 0 {
-            self.remark(
-                Code::Tampered,
-                path,
-                "others may change it: `chmod go-w` it, and do not trust it without a copy",
-            );
+            self.find(path, Finding::Writable);
         }
         if mode & 0o007 != 0 {
-            self.remark(Code::Policy, path, "everybody may read it: `chmod o=` it");
+            self.find(path, Finding::Readable);
         }
     }
 
@@ -153,7 +142,7 @@ impl<'a> Check<'a> {
         self.mode(log.dir(), directory.stat()?.st_mode);
         // the files describe themselves without it
         let index = Index::read(directory).unwrap_or_else(|error| {
-            self.fault(&error);
+            self.fault(error);
             Index::default()
         });
         let is_worked_on = || {
@@ -172,9 +161,7 @@ impl<'a> Check<'a> {
         }
         for fork in files.values().filter(|meta| meta.fork) {
             self.segment(log, fork, None);
-            let text = "a fork: the kernel or the archive was tampered with. `verify` both, find out which is \
-                        true, and move the other out of the archive";
-            self.remark(Code::Tampered, &log.path(fork), text);
+            self.find(&log.path(fork), Finding::Fork);
         }
         Ok(())
     }
@@ -197,14 +184,14 @@ impl<'a> Check<'a> {
                 self.file(&path, &seen);
                 match log.meta(&name) {
                     Ok(meta) => drop(files.insert(meta.name(), meta)),
-                    Err(error) => self.fault(&error),
+                    Err(error) => self.fault(error),
                 }
             } else if name == PARTIAL {
                 self.partial(&path, &seen, &is_worked_on);
             } else if name == index::NAME {
                 self.file(&path, &seen);
             } else {
-                self.remark(Code::Verified, &path, "not a file of the archive");
+                self.find(&path, Finding::Stray);
             }
         }
         // a tail whose segment is there: a run was interrupted before it removed the tail
@@ -213,8 +200,7 @@ impl<'a> Check<'a> {
         let leftover: Vec<Name> = files.keys().filter(is_leftover).copied().collect();
         for name in leftover {
             let path = log.directory().path_of(&name.to_string());
-            let text = "the segment is there as a whole; the next run removes this";
-            self.remark(Code::Verified, &path, text);
+            self.find(&path, Finding::LeftTail);
             files.remove(&name);
         }
         Ok((files, there))
@@ -229,11 +215,9 @@ impl<'a> Check<'a> {
 
     fn partial(&mut self, path: &Path, seen: &Stat, is_worked_on: impl Fn() -> bool) {
         if kind(seen) != FileType::RegularFile {
-            let text = "not a file, and it keeps archivers from writing: move it away";
-            self.remark(Code::Tampered, path, text);
+            self.find(path, Finding::NoPartial);
         } else if !is_worked_on() {
-            let text = "left by an archiver that was interrupted; the next run removes it";
-            self.remark(Code::Verified, path, text);
+            self.find(path, Finding::LeftPartial);
         }
     }
 
@@ -241,21 +225,17 @@ impl<'a> Check<'a> {
     fn index(&mut self, log: &Log, index: &Index, files: &Files, there: &BTreeSet<Name>) {
         let path = log.directory().path_of(index::NAME);
         if index.absent && !files.is_empty() {
-            let text =
-                "there is none, so that nothing tells whether files are missing: run `reindex`";
-            self.remark(Code::Internal, &path, text);
+            self.find(&path, Finding::NoIndex);
             return;
         }
         if index.damaged > 0 && !(index.cut && index.damaged == 1) {
-            self.remark(Code::Internal, &path, "damaged: run `reindex`");
+            self.find(&path, Finding::DamagedIndex);
         }
         for (name, sha256) in index.files() {
             let path = log.directory().path_of(&name.to_string());
             match files.get(&name) {
                 Some(meta) if meta.sha256 != sha256 && name.kind != Kind::Tail => {
-                    let text = "the index knows it with another digest: it was exchanged. Compare it with a copy, \
-                                and run `reindex` if it is the right one";
-                    self.remark(Code::Tampered, &path, text);
+                    self.find(&path, Finding::Exchanged);
                 }
                 None if !there.contains(&name) => self.missing(&path, name, sha256, files),
                 _ => (),
@@ -270,44 +250,30 @@ impl<'a> Check<'a> {
             .take_while(|(other, _)| other.seq == name.seq);
         let replaces = |meta: &Meta| meta.state == State::Sealed || meta.sha256 == sha256;
         match name.kind {
-            Kind::Fork(_) => {
-                let text = "a fork that was moved away: run `reindex`";
-                self.remark(Code::Verified, path, text);
-            }
+            Kind::Fork(_) => self.find(path, Finding::ForkMoved),
             Kind::Tail if same.any(|(_, meta)| replaces(meta)) => (),
-            Kind::Sealed | Kind::Tail => {
-                let text = "MISSING: it was archived and is not there. Get it back from a copy; `reindex` gives it up";
-                self.remark(Code::Missing, path, text);
-            }
+            Kind::Sealed | Kind::Tail => self.find(path, Finding::Missing),
         }
     }
 
     /// Segments that are not there although later ones are.
     fn holes(&mut self, log: &Log, index: &Index, line: &[&Meta]) {
         if index.removed > 0 {
-            let text = format!("segments before {} were removed as asked", index.removed);
-            self.remark(Code::Verified, log.dir(), &text);
+            let before = index.removed;
+            self.find(log.dir(), Finding::Removed { before });
         }
         let mut expected = index.removed;
         for meta in line {
             if meta.seq > expected {
                 let (from, to) = (expected, meta.seq - 1);
-                let why = if index.explains(from, to) {
-                    "they were freed in the kernel before they were archived"
-                } else {
-                    "get them back from a copy"
-                };
-                self.remark(
-                    Code::Missing,
-                    log.dir(),
-                    &format!("segments {from} to {to} are missing: {why}"),
-                );
+                let freed = index.explains(from, to);
+                self.find(log.dir(), Finding::Hole { from, to, freed });
             }
             // of a segment of which there is a tail only, the rest is missing if more follows
             expected = meta.seq.saturating_add(1);
         }
         if index.gaps.last().is_some_and(|last| last >= expected) {
-            self.remark(Code::Missing, log.dir(), &format!("segments from {expected} on were freed in the kernel before they were archived"));
+            self.find(log.dir(), Finding::FreedFrom { from: expected });
         }
     }
 
@@ -318,7 +284,7 @@ impl<'a> Check<'a> {
         self.total.bytes = self.total.bytes.saturating_add(meta.bytes);
         let contents = match log.open(meta) {
             Ok(contents) => contents,
-            Err(error) => return self.fault(&error),
+            Err(error) => return self.fault(error),
         };
         let next = next.and_then(|next| head(log, next));
         let plan = Plan::replaying(meta, next.as_ref());
@@ -328,18 +294,13 @@ impl<'a> Check<'a> {
                 let sealed = sealed_by(meta, next);
                 sealed.map_err(|error| match meta.state {
                     State::Sealed => error,
-                    State::Tail => Error::new(Code::Missing, "only its beginning is there"),
+                    State::Tail => archive::Error::BeginningOnly.into(),
                 })?;
             }
             seen.holds(next.as_ref())
         });
         if let Err(error) = checked {
-            let path = log.path(meta);
-            self.remark(
-                error.code(),
-                &path,
-                &format!("{error}. Compare it with a copy"),
-            );
+            self.find(&log.path(meta), Finding::Fault(error));
         }
     }
 }

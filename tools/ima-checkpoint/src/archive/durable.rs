@@ -4,9 +4,8 @@
 
 use super::open::Directory;
 use crate::{
-    escape::Escaped,
-    outcome::{
-        Code,
+    archive,
+    error::{
         Error,
         Result, //
     },
@@ -60,9 +59,10 @@ impl Access {
         });
         match number.or_else(|| name.parse().ok()) {
             Some(group) => Ok(Self { group: Some(group) }),
-            None => Err(Error::usage(format!(
-                "--group: there is no group {name} in /etc/group"
-            ))),
+            None => {
+                let name = name.to_owned();
+                Err(archive::Error::NoGroup { name }.into())
+            }
         }
     }
 
@@ -97,7 +97,7 @@ impl Folder {
     /// there, and so are those above it.
     pub(super) fn open(path: &Path, access: Access) -> Result<Self> {
         let made = make(path, access)?;
-        let directory = Directory::named(path).map_err(|error| Error::io("open", path, &error))?;
+        let directory = Directory::named(path).map_err(|error| Error::io("open", path, error))?;
         Self::new(directory, access, made)
     }
 
@@ -110,7 +110,7 @@ impl Folder {
         let folder = Self { directory, access };
         if made {
             let applied = access.apply(folder.directory.file(), access.dir());
-            applied.map_err(|error| Error::io("set the permissions of", folder.path(), &error))?;
+            applied.map_err(|error| Error::io("set the permissions of", folder.path(), error))?;
             folder.sync()?;
         }
         folder.refuse_unsafe()?;
@@ -118,22 +118,17 @@ impl Folder {
     }
 
     fn refuse_unsafe(&self) -> Result<()> {
-        let path = Escaped::path(self.path());
+        let path = || self.path().to_owned();
         let seen = self.directory.stat()?;
         let us = rustix::process::geteuid().as_raw();
         if seen.st_mode & 0o022 != 0 || ![0, us].contains(&seen.st_uid) {
-            return Err(Error::usage(format!(
-                "others may write into {path}: no place for an archive. Give it to root and \
-                 `chmod go-w` it"
-            )));
+            return Err(archive::Error::Writable { path: path() }.into());
         }
         let volume = fstatfs(self.directory.file());
-        let volume = volume.map_err(|error| Error::io("look at", self.path(), &error.into()))?;
+        let volume = volume.map_err(|error| Error::io("look at", self.path(), error))?;
         // what is left of the sign of a 32-bit number is no part of it
         if VOLATILE.contains(&(volume.f_type as u64 & 0xffff_ffff)) {
-            return Err(Error::usage(format!(
-                "{path} is in memory and gone after a reboot: choose a directory on a disk"
-            )));
+            return Err(archive::Error::Volatile { path: path() }.into());
         }
         Ok(())
     }
@@ -175,7 +170,7 @@ impl Folder {
         let mut file = self.directory.create(PARTIAL, self.access.file())?;
         let applied = self.access.apply(&file, self.access.file());
         let written = applied
-            .map_err(|error| Error::io("set the permissions of", &path, &error))
+            .map_err(|error| Error::io("set the permissions of", &path, error))
             .and_then(|()| write(&mut file));
         let renamed = written.and_then(|result| {
             self.rename(PARTIAL, &name(&result))?;
@@ -194,7 +189,7 @@ impl Folder {
         if !there {
             let applied = self.access.apply(&file, self.access.file());
             let path = self.directory.path_of(name);
-            applied.map_err(|error| Error::io("set the permissions of", path, &error))?;
+            applied.map_err(|error| Error::io("set the permissions of", path, error))?;
             self.sync()?;
         }
         Ok(file)
@@ -221,9 +216,8 @@ impl Folder {
 /// would tell: the file has to be written anew.
 pub(super) fn sync(file: &File, path: &Path) -> Result<()> {
     file.sync_all().map_err(|error| {
-        let path = Escaped::path(path);
-        let text = format!("{path} did not reach the disk: {error}. Look at the kernel log");
-        Error::new(Code::Internal, text)
+        let path = path.to_owned();
+        archive::Error::NotFlushed { path, error }.into()
     })
 }
 
@@ -248,9 +242,9 @@ fn make(path: &Path, access: Access) -> Result<bool> {
             Folder::open(parent, access)?;
             return make(path, access);
         }
-        Err(error) => return Err(Error::io("make the directory", path, &error)),
+        Err(error) => return Err(Error::io("make the directory", path, error)),
     };
-    let folder = File::open(parent).map_err(|error| Error::io("open", parent, &error))?;
+    let folder = File::open(parent).map_err(|error| Error::io("open", parent, error))?;
     sync(&folder, parent)?;
     Ok(made)
 }

@@ -10,12 +10,11 @@ use super::{
     live::Live,
 };
 use crate::{
-    kernel::Watch,
-    outcome::{
-        Code,
+    error::{
         Error,
         Result, //
     },
+    kernel::Watch,
 };
 use rustix::{
     event::{
@@ -63,16 +62,14 @@ impl Stop {
     ///
     /// The system refuses.
     pub fn new() -> Result<Self> {
-        let pair = || {
+        let pair = || -> io::Result<_> {
             let (read, write) = UnixStream::pair()?;
             read.set_nonblocking(true)?;
             signal_hook::low_level::pipe::register(SIGTERM, write.try_clone()?)?;
             signal_hook::low_level::pipe::register(SIGINT, write)?;
             Ok(read)
         };
-        let read = pair().map_err(|error: io::Error| {
-            Error::new(Code::Internal, format!("cannot wait for signals: {error}"))
-        })?;
+        let read = pair().map_err(|error| Error::io("wait for", "signals", error))?;
         Ok(Self(read))
     }
 
@@ -94,7 +91,7 @@ pub fn follow<L: Live>(
 ) -> Result<()> {
     let mut sealed = Instant::now();
     let mut delay = RETRY;
-    let mut failure: Option<Error> = None;
+    let mut failure: Option<String> = None;
     loop {
         // what happens from here on wakes the poll
         watch.segments()?;
@@ -114,10 +111,11 @@ pub fn follow<L: Live>(
                 [sleep(wait), until_due].into_iter().flatten().min()
             }
             Err(error) => {
-                if failure.as_ref() != Some(&error) {
-                    archiver.notices.failed(&error);
+                let text = error.to_string();
+                if failure.as_ref() != Some(&text) {
+                    archiver.notices.failed(error);
                 }
-                failure = Some(error);
+                failure = Some(text);
                 let limit = delay;
                 delay = (delay * 2).min(LAST_RETRY);
                 Some(limit)
@@ -147,10 +145,7 @@ fn wait(watch: &Watch, stop: &Stop, limit: Option<Duration>) -> Result<()> {
     ];
     match poll(&mut files, limit.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => {
-            let text = format!("cannot wait for the kernel: {error}");
-            Err(Error::new(Code::Internal, text))
-        }
+        Err(error) => Err(Error::io("wait for", "the kernel", error)),
     }
 }
 

@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     bank::Digest,
-    outcome::{
-        Code,
+    error::{
         Error,
         Result, //
     },
@@ -118,13 +117,13 @@ impl Index {
         let mut index = Self::default();
         let file = match log.open(NAME) {
             Ok(file) => file,
-            Err(error) if error.code() == Code::Missing => {
+            Err(error) if error.is_absent() => {
                 index.absent = true;
                 return Ok(index);
             }
             Err(error) => return Err(error),
         };
-        let failed = |error| Error::io("read", log.path_of(NAME), &error);
+        let failed = |error| Error::io("read", log.path_of(NAME), error);
         if file.metadata().map_err(failed)?.len() > max {
             let text = format!("it has more than {} MiB: {advice}", max >> 20);
             return Err(failed(io::Error::other(text)));
@@ -187,7 +186,7 @@ impl Index {
         let path = log.path().join(NAME);
         let mut file = log.append(NAME)?;
         let written = file.write_all(&line(&event));
-        written.map_err(|error| Error::io("write", &path, &error))?;
+        written.map_err(|error| Error::io("write", &path, error))?;
         durable::sync(&file, &path)?;
         self.note(event);
         Ok(())
@@ -221,7 +220,7 @@ impl Index {
                 Ok(())
             });
             let written = written.and_then(|()| out.flush());
-            written.map_err(|error| Error::io("write", &path, &error))?;
+            written.map_err(|error| Error::io("write", &path, error))?;
             drop(out);
             durable::sync(file, &path)
         };

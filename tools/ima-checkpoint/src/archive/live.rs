@@ -9,6 +9,7 @@ use super::survey::{
 use crate::{
     bank::Digest,
     claim::Claim,
+    error::Result,
     kernel::{
         Created,
         Format,
@@ -16,7 +17,6 @@ use crate::{
         Segment,
         Status, //
     },
-    outcome::Result,
     records::{
         Position,
         Records, //
@@ -56,7 +56,7 @@ pub trait Live {
     ///
     /// # Errors
     ///
-    /// [`crate::outcome::Code::Stale`] if it was freed.
+    /// [`crate::kernel::Refusal::Freed`] if it was freed.
     fn export(&self, seq: u64) -> Result<Box<dyn Read>>;
 
     /// As [`Kernel::truncate`].

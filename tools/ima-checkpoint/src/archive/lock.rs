@@ -7,9 +7,8 @@ use super::{
     open::Directory, //
 };
 use crate::{
-    escape::Escaped,
-    outcome::{
-        Code,
+    archive,
+    error::{
         Error,
         Result, //
     },
@@ -31,15 +30,11 @@ pub(super) fn lock(host: &Folder) -> Result<()> {
     ) {
         Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => {
-            let who = holder(host.directory());
-            let who = who.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            let path = Escaped::path(host.path());
-            Err(Error::new(
-                Code::Busy,
-                format!("another archiver{who} works on {path}: wait for it, or stop it"),
-            ))
+            let holder = holder(host.directory());
+            let path = host.path().to_owned();
+            Err(archive::Error::Locked { path, holder }.into())
         }
-        Err(error) => Err(Error::io("lock", host.path(), &error.into())),
+        Err(error) => Err(Error::io("lock", host.path(), error)),
     }
 }
 

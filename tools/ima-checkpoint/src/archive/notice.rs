@@ -3,30 +3,109 @@
 //! What the archiver says while it works.
 
 use super::writer::Added;
-use crate::outcome::{
-    worst,
-    Code,
-    Error, //
-};
+use crate::error::Error;
 use indicatif::{
     BinaryBytes,
     HumanCount, //
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fmt, //
+};
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Notice {
     /// As it should.
     Event(String),
-    /// Somebody has to look at it. The exit code tells what kind it is of.
-    Warning(Code, String),
+    /// Something failed and will be tried again.
+    Failed(Error),
+    /// Somebody has to look at it.
+    Warning(Warning),
+}
+
+/// What somebody has to look at.
+#[derive(Debug)]
+pub enum Warning {
+    /// A file of the archive cannot be used.
+    Unusable(Error),
+    /// A segment was archived although the archive has another of its number.
+    Fork {
+        /// The number.
+        seq: u64,
+        /// The file of the new one.
+        file: String,
+    },
+    /// There is such a fork since an earlier run.
+    ForkThere {
+        /// The number of the segment.
+        seq: u64,
+    },
+    /// A tail was not the beginning of the segment.
+    ForkedTail {
+        /// The file that it is kept in.
+        file: String,
+    },
+    /// A segment does not verify.
+    Kept {
+        /// Its number.
+        seq: u64,
+        /// Why not.
+        fault: Error,
+    },
+    /// Segments never reached the archive.
+    Gap {
+        /// The first of them.
+        from: u64,
+        /// The last of them.
+        to: u64,
+        /// The first segment that the kernel has.
+        first: u64,
+        /// The first record of that.
+        record: u64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(error) => write!(f, "{error}; `ima-checkpoint fsck` tells more"),
+            Self::Fork { seq, file } => write!(
+                f,
+                "FORK: the archive had another segment {seq}. Both are kept, this one as {file}, \
+                 and the kernel frees nothing from it on. Find out which is true, and move the \
+                 other one out of the archive"
+            ),
+            Self::ForkThere { seq } => write!(
+                f,
+                "FORK: there is a fork of segment {seq} in the archive, and the kernel frees \
+                 nothing from it on. `ima-checkpoint fsck` names the file"
+            ),
+            Self::ForkedTail { file } => write!(
+                f,
+                "FORK: the tail in the archive is not what the kernel has. It is kept as {file}"
+            ),
+            Self::Kept { seq, fault } => write!(
+                f,
+                "segment {seq} is kept in the kernel, for it does not verify: {fault}"
+            ),
+            Self::Gap {
+                from,
+                to,
+                first,
+                record,
+            } => write!(
+                f,
+                "GAP: segments {from} to {to} were freed in the kernel before they were archived, \
+                 and are lost. What the kernel has starts with segment {first}, record {record}"
+            ),
+        }
+    }
 }
 
 /// Says what happens, a warning only once.
 pub(super) struct Notices {
     say: Box<dyn FnMut(&Notice)>,
-    codes: Vec<Code>,
     warned: BTreeSet<String>,
 }
 
@@ -34,37 +113,27 @@ impl Notices {
     pub(super) fn new(say: Box<dyn FnMut(&Notice)>) -> Self {
         Self {
             say,
-            codes: Vec::new(),
             warned: BTreeSet::new(),
         }
-    }
-
-    /// The gravest of what was warned of.
-    pub(super) fn code(&self) -> Code {
-        worst(self.codes.clone())
     }
 
     pub(super) fn event(&mut self, text: impl Into<String>) {
         (self.say)(&Notice::Event(text.into()));
     }
 
-    pub(super) fn warn(&mut self, code: Code, text: impl Into<String>) {
-        self.codes.push(code);
-        let text = text.into();
-        if self.warned.insert(text.clone()) {
-            (self.say)(&Notice::Warning(code, text));
+    pub(super) fn warn(&mut self, warning: Warning) {
+        if self.warned.insert(warning.to_string()) {
+            (self.say)(&Notice::Warning(warning));
         }
     }
 
-    /// Something failed and will be tried again.
-    pub(super) fn failed(&mut self, error: &Error) {
-        let text = format!("{error}. It is tried again");
-        (self.say)(&Notice::Warning(error.code(), text));
+    pub(super) fn failed(&mut self, error: Error) {
+        (self.say)(&Notice::Failed(error));
     }
 
-    pub(super) fn archived(&mut self, added: &Added) {
+    pub(super) fn archived(&mut self, added: Added) {
         let meta = &added.meta;
-        let (seq, name) = (meta.seq, meta.file_name());
+        let (seq, file) = (meta.seq, meta.file_name());
         self.event(format!(
             "archived segment {seq}: {} records, {} -> {}{}",
             HumanCount(meta.records),
@@ -77,34 +146,18 @@ impl Notices {
             },
         ));
         if meta.fork {
-            self.warn(
-                Code::Tampered,
-                format!(
-                    "FORK: the archive had another segment {seq}. Both are kept, this one as \
-                     {name}, and the kernel frees nothing from it on. Find out which is true, \
-                     and move the other one out of the archive"
-                ),
-            );
+            self.warn(Warning::Fork { seq, file });
         }
-        self.forked_tail(added.forked_tail.as_deref());
-        if let Some(fault) = &added.fault {
-            self.refused(seq, fault);
+        self.forked_tail(added.forked_tail);
+        if let Some(fault) = added.fault {
+            self.warn(Warning::Kept { seq, fault });
         }
     }
 
     /// A tail became a fork of this name.
-    pub(super) fn forked_tail(&mut self, fork: Option<&str>) {
-        if let Some(name) = fork {
-            let text = format!(
-                "FORK: the tail in the archive is not what the kernel has. It is kept as {name}"
-            );
-            self.warn(Code::Tampered, text);
+    pub(super) fn forked_tail(&mut self, fork: Option<String>) {
+        if let Some(file) = fork {
+            self.warn(Warning::ForkedTail { file });
         }
-    }
-
-    /// A segment is not freed.
-    pub(super) fn refused(&mut self, seq: u64, fault: &Error) {
-        let text = format!("segment {seq} is kept in the kernel, for it does not verify: {fault}");
-        self.warn(Code::Tampered, text);
     }
 }

@@ -9,9 +9,8 @@
 //! user names, may be a link.
 
 use crate::{
-    escape::Escaped,
-    outcome::{
-        Code,
+    archive,
+    error::{
         Error,
         Result, //
     },
@@ -78,8 +77,8 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// [`Code::Missing`] if there is nothing of that name, [`Code::Tampered`] if it is a link or
-    /// something else, else it cannot be opened.
+    /// [`archive::Error::Absent`] if there is nothing of that name,
+    /// [`archive::Error::WrongKind`] if it is a link or something else, else it cannot be opened.
     pub(crate) fn below(&self, name: &str) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let file = self.open_as(name, flags, Mode::empty(), FileType::Directory)?;
@@ -180,7 +179,7 @@ impl Directory {
     ///
     /// It cannot be looked at.
     pub(crate) fn stat(&self) -> Result<Stat> {
-        fstat(&*self.file).map_err(|error| Error::io("look at", &self.path, &error.into()))
+        fstat(&*self.file).map_err(|error| Error::io("look at", &self.path, error))
     }
 
     /// The size of a file, 0 if it is not there.
@@ -203,7 +202,7 @@ impl Directory {
             }
             Ok(names)
         };
-        list().map_err(|error: Errno| Error::io("read", &self.path, &error.into()))
+        list().map_err(|error: Errno| Error::io("read", &self.path, error))
     }
 
     /// Its path, for messages.
@@ -226,8 +225,8 @@ impl Directory {
         if let Some(seen) = seen {
             self.require(name, wanted, &seen)?;
         } else if !flags.contains(OFlags::CREATE) {
-            let path = Escaped::path(&self.path_of(name)).to_string();
-            return Err(Error::new(Code::Missing, format!("there is no {path}")));
+            let path = self.path_of(name);
+            return Err(archive::Error::Absent { path }.into());
         }
         let file = openat(&*self.file, name, flags | ALWAYS, mode)
             .map_err(|error| self.failed("open", name, error))?;
@@ -243,35 +242,22 @@ impl Directory {
             return Ok(());
         }
         let path = self.path_of(name);
-        let text = format!(
-            "{} is {}, not {}: nobody who archives makes one. Find out who did, and move it away",
-            Escaped::path(&path),
-            called(found),
-            called(wanted)
-        );
-        Err(Error::new(Code::Tampered, text))
+        Err(archive::Error::WrongKind {
+            path,
+            found,
+            wanted,
+        }
+        .into())
     }
 
-    fn failed(&self, what: &str, name: &str, error: Errno) -> Error {
-        Error::io(what, self.path_of(name), &error.into())
+    fn failed(&self, what: &'static str, name: &str, error: Errno) -> Error {
+        Error::io(what, self.path_of(name), error)
     }
 }
 
 /// What is it?
 pub(crate) fn kind(seen: &Stat) -> FileType {
     FileType::from_raw_mode(seen.st_mode)
-}
-
-fn called(kind: FileType) -> &'static str {
-    match kind {
-        FileType::RegularFile => "a file",
-        FileType::Directory => "a directory",
-        FileType::Symlink => "a symbolic link",
-        FileType::Fifo => "a FIFO",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "something unknown",
-    }
 }
 
 #[cfg(test)]
@@ -299,9 +285,12 @@ mod tests {
         (folder, directory)
     }
 
-    fn refused<T>(result: Result<T>) -> (Code, String) {
+    /// It is refused because it is what it is; why?
+    fn refused<T>(result: Result<T>) -> String {
         let error = result.err().expect("it is refused");
-        (error.code(), error.to_string())
+        let wrong = matches!(error, Error::Archive(archive::Error::WrongKind { .. }));
+        assert!(wrong, "{error:?}");
+        error.to_string()
     }
 
     #[test]
@@ -314,13 +303,11 @@ mod tests {
             ("fifo", "is a FIFO, not a file"),
             ("folder", "is a directory, not a file"),
         ] {
-            let (code, text) = refused(directory.open(name));
-            assert_eq!(code, Code::Tampered, "{text}");
+            let text = refused(directory.open(name));
             assert!(text.contains(what), "{text}");
-            let (code, _) = refused(directory.append(name, 0o600));
-            assert_eq!(code, Code::Tampered);
+            refused(directory.append(name, 0o600));
         }
-        assert_eq!(refused(directory.open("none")).0, Code::Missing);
+        assert!(directory.open("none").is_err_and(|error| error.is_absent()));
     }
 
     #[test]
@@ -330,8 +317,7 @@ mod tests {
         inner.create("inside", 0o600).unwrap();
         assert_eq!(inner.names().unwrap(), ["inside"]);
         for name in ["way", "dead", "file", "fifo"] {
-            let (code, text) = refused(directory.below(name));
-            assert_eq!(code, Code::Tampered, "{text}");
+            let text = refused(directory.below(name));
             assert!(text.contains("not a directory"), "{text}");
         }
         assert!(!directory.make("way", 0o700).unwrap());

@@ -16,7 +16,7 @@ use super::{
     Log,
     LogName, //
 };
-use crate::outcome::{
+use crate::error::{
     Error,
     Result, //
 };

@@ -15,7 +15,7 @@ use super::{
     Log,
     LogName, //
 };
-use crate::outcome::Result;
+use crate::error::Result;
 use std::time::Duration;
 
 /// What is removed. Nothing, if nothing is given.

@@ -21,13 +21,13 @@ use super::{
     },
 };
 use crate::{
+    archive,
     claim::Claim,
-    escape::Escaped,
-    outcome::{
-        Code,
+    error::{
         Error,
         Result, //
     },
+    escape::Escaped,
 };
 use std::{
     fs::File,
@@ -57,7 +57,7 @@ const LEVEL: i32 = 1;
 ///
 /// # Errors
 ///
-/// There is no such file. [`Code::Tampered`] if the kernel gave something else than it said.
+/// There is no such file. [`archive::Error::Short`] if the kernel gave something else than it said.
 pub(super) fn store(
     log: &Folder,
     source: impl Read,
@@ -78,7 +78,7 @@ pub(super) fn store(
 
 /// Writes the file, and completes the metadata.
 fn fill(file: &mut File, source: impl Read, mut meta: Meta, path: &Path) -> Result<Meta> {
-    let failed = |error: io::Error| Error::io("write", path, &error);
+    let failed = |error: io::Error| Error::io("write", path, error);
     file.write_all(&[0; HEADER]).map_err(failed)?;
     let encoder = Encoder::new(BufWriter::new(&mut *file), LEVEL).and_then(|mut encoder| {
         encoder.include_checksum(true)?;
@@ -93,15 +93,12 @@ fn fill(file: &mut File, source: impl Read, mut meta: Meta, path: &Path) -> Resu
         encoder.write_all(record).map_err(failed)
     })?;
     if left > 0 || (exported.records != meta.records) {
-        let (seq, records, bytes) = (meta.seq, exported.records, exported.bytes);
-        return Err(Error::new(
-            Code::Tampered,
-            format!(
-                "segment {seq}: the kernel says {} records and {} bytes, but gave {records} \
-                 records and {bytes} bytes",
-                meta.records, meta.bytes
-            ),
-        ));
+        return Err(archive::Error::Short {
+            seq: meta.seq,
+            said: (meta.records, meta.bytes),
+            gave: (exported.records, exported.bytes),
+        }
+        .into());
     }
     let finished = encoder.finish().and_then(|mut out| out.flush());
     finished.map_err(failed)?;
@@ -143,7 +140,7 @@ fn read_back(
         let contents = Contents::new(file.try_clone()?, found.bytes)?;
         Ok((found, contents))
     });
-    let (found, contents) = opened.map_err(|error| damaged(path, "read back", &error))?;
+    let (found, contents) = opened.map_err(|error| damaged(path, "read back", error))?;
     let plan = Plan {
         prefix,
         ..Plan::replaying(meta, next)
@@ -157,9 +154,8 @@ fn read_back(
     if found == *meta {
         Ok(seen)
     } else {
-        let path = Escaped::path(path);
-        let text = format!("{path}: what the disk gives back is not what was written");
-        Err(Error::new(Code::Internal, text))
+        let path = path.to_owned();
+        Err(archive::Error::NotKept { path }.into())
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     State, //
 };
 use crate::{
-    escape::Escaped,
-    outcome::Result, //
+    error::Result,
+    escape::Escaped, //
 };
 use serde::Serialize;
 

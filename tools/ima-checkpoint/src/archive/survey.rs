@@ -2,16 +2,19 @@
 
 //! Reading a segment once, for all that the archive wants to know of it.
 
-use super::meta::Meta;
+use super::{
+    is_damage,
+    meta::Meta, //
+};
 use crate::{
+    archive,
     bank::{
         Bank,
         Digest, //
     },
     claim::Claim,
     detect::Layout,
-    outcome::{
-        Code,
+    error::{
         Error,
         Result, //
     },
@@ -48,9 +51,9 @@ use sha2::{
     Digest as _,
     Sha256, //
 };
-use std::io::{
-    self,
-    Read, //
+use std::{
+    fmt,
+    io::Read, //
 };
 
 /// Bytes of a template digest in the sha1 view.
@@ -217,13 +220,8 @@ impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
 /// A file that does not follow its format was tampered with; another just cannot be read.
 fn unreadable(fault: Fault) -> Error {
     match fault {
-        Fault::Io(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            Error::new(Code::Tampered, error.to_string())
+        Fault::Io(error) if is_damage(&error) => {
+            archive::Error::Damaged { path: None, error }.into()
         }
         fault => fault.into(),
     }
@@ -268,26 +266,149 @@ impl Plan {
     }
 }
 
-fn wrong(text: impl Into<String>) -> Result<()> {
-    Err(Error::new(Code::Tampered, text))
+/// Records, bytes and SHA-256 of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Records.
+    pub records: u64,
+    /// Their bytes in the sha1 view.
+    pub bytes: u64,
+    /// SHA-256 of these.
+    pub sha256: Digest,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            records,
+            bytes,
+            sha256,
+        } = self;
+        write!(f, "{records} records, {bytes} bytes, SHA-256 {sha256}")
+    }
+}
+
+/// Where what a segment holds is not what its metadata or the next checkpoint say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disagreement {
+    /// Its size or its digest.
+    Size {
+        /// As the metadata say.
+        said: Size,
+        /// As it is.
+        has: Size,
+    },
+    /// It does not start with its checkpoint.
+    NoCheckpoint {
+        /// Its number.
+        seq: u64,
+    },
+    /// It starts with another one than the metadata say.
+    OtherCheckpoint {
+        /// The number of that.
+        seq: u64,
+        /// The log that it names.
+        log_id: String,
+        /// The place that it names.
+        at: Position,
+    },
+    /// The digest of its checkpoint.
+    CheckpointDigest,
+    /// A template digest.
+    TemplateDigest {
+        /// The first record with a wrong one.
+        at: Position,
+    },
+    /// What a PCR replays to.
+    Replay {
+        /// The PCR, and the bank.
+        register: Register,
+    },
+    /// The checkpoint behind it seals another segment.
+    Sealed {
+        /// The number of the checkpoint.
+        by: u64,
+        /// What that says.
+        claimed: Size,
+        /// As the segment is.
+        has: Size,
+    },
+    /// The checkpoint behind it follows another checkpoint.
+    Previous {
+        /// Its number.
+        seq: u64,
+    },
+    /// The checkpoint behind it is not the one that follows.
+    NotNext {
+        /// Its number.
+        seq: u64,
+    },
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size { said, has } => write!(f, "its metadata say {said}; it has {has}"),
+            Self::NoCheckpoint { seq } => write!(f, "it does not start with checkpoint {seq}"),
+            Self::OtherCheckpoint { seq, log_id, at } => write!(
+                f,
+                "it starts with checkpoint {seq} of log {log_id}, record {}, byte {}, and its \
+                 metadata say otherwise",
+                at.record, at.offset
+            ),
+            Self::CheckpointDigest => {
+                f.write_str("the digest of its checkpoint is not that in its metadata")
+            }
+            Self::TemplateDigest { at } => {
+                write!(f, "{at}: the template digest is not that of the data")
+            }
+            Self::Replay { register } => write!(
+                f,
+                "{register} does not replay to what the next checkpoint says"
+            ),
+            Self::Sealed { by, claimed, has } => {
+                write!(f, "it has {has}, but checkpoint {by} says {claimed}")
+            }
+            Self::Previous { seq } => write!(
+                f,
+                "checkpoint {seq} follows another checkpoint than the one it has"
+            ),
+            Self::NotNext { seq } => {
+                write!(f, "checkpoint {seq} is not the one that follows it")
+            }
+        }
+    }
+}
+
+fn wrong(disagreement: Disagreement) -> Result<()> {
+    Err(archive::Error::from(disagreement).into())
+}
+
+/// The size as the metadata say it.
+fn said(meta: &Meta) -> Size {
+    Size {
+        records: meta.records,
+        bytes: meta.bytes,
+        sha256: meta.sha256,
+    }
 }
 
 impl Survey {
     /// Is it what the metadata say?
     pub(super) fn agrees(&self, meta: &Meta) -> Result<()> {
-        let said = (meta.records, meta.bytes, meta.ascii_bytes, meta.sha256);
-        let seen = (self.records, self.bytes, self.ascii_bytes, self.sha256);
-        if said != seen {
-            return wrong(format!(
-                "its metadata say {} records, {} bytes, SHA-256 {}; it has {} records, {} bytes, \
-                 SHA-256 {}",
-                meta.records, meta.bytes, meta.sha256, self.records, self.bytes, self.sha256
-            ));
+        let said = said(meta);
+        let has = Size {
+            records: self.records,
+            bytes: self.bytes,
+            sha256: self.sha256,
+        };
+        if (said, meta.ascii_bytes) != (has, self.ascii_bytes) {
+            return wrong(Disagreement::Size { said, has });
         }
         let Some(claim) = &self.head else {
             return match meta.seq {
                 0 => Ok(()),
-                seq => wrong(format!("it does not start with checkpoint {seq}")),
+                seq => wrong(Disagreement::NoCheckpoint { seq }),
             };
         };
         let header = &claim.header;
@@ -299,13 +420,11 @@ impl Survey {
         );
         if is != (meta.seq, meta.first, meta.offset, meta.log_id.clone()) {
             let (seq, record, offset, log_id) = is;
-            return wrong(format!(
-                "it starts with checkpoint {seq} of log {log_id}, record {record}, byte {offset}, \
-                 and its metadata say otherwise"
-            ));
+            let at = Position { record, offset };
+            return wrong(Disagreement::OtherCheckpoint { seq, log_id, at });
         }
         if claim.digest.as_slice() != meta.checkpoint.as_bytes() {
-            return wrong("the digest of its checkpoint is not that in its metadata");
+            return wrong(Disagreement::CheckpointDigest);
         }
         Ok(())
     }
@@ -313,7 +432,7 @@ impl Survey {
     /// Is every template digest right, and does it replay to what the next checkpoint says?
     pub(super) fn holds(&self, next: Option<&Claim>) -> Result<()> {
         if let Some(at) = self.wrong {
-            return wrong(format!("{at}: the template digest is not that of the data"));
+            return wrong(Disagreement::TemplateDigest { at });
         }
         for (register, (state, value)) in next.iter().flat_map(|next| &next.values) {
             let replayed = next
@@ -321,9 +440,8 @@ impl Survey {
                 .unwrap_or(value);
             let compared = *state != State::Unshadowed;
             if compared && self.values.get(register) != Some(replayed) {
-                return wrong(format!(
-                    "{register} does not replay to what the next checkpoint says"
-                ));
+                let register = *register;
+                return wrong(Disagreement::Replay { register });
             }
         }
         Ok(())
@@ -334,22 +452,21 @@ impl Survey {
 pub(super) fn sealed_by(meta: &Meta, next: &Claim) -> Result<()> {
     let header = &next.header;
     let seq = header.sequence;
-    let claimed = (
-        header.segment_records,
-        header.segment_bytes,
-        Digest::new(&header.segment_digest),
-    );
-    if claimed != (meta.records, meta.bytes, meta.sha256) {
-        return wrong(format!(
-            "it has {} records, {} bytes, SHA-256 {}, but checkpoint {seq} says {} records, {} \
-             bytes, SHA-256 {}",
-            meta.records, meta.bytes, meta.sha256, claimed.0, claimed.1, claimed.2
-        ));
+    let claimed = Size {
+        records: header.segment_records,
+        bytes: header.segment_bytes,
+        sha256: Digest::new(&header.segment_digest),
+    };
+    let has = said(meta);
+    if claimed != has {
+        return wrong(Disagreement::Sealed {
+            by: seq,
+            claimed,
+            has,
+        });
     }
     if Digest::new(&header.previous) != meta.checkpoint {
-        return wrong(format!(
-            "checkpoint {seq} follows another checkpoint than the one it has"
-        ));
+        return wrong(Disagreement::Previous { seq });
     }
     let end = (
         meta.seq.wrapping_add(1),
@@ -357,7 +474,7 @@ pub(super) fn sealed_by(meta: &Meta, next: &Claim) -> Result<()> {
         meta.offset + meta.bytes,
     );
     if end != (seq, header.record, header.offset) || next.log_id().to_string() != meta.log_id {
-        return wrong(format!("checkpoint {seq} is not the one that follows it"));
+        return wrong(Disagreement::NotNext { seq });
     }
     Ok(())
 }

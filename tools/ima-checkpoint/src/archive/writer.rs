@@ -26,7 +26,7 @@ use super::{
 use crate::{
     bank::Digest,
     claim::Claim,
-    outcome::{
+    error::{
         Error,
         Result, //
     },

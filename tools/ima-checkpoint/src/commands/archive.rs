@@ -2,7 +2,15 @@
 
 //! `archive`: take over what is sealed, and free it in the kernel.
 
-use super::print;
+use super::{
+    exit::{
+        worst,
+        Code, //
+    },
+    failure::Failure,
+    print,
+    Result, //
+};
 use crate::{
     archive::{
         archiver::{
@@ -24,15 +32,12 @@ use crate::{
         complain,
         Level, //
     },
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
 };
 use clap::Args;
 use std::{
+    cell::Cell,
     path::PathBuf,
+    rc::Rc,
     time::Duration, //
 };
 
@@ -94,7 +99,7 @@ pub struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let kernel = arguments.kernel.open()?;
     let host = arguments.host.clone().or_else(here).ok_or_else(|| {
-        Error::usage("the name of this host cannot be a directory: choose one by --host")
+        Failure::usage("the name of this host cannot be a directory: choose one by --host")
     })?;
     let keep = Keep {
         segments: arguments.keep_segments,
@@ -116,6 +121,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let watch = kernel.watch()?;
     // before the lock is taken: who has it ends in order
     let stop = arguments.follow.then(Stop::new).transpose()?;
+    let code = Rc::new(Cell::new(Code::Verified));
+    let seen = Rc::clone(&code);
+    let say = move |notice: &Notice| {
+        if let Notice::Warning(warning) = notice {
+            seen.set(worst([seen.get(), warning.into()]));
+        }
+        say(notice);
+    };
     let mut archiver = Archiver::new(kernel, options, Box::new(say))?;
     if !frees {
         print("nothing is freed in the kernel: no --keep-segments, --keep-bytes or --keep-age\n")?;
@@ -129,7 +142,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
             "{unsealed} records are not sealed; `ima-checkpoint checkpoint` seals them\n"
         ))?;
     }
-    Ok(archiver.code())
+    Ok(code.get())
 }
 
 /// A line for each event: the journal reads it.
@@ -137,7 +150,8 @@ fn say(notice: &Notice) {
     match notice {
         // that nobody listens is no reason to stop archiving
         Notice::Event(text) => drop(print(&format!("{text}\n"))),
-        Notice::Warning(_, text) => complain(Level::Warning, text),
+        Notice::Failed(error) => complain(Level::Warning, format!("{error}. It is tried again")),
+        Notice::Warning(warning) => complain(Level::Warning, warning),
     }
 }
 

@@ -2,6 +2,11 @@
 
 //! `cat`: the untruncated list, as the kernel's files would show it.
 
+use super::{
+    exit::Code,
+    failure::Failure,
+    Result, //
+};
 use crate::{
     archive::{
         Archive,
@@ -12,16 +17,16 @@ use crate::{
         ArchiveOption,
         KernelOption, //
     },
+    error::{
+        self,
+        Error, //
+    },
     kernel::{
         Format,
         Kernel, //
     },
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
     view::View,
+    whole,
     whole::{
         Part,
         Whole, //
@@ -95,7 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     };
     // without the buffer of lines that `io::stdout` has
     let stdout = io::stdout().as_fd().try_clone_to_owned();
-    let stdout = stdout.map_err(|error| Error::io("write", "standard output", &error))?;
+    let stdout = stdout.map_err(|error| Error::io("write", "standard output", error))?;
     let mut out = Output::new(File::from(stdout));
     match copy(&whole, view, arguments.from, &mut out) {
         Err(_) if out.closed => Ok(Code::Verified),
@@ -120,12 +125,12 @@ fn choose(
 }
 
 /// A log in the archive, if there is one: what the kernel has needs no archive.
-pub(super) fn find(archive: &ArchiveOption, log_id: &str) -> Result<Option<Log>> {
+pub(super) fn find(archive: &ArchiveOption, log_id: &str) -> error::Result<Option<Log>> {
     let found = Archive::open(&archive.archive)
         .and_then(|found| found.log(archive.host.as_deref(), Some(log_id)));
     match found {
         Ok(log) => Ok(Some(log)),
-        Err(error) if error.code() == Code::Missing => Ok(None),
+        Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -133,7 +138,7 @@ pub(super) fn find(archive: &ArchiveOption, log_id: &str) -> Result<Option<Log>>
 fn copy(whole: &Whole<'_>, view: View, from: u64, out: &mut Output<impl Write>) -> Result<()> {
     let end = whole.parts().last().map_or(0, Part::end);
     if from > end {
-        return Err(Error::usage(format!(
+        return Err(Failure::usage(format!(
             "--from {from}: the log has only {end} records by now"
         )));
     }
@@ -157,7 +162,7 @@ fn copy_bytes(whole: &Whole<'_>, part: &Part, out: &mut Output<impl Write>) -> R
             Ok(0) => return complete(part, part.offset + part.bytes, part.offset + copied, "byte"),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(part.unreadable(&error)),
+            Err(error) => return Err(part.unreadable(error).into()),
         };
         copied += read as u64;
         out.write(buffer.get(..read).unwrap_or_default())?;
@@ -192,15 +197,17 @@ fn copy_records(
 }
 
 /// The active segment may have more by now; none may have less.
-fn complete(part: &Part, wanted: u64, end: u64, unit: &str) -> Result<()> {
+fn complete(part: &Part, wanted: u64, end: u64, unit: &'static str) -> Result<()> {
     if end == wanted || end > wanted && !part.sealed {
         return Ok(());
     }
-    let seq = part.seq;
-    let text = format!(
-        "segment {seq} ends with {unit} {end}, not {wanted}: see what `ima-checkpoint fsck` says"
-    );
-    Err(Error::new(Code::Tampered, text))
+    Err(whole::Error::Ends {
+        seq: part.seq,
+        unit,
+        at: end,
+        wanted,
+    }
+    .into())
 }
 
 /// Standard output, which whoever reads it may close.
@@ -217,7 +224,7 @@ impl<W: Write> Output<W> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.to.write_all(bytes).map_err(|error| {
             self.closed |= error.kind() == io::ErrorKind::BrokenPipe;
-            Error::io("write", "standard output", &error)
+            Error::io("write", "standard output", error).into()
         })
     }
 }

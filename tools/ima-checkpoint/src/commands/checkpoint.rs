@@ -3,17 +3,13 @@
 //! `checkpoint`: seal the active segment.
 
 use super::{
+    exit::Code,
+    failure::Failure,
     print,
-    print_json, //
+    print_json,
+    Result, //
 };
-use crate::{
-    cli::KernelOption,
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
-};
+use crate::cli::KernelOption;
 use clap::Args;
 use ima_checkpoint_format::checkpoint::Label;
 
@@ -35,7 +31,7 @@ pub struct Arguments {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let label = &arguments.label;
-    Label::new(label.as_bytes()).map_err(|error| Error::usage(format!("--label: {error}")))?;
+    Label::new(label.as_bytes()).map_err(|error| Failure::usage(format!("--label: {error}")))?;
     let created = arguments.kernel.open()?.checkpoint(label)?;
     if arguments.json {
         print_json(&created)?;

@@ -2,26 +2,25 @@
 
 //! `fsck`: check an archive by itself.
 
-use super::print;
+use super::{
+    exit::{
+        worst,
+        Code, //
+    },
+    print,
+    Result, //
+};
 use crate::{
     archive::{
-        check::{
-            Check,
-            Remark, //
-        },
+        check::Check,
+        remark::Remark,
         Archive,
         LogName, //
     },
-    escape::Escaped,
+    error,
     notify::{
         complain,
         Level, //
-    },
-    outcome::{
-        worst,
-        Code,
-        Error,
-        Result, //
     },
 };
 use clap::Args;
@@ -54,10 +53,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let archive = Archive::open(&arguments.archive)?;
     let mut codes = Vec::new();
     let mut say = |remark: Remark| {
-        codes.push(remark.code);
-        match remark.code {
-            Code::Verified => drop(print(&format!("note: {}\n", remark.text))),
-            _ => complain(Level::Warning, &remark.text),
+        codes.push(Code::from(&remark));
+        match remark.is_fault() {
+            false => drop(print(&format!("note: {remark}\n"))),
+            true => complain(Level::Warning, remark),
         }
     };
     let mut check = Check::new(&mut say);
@@ -71,10 +70,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     match logs {
         Ok(logs) => logs.iter().for_each(|name| {
             if let Err(error) = check.log(&archive, name) {
-                check.fault(&error);
+                check.fault(error);
             }
         }),
-        Err(error) => check.fault(&error),
+        Err(error) => check.fault(error),
     }
     let total = check.total();
     let code = worst(codes);
@@ -98,16 +97,12 @@ pub(super) fn choose(
     archive: &Archive,
     host: Option<&str>,
     log_id: Option<&str>,
-) -> Result<Vec<LogName>> {
+) -> error::Result<Vec<LogName>> {
     let mut logs = archive.logs()?;
     logs.retain(|log| host.is_none_or(|host| host == log.host));
     logs.retain(|log| log_id.is_none_or(|log_id| log_id == log.log_id));
     if logs.is_empty() {
-        let dir = Escaped::path(archive.dir());
-        return Err(Error::new(
-            Code::Missing,
-            format!("there is no such log in {dir}"),
-        ));
+        return Err(archive.no_log(host, log_id));
     }
     Ok(logs)
 }

@@ -4,14 +4,11 @@
 
 mod manual;
 
-use crate::{
-    cli::Cli,
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
+use super::{
+    exit::Code,
+    Result, //
 };
+use crate::{cli::Cli, error::Error};
 use clap::{
     Args,
     Command,
@@ -50,7 +47,7 @@ pub struct Arguments {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let directory = &arguments.directory;
-    fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, &error))?;
+    fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
     match arguments.what {
         What::Man => manual_pages(directory)?,
         What::Completion => completion(directory)?,
@@ -61,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 fn manual_pages(directory: &Path) -> Result<()> {
     for page in manual::pages(Cli::command()) {
         let path = directory.join(&page.file);
-        fs::write(&path, page.text).map_err(|error| Error::io("write", &path, &error))?;
+        fs::write(&path, page.text).map_err(|error| Error::io("write", &path, error))?;
     }
     Ok(())
 }
@@ -71,7 +68,7 @@ fn completion(directory: &Path) -> Result<()> {
         let mut command = without_hidden(&Cli::command());
         let name = command.get_name().to_owned();
         clap_complete::generate_to(shell, &mut command, name, directory)
-            .map_err(|error| Error::io("write to", directory, &error))?;
+            .map_err(|error| Error::io("write to", directory, error))?;
     }
     Ok(())
 }

@@ -2,18 +2,18 @@
 
 //! `inspect`: show records.
 
+use super::{
+    exit::Code,
+    Result, //
+};
 use crate::{
     cli::ViewOption,
     detect::detect,
+    error::Error,
     input::Input,
     inspect::{
         Filter,
         Style, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
     },
     records::{
         Fault,
@@ -56,28 +56,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     // what is before a fault is shown
     let flushed = out.flush();
     match (shown, flushed) {
-        (Err(Failure::Input(error)), _) => Err(error),
-        (Err(Failure::Output(error)), _) | (Ok(()), Err(error))
+        (Err(Stopped::Input(error)), _) => Err(error.into()),
+        (Err(Stopped::Output(error)), _) | (Ok(()), Err(error))
             if error.kind() != io::ErrorKind::BrokenPipe =>
         {
-            Err(Error::io("write", "standard output", &error))
+            Err(Error::io("write", "standard output", error).into())
         }
         _ => Ok(Code::Verified),
     }
 }
 
-enum Failure {
+enum Stopped {
     Input(Error),
     Output(io::Error),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for Stopped {
     fn from(error: Error) -> Self {
         Self::Input(error)
     }
 }
 
-fn show(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
+fn show(arguments: &Arguments, out: &mut impl Write) -> Result<(), Stopped> {
     let style = if arguments.json {
         Style::Json
     } else {
@@ -88,7 +88,7 @@ fn show(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
         let Input { name, bytes } = Input::open(path)?;
         let ViewOption { view, byte_order } = arguments.view;
         let found = detect(bytes, view, byte_order.map(Into::into));
-        let (layout, source) = found.map_err(|error| Error::io("read", &name, &error))?;
+        let (layout, source) = found.map_err(|error| Error::io("read", &name, error))?;
         let mut records = Records::new(source, layout.bank.size(), layout.order, at);
         let blame = |fault: Fault| Error::from(fault).during(&name);
         while !arguments.filter.ends_before(records.position().record) {
@@ -97,7 +97,7 @@ fn show(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
             };
             if arguments.filter.admits(&entry) {
                 let shown = style.show(&entry, layout.bank, out);
-                shown.map_err(Failure::Output)?;
+                shown.map_err(Stopped::Output)?;
             }
         }
         at = records.position();

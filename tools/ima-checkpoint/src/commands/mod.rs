@@ -5,6 +5,8 @@
 pub mod archive;
 pub mod cat;
 pub mod checkpoint;
+pub mod exit;
+pub mod failure;
 pub mod fsck;
 pub mod generate;
 pub mod inspect;
@@ -14,17 +16,18 @@ pub mod status;
 pub mod truncate;
 pub mod verify;
 
+use self::failure::Failure;
 use crate::{
-    escape,
-    outcome::{
-        Error,
-        Result, //
-    },
+    error::Error,
+    escape, //
 };
 use std::io::{
     self,
     Write, //
 };
+
+/// What commands return.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// Writes lines to standard output. That nobody reads it any more is no error. What could move the
 /// cursor is escaped, if that was forgotten where the text was made.
@@ -36,7 +39,7 @@ fn write(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::io("write", "standard output", &error))
+            Err(Error::io("write", "standard output", error).into())
         }
         _ => Ok(()),
     }
@@ -45,6 +48,6 @@ fn write(text: &str) -> Result<()> {
 /// Writes JSON to standard output. It does a terminal no harm either.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
-    let text = text.map_err(|error| Error::io("write", "standard output", &error.into()))?;
+    let text = text.map_err(|error| Error::io("write", "standard output", error))?;
     write(&(escape::json(&text) + "\n"))
 }

@@ -2,20 +2,21 @@
 
 //! `mount`: the untruncated list as files, for programs that know nothing of checkpoints.
 
-use super::cat::find;
+use super::{
+    cat::find,
+    exit::Code,
+    failure::Failure,
+    Result, //
+};
 use crate::{
     cli::{
         ArchiveOption,
         KernelOption, //
     },
+    error::Error,
     escape::Escaped,
     fuse::Files,
     notify,
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
     whole::Seekable,
 };
 use clap::Args;
@@ -105,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         .as_ref()
         .is_some_and(|wanted| *wanted != live)
     {
-        return Err(Error::usage(
+        return Err(Failure::usage(
             "--log-id: only the log of the running kernel can be mounted; `ima-checkpoint cat` shows others",
         ));
     }
@@ -114,12 +115,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let files = Files::new(whole, kernel, group)?;
 
     let (mut stopped, stop) =
-        UnixStream::pair().map_err(|error| Error::io("wait for", "signals", &error))?;
+        UnixStream::pair().map_err(|error| Error::io("wait for", "signals", error))?;
     for signal in TERM_SIGNALS {
         let registered = stop
             .try_clone()
             .and_then(|stop| pipe::register(*signal, stop));
-        registered.map_err(|error| Error::io("wait for", "signals", &error))?;
+        registered.map_err(|error| Error::io("wait for", "signals", error))?;
     }
     let device = attach(&folder, arguments.allow_other)?;
     let session = thread::spawn(move || {
@@ -131,20 +132,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let mut woken = [0];
     stopped
         .read_exact(&mut woken)
-        .map_err(|error| Error::io("wait for", "signals", &error))?;
+        .map_err(|error| Error::io("wait for", "signals", error))?;
     if woken != [UNMOUNTED] {
         // who has a file open keeps it until this program ends
         let detached = unmount(&folder, UnmountFlags::DETACH);
-        detached.map_err(|error| Error::io("unmount", &folder, &error.into()))?;
+        detached.map_err(|error| Error::io("unmount", &folder, error))?;
         return Ok(Code::Verified);
     }
     match session.join() {
-        Ok(Err(error)) => Err(Error::io("serve", &folder, &error)),
+        Ok(Err(error)) => Err(Error::io("serve", &folder, error).into()),
         Ok(Ok(())) => Ok(Code::Verified),
-        Err(_) => Err(Error::new(
-            Code::Internal,
-            "the file system ended by a fault of this program",
-        )),
+        Err(_) => Err(Failure::Crashed),
     }
 }
 
@@ -152,24 +150,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 fn checked(folder: &Path) -> Result<PathBuf> {
     let shown = Escaped::path(folder);
     let failed = |error: io::Error| match error.raw_os_error() {
-        Some(code) if code == Errno::NOTCONN.raw_os_error() => Error::new(
-            Code::Internal,
-            format!(
-                "{shown} is left over from a mount whose program died: run `umount {shown}` first"
-            ),
-        ),
-        _ => Error::io("mount on", folder, &error),
+        Some(code) if code == Errno::NOTCONN.raw_os_error() => Failure::LeftMounted {
+            folder: folder.to_owned(),
+        },
+        _ => Error::io("mount on", folder, error).into(),
     };
     let folder = folder.canonicalize().map_err(failed)?;
     let found = statfs(&folder).map_err(|error| failed(error.into()))?;
     if found.f_type == FUSE_MAGIC {
-        return Err(Error::usage(format!(
+        return Err(Failure::usage(format!(
             "something is mounted on {shown} already: `umount {shown}` ends it"
         )));
     }
     match fs::read_dir(&folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(folder),
-        Ok(false) => Err(Error::usage(format!(
+        Ok(false) => Err(Failure::usage(format!(
             "{shown} is not empty: name an empty folder"
         ))),
         Err(error) => Err(failed(error)),
@@ -180,7 +175,7 @@ fn checked(folder: &Path) -> Result<PathBuf> {
 fn attach(folder: &Path, allow_other: bool) -> Result<OwnedFd> {
     let open = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let device = open.map_err(|error| {
-        let error = Error::io("open", "/dev/fuse", &error.into());
+        let error = Error::io("open", "/dev/fuse", error);
         error.during("file systems in user space need `modprobe fuse` (CONFIG_FUSE_FS)")
     })?;
     let allow_other = if allow_other { ",allow_other" } else { "" };
@@ -193,12 +188,9 @@ fn attach(folder: &Path, allow_other: bool) -> Result<OwnedFd> {
     match mount("ima-checkpoint", folder, "fuse", flags, options.as_c_str()) {
         Ok(()) => Ok(device),
         Err(error @ (Errno::PERM | Errno::ACCESS)) => {
-            let folder = Escaped::path(folder);
-            Err(Error::new(
-                Code::Kernel,
-                format!("cannot mount on {folder}: {error}: run this as root"),
-            ))
+            let folder = folder.to_owned();
+            Err(Failure::MountDenied { folder, error })
         }
-        Err(error) => Err(Error::io("mount on", folder, &error.into())),
+        Err(error) => Err(Error::io("mount on", folder, error).into()),
     }
 }

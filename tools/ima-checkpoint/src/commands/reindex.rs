@@ -3,8 +3,13 @@
 //! `reindex`: write the index of logs anew.
 
 use super::{
+    exit::{
+        worst,
+        Code, //
+    },
     fsck::choose,
-    print, //
+    print,
+    Result, //
 };
 use crate::{
     archive::{
@@ -14,11 +19,6 @@ use crate::{
     notify::{
         complain,
         Level, //
-    },
-    outcome::{
-        worst,
-        Code,
-        Result, //
     },
 };
 use clap::Args;
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         print(&format!("{name}: {files} files\n"))?;
         for fault in faults {
             complain(Level::Warning, &fault);
-            codes.push(fault.code());
+            codes.push(Code::from(&fault));
         }
     }
     Ok(worst(codes))

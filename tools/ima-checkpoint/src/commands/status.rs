@@ -3,8 +3,10 @@
 //! `status`: the log of this host in numbers.
 
 use super::{
+    exit::Code,
     print,
-    print_json, //
+    print_json,
+    Result, //
 };
 use crate::{
     archive::{
@@ -18,10 +20,6 @@ use crate::{
         Config,
         Segment,
         Status, //
-    },
-    outcome::{
-        Code,
-        Result, //
     },
 };
 use clap::Args;
@@ -90,7 +88,7 @@ fn archive(arguments: &Arguments, log_id: &str) -> Result<Option<Summary>> {
         log_id: log_id.to_owned(),
     };
     match &arguments.archive {
-        Some(dir) => Summary::of(&Archive::open(dir)?, name).map(Some),
+        Some(dir) => Ok(Some(Summary::of(&Archive::open(dir)?, name)?)),
         None => Ok(Archive::open(ARCHIVE)
             .and_then(|archive| Summary::of(&archive, name))
             .ok()),

@@ -2,17 +2,13 @@
 
 //! `truncate`: free the segments before a checkpoint.
 
-use super::print;
-use crate::{
-    cli::KernelOption,
-    holders,
-    kernel::Kernel,
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
+use super::{
+    exit::Code,
+    failure::Failure,
+    print,
+    Result, //
 };
+use crate::{cli::KernelOption, holders, kernel::Kernel};
 use clap::Args;
 
 /// Free the segments before a checkpoint. What nobody exported is lost
@@ -61,29 +57,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     Ok(Code::Verified)
 }
 
-fn no_such(seq: u64, first: u64) -> Error {
+fn no_such(seq: u64, first: u64) -> Failure {
     if seq == 0 {
-        Error::usage("the list cannot be truncated to segment 0: nothing is before it")
+        Failure::usage("the list cannot be truncated to segment 0: nothing is before it")
     } else if seq < first {
-        let text = format!("checkpoint {seq} was freed: the list starts with checkpoint {first}");
-        Error::new(Code::Stale, text)
+        Failure::Freed { seq, first }
     } else {
-        Error::usage(format!("there is no checkpoint {seq} yet"))
+        Failure::usage(format!("there is no checkpoint {seq} yet"))
     }
 }
 
 /// An agent that reads the kernel's own files would lose its place.
 fn refuse_holders(kernel: &Kernel) -> Result<()> {
-    let holders = holders::of_list_files(kernel);
-    if holders.is_empty() {
-        return Ok(());
+    let programs = holders::of_list_files(kernel);
+    match programs.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Held { programs }),
     }
-    let names = holders.join(", ");
-    Err(Error::new(
-        Code::Busy,
-        format!(
-            "{names} has the measurement list open and would lose its place in it. Let it read \
-             `ima-checkpoint mount`, stop it, or use --force"
-        ),
-    ))
 }

@@ -3,8 +3,11 @@
 //! `verify`: is this log what the TPM saw?
 
 use super::{
+    exit::Code,
+    failure::Failure,
     print,
-    print_json, //
+    print_json,
+    Result, //
 };
 use crate::{
     archive::Archive,
@@ -13,7 +16,9 @@ use crate::{
         Digest, //
     },
     cli::KernelOption,
+    error::Error,
     escape::Escaped,
+    evidence,
     evidence::{
         files,
         tpm::{
@@ -21,11 +26,6 @@ use crate::{
             TPM, //
         },
         Evidence, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
     },
     quote::{
         self,
@@ -273,10 +273,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let mut left = ATTEMPTS;
     let verdict = loop {
         match judge(arguments, &policy) {
-            Err(error) if error.code() == Code::Stale && arguments.live && left > 0 => left -= 1,
-            Err(error) if error.code() == Code::Stale && arguments.live => {
-                let text = "the list is truncated faster than it can be read: try again";
-                return Err(Error::new(Code::Busy, text).during(error));
+            Err(error) if arguments.live && Code::from(&error) == Code::Stale => {
+                if left == 0 {
+                    return Err(Failure::Restless(Box::new(error)));
+                }
+                left -= 1;
             }
             verdict => break verdict?,
         }
@@ -298,7 +299,7 @@ fn judge(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
         judge_evidence(arguments, evidence, policy)?
     } else if arguments.input.is_empty() {
         let text = "what is to be verified? Name lists or segments, or use --archive or --live";
-        return Err(Error::usage(text));
+        return Err(Failure::usage(text));
     } else {
         judge_files(arguments, policy, &progress)?
     };
@@ -340,7 +341,7 @@ fn judge_archive(
     }
     let kernel = arguments.kernel.open()?;
     match Whole::assemble(Some(&log), Some(&kernel)) {
-        Err(error) if error.code() == Code::Missing => {
+        Err(error) if Code::from(&error) == Code::Missing => {
             judge_evidence(arguments, Evidence::torn(&log, &kernel, progress)?, policy)
         }
         whole => judge_evidence(arguments, Evidence::whole(&whole?, &log, progress)?, policy),
@@ -393,11 +394,8 @@ fn policy(arguments: &Arguments) -> Result<Policy> {
 fn firmware(path: &Path) -> Result<Values> {
     let bytes = files::read_up_to(path, eventlog::MAX_SIZE as u64)?;
     let log = EventLog::parse(&bytes).map_err(|error| {
-        let text = format!(
-            "{}: this is no event log of a firmware: {error}",
-            Escaped::path(path)
-        );
-        Error::new(Code::Internal, text)
+        let path = path.to_owned();
+        evidence::Error::EventLog { path, error }
     })?;
     let registers = log
         .banks()
@@ -444,7 +442,7 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
 /// Adds what a PCR held. Nothing tells which of two values is true.
 fn add(values: &mut Values, register: Register, value: Digest) -> Result<()> {
     match values.insert(register, value) {
-        Some(other) if other != value => Err(Error::usage(format!(
+        Some(other) if other != value => Err(Failure::usage(format!(
             "there are two values for {register}, {other} and {value}: give the one that it held"
         ))),
         _ => Ok(()),
@@ -475,7 +473,7 @@ fn quote(arguments: &Arguments) -> Result<Told> {
         Ok(quote) => Ok(Told::Quote(quote)),
         // no verdict on a quote, but an error of whoever gave the file
         Err(error @ (quote::Error::NotAKey(_) | quote::Error::NoKeyName { .. })) => {
-            Err(Error::from(error).during(Escaped::path(key)))
+            Err(Error::from(error).during(Escaped::path(key)).into())
         }
         // what is wrong with the list is said all the same
         Err(error) => Ok(Told::Refused(error)),

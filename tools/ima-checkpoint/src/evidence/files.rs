@@ -2,13 +2,10 @@
 
 //! Reading the small files that somebody else made: quotes, signatures, keys, PCR values.
 
-use crate::{
-    escape::Escaped,
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
+use super::Error as Unfit;
+use crate::error::{
+    Error,
+    Result, //
 };
 use rustix::fs::OFlags;
 use std::{
@@ -25,7 +22,7 @@ const MAX: u64 = 64 << 10;
 ///
 /// # Errors
 ///
-/// [`Code::Internal`] if it cannot be read, is no regular file, or is larger than 64 KiB.
+/// It cannot be read, is no regular file, or is larger than 64 KiB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_up_to(path, MAX)
 }
@@ -34,10 +31,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// [`Code::Internal`] if it cannot be read, is no regular file, or is larger.
+/// It cannot be read, is no regular file, or is larger.
 pub fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>> {
-    let failed = |error| Error::io("read", path, &error);
-    let refused = |why: &str| Error::new(Code::Internal, format!("{}: {why}", Escaped::path(path)));
+    let failed = |error| Error::io("read", path, error);
+    let owned = || path.to_owned();
     // a FIFO that nobody writes to would block the opening itself, a device the reading
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = OpenOptions::new()
@@ -47,24 +44,17 @@ pub fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>> {
     let file = opened.map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(refused(
-            "this is no regular file: write what it holds to one, and give that",
-        ));
+        return Err(Unfit::NotRegular { path: owned() }.into());
     }
-    let too_large = || {
-        let kib = max >> 10;
-        refused(&format!(
-            "this cannot be what is asked for: it has more than {kib} KiB"
-        ))
-    };
+    let too_large = || Unfit::TooLarge { path: owned(), max };
     if metadata.len() > max {
-        return Err(too_large());
+        return Err(too_large().into());
     }
     // it may grow at the same time
     let mut bytes = Vec::new();
     file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > max {
-        return Err(too_large());
+        return Err(too_large().into());
     }
     Ok(bytes)
 }
@@ -82,7 +72,6 @@ mod tests {
 
     fn refusal(path: &Path) -> String {
         let error = read(path).err();
-        let error = error.filter(|error| error.code() == Code::Internal);
         error.map(|error| error.to_string()).unwrap_or_default()
     }
 

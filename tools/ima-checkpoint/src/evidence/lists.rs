@@ -2,16 +2,16 @@
 
 //! Lists to verify. Each byte is read once, when its turn comes: what is verified is what was read.
 
+use super::Error as Unfit;
 use crate::{
     archive::Log,
-    escape::Escaped,
-    input::decompressed,
-    kernel::Kernel,
-    outcome::{
-        Code,
+    error::{
         Error,
         Result, //
     },
+    escape::Escaped,
+    input::decompressed,
+    kernel::Kernel,
     whole::Whole,
 };
 use ima_log::verify::{
@@ -142,9 +142,12 @@ impl<'a> Evidence<'a> {
                 })
             });
         let live = Self::live(kernel.ima(), progress)?.inputs;
-        let live =
-            live.map(|input| input.map_err(|error| Error::new(Code::Internal, error.to_string())));
-        Self::of(before.chain(live)).with_forks(log)
+        let before = Self::of(before).inputs;
+        let all = Self {
+            inputs: Box::new(before.chain(live)),
+            forks: Vec::new(),
+        };
+        all.with_forks(log)
     }
 
     /// The list of any kernel with IMA.
@@ -154,7 +157,7 @@ impl<'a> Evidence<'a> {
     /// It cannot be opened.
     pub fn live(ima: &Path, progress: &'a ProgressBar) -> Result<Self> {
         let path = ima.join("binary_runtime_measurements");
-        let file = File::open(&path).map_err(|error| refused(&path, &error))?;
+        let file = File::open(&path).map_err(|error| refused(&path, error))?;
         let input = Input::new(name(&path), progress.wrap_read(file));
         Ok(Self::of(std::iter::once(Ok(input))))
     }
@@ -173,27 +176,30 @@ fn name(path: &Path) -> Vec<u8> {
     path.as_os_str().as_bytes().to_owned()
 }
 
-fn refused(path: &Path, error: &io::Error) -> Error {
-    let hint = match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::PERM | Errno::ACCESS) => "run this as root",
-        Some(Errno::NOENT) => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
+fn refused(path: &Path, error: io::Error) -> Error {
+    let privilege = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::PERM | Errno::ACCESS) => true,
+        Some(Errno::NOENT) => false,
         _ => return Error::io("open", path, error),
     };
-    Error::new(
-        Code::Kernel,
-        format!("{}: {error}: {hint}", Escaped::path(path)),
-    )
+    let path = path.to_owned();
+    Unfit::NoIma {
+        path,
+        error,
+        privilege,
+    }
+    .into()
 }
 
 fn file<'a>(path: &Path, seals: bool, progress: &'a ProgressBar) -> Result<Input<'a>> {
     if path == Path::new("-") {
         let name = "standard input";
         let bytes = decompressed(io::stdin());
-        let bytes = bytes.map_err(|error| Error::io("read", name, &error))?;
+        let bytes = bytes.map_err(|error| Error::io("read", name, error))?;
         return Ok(Input::new(name, bytes));
     }
     let name = name(path);
-    let failed = |error: io::Error| Error::io("read", path, &error);
+    let failed = |error: io::Error| Error::io("read", path, error);
     let (file, regular) = open(path)?;
     if regular {
         let end = file.metadata().map_err(failed)?.len();
@@ -215,7 +221,7 @@ fn file<'a>(path: &Path, seals: bool, progress: &'a ProgressBar) -> Result<Input
 /// Opens a regular file, or a pipe, as `<(command)` gives it; nothing that blocks already when it is
 /// opened, or has no end. Tells which it is.
 fn open(path: &Path) -> Result<(File, bool)> {
-    let failed = |error: io::Error| Error::io("open", path, &error);
+    let failed = |error: io::Error| Error::io("open", path, error);
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
         .read(true)
@@ -224,8 +230,8 @@ fn open(path: &Path) -> Result<(File, bool)> {
         .map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
     if !kind.is_file() && !kind.is_fifo() {
-        let text = format!("{}: this is neither a file nor a pipe", Escaped::path(path));
-        return Err(Error::new(Code::Internal, text));
+        let path = path.to_owned();
+        return Err(Unfit::NotAList { path }.into());
     }
     let flags = fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
     let blocking = fcntl_setfl(&file, flags - OFlags::NONBLOCK);

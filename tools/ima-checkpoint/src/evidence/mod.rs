@@ -3,8 +3,12 @@
 //! What a verification is made of: lists from files, archives and the running kernel, and the small
 //! files that quotes and values of PCRs are in.
 
+mod error;
 pub mod files;
 pub mod lists;
 pub mod tpm;
 
-pub use self::lists::Evidence;
+pub use self::{
+    error::Error,
+    lists::Evidence, //
+};

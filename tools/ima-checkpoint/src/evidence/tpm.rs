@@ -2,14 +2,13 @@
 
 //! PCR values from the TPM of this host, as the kernel shows them.
 
+use super::Error as Unfit;
 use crate::{
     bank::{
         Bank,
         Digest, //
     },
-    escape::Escaped,
-    outcome::{
-        Code,
+    error::{
         Error,
         Result, //
     },
@@ -31,7 +30,7 @@ pub const TPM: &str = "/sys/class/tpm/tpm0";
 ///
 /// # Errors
 ///
-/// [`Code::Kernel`] if there is no TPM 2.0, or the kernel does not show its PCRs.
+/// [`Unfit::NoPcrs`] if there is no TPM 2.0, or the kernel does not show its PCRs.
 pub fn values(folder: &Path) -> Result<Values> {
     let mut values = Values::new();
     for bank in Bank::ALL {
@@ -47,21 +46,17 @@ pub fn values(folder: &Path) -> Result<Values> {
             let path = folder.join(pcr.to_string());
             let text = match fs::read_to_string(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                text => text.map_err(|error| Error::io("read", &path, &error))?,
+                text => text.map_err(|error| Error::io("read", &path, error))?,
             };
             let value = Digest::from_hex(text.trim_end());
             let value = value.filter(|value| value.as_bytes().len() == bank.size());
-            let wrong = || {
-                let text = format!("{}: not a value of {bank}", Escaped::path(&path));
-                Error::new(Code::Kernel, text)
-            };
+            let wrong = || Unfit::NotAValue { path, bank };
             values.insert(Register { pcr, bank }, value.ok_or_else(wrong)?);
         }
     }
     if values.is_empty() {
-        let folder = Escaped::path(folder);
-        let text = format!("{folder} shows no PCRs: is there a TPM 2.0, and Linux 5.12 or later?");
-        return Err(Error::new(Code::Kernel, text));
+        let folder = folder.to_owned();
+        return Err(Unfit::NoPcrs { folder }.into());
     }
     Ok(values)
 }
@@ -73,10 +68,10 @@ mod tests {
     #[test]
     fn a_tpm_in_sysfs() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
-        assert_eq!(
-            values(folder.path()).err().map(|error| error.code()),
-            Some(Code::Kernel)
-        );
+        assert!(matches!(
+            values(folder.path()),
+            Err(Error::Evidence(Unfit::NoPcrs { .. }))
+        ));
         let bank = folder.path().join("pcr-sha256");
         fs::create_dir(&bank)?;
         fs::write(bank.join("10"), "AB".repeat(32) + "\n")?;
@@ -87,10 +82,10 @@ mod tests {
         };
         assert_eq!(seen, Values::from([(register, Digest::new(&[0xab; 32]))]));
         fs::write(bank.join("11"), "AB".repeat(20) + "\n")?;
-        assert_eq!(
-            values(folder.path()).err().map(|error| error.code()),
-            Some(Code::Kernel)
-        );
+        assert!(matches!(
+            values(folder.path()),
+            Err(Error::Evidence(Unfit::NotAValue { .. }))
+        ));
         Ok(())
     }
 }

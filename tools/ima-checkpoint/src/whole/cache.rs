@@ -5,12 +5,11 @@
 //! A segment is one compressed frame, which can only be read from its start. So a few of them are
 //! kept open where they were last read, and what was decompressed last is kept.
 
-use super::Part;
-use crate::outcome::{
-    Code,
+use super::{
     Error,
-    Result, //
+    Part, //
 };
+use crate::error::Result;
 use std::{
     collections::VecDeque,
     io::Read,
@@ -76,9 +75,13 @@ impl<R: Read> Cache<R> {
             let found = chunk.get(skip..).unwrap_or_default();
             let found = found.get(..room).unwrap_or(found);
             if found.is_empty() {
-                let (seq, end) = (part.seq, part.bytes);
-                let text = format!("segment {seq} ends at byte {at}, not {end}: see what `ima-checkpoint fsck` says");
-                return Err(Error::new(Code::Tampered, text));
+                return Err(Error::Ends {
+                    seq: part.seq,
+                    unit: "byte",
+                    at,
+                    wanted: part.bytes,
+                }
+                .into());
             }
             out.extend_from_slice(found);
             at += found.len() as u64;
@@ -129,7 +132,7 @@ impl<R: Read> Cache<R> {
         while open.next <= number {
             bytes.clear();
             let read = open.source.by_ref().take(CHUNK).read_to_end(&mut bytes);
-            read.map_err(|error| part.unreadable(&error))?;
+            read.map_err(|error| part.unreadable(error))?;
             open.next += 1;
         }
         keep(&mut self.open, open, OPEN);
@@ -221,23 +224,30 @@ mod tests {
 
     #[test]
     fn what_ends_early_or_fails() {
-        let code = |source: Box<dyn Read>| {
+        let read = |source: Box<dyn Read>| {
             let source = Cell::new(Some(source));
-            let open = || source.take().ok_or_else(|| Error::usage("opened again"));
-            let read = Cache::new().read(&part(0), 10..20, open, &mut Vec::new());
-            read.err().map(|error| error.code())
+            let open = || Ok(source.take().expect("it is opened once"));
+            Cache::new().read(&part(0), 10..20, open, &mut Vec::new())
         };
-        assert_eq!(
-            code(Box::new(Cursor::new(vec![0; 15]))),
-            Some(Code::Tampered)
-        );
-        assert_eq!(code(Box::new(Cursor::new(vec![0; 20]))), None);
+        let early = read(Box::new(Cursor::new(vec![0; 15])));
+        assert!(matches!(
+            early,
+            Err(crate::error::Error::Whole(Error::Ends {
+                at: 15,
+                wanted: SIZE,
+                ..
+            }))
+        ));
+        assert!(read(Box::new(Cursor::new(vec![0; 20]))).is_ok());
         struct Failing;
         impl Read for Failing {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
                 Err(io::Error::other("no"))
             }
         }
-        assert_eq!(code(Box::new(Failing)), Some(Code::Internal));
+        assert!(matches!(
+            read(Box::new(Failing)),
+            Err(crate::error::Error::Whole(Error::Unreadable { .. }))
+        ));
     }
 }

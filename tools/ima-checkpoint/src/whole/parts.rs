@@ -2,7 +2,11 @@
 
 //! Which segment comes from where, and whether they follow each other without a gap.
 
-use super::live;
+use super::{
+    live,
+    Error,
+    Extent, //
+};
 use crate::{
     archive::{
         Log,
@@ -10,15 +14,12 @@ use crate::{
         State, //
     },
     bank::Digest,
+    error::Result,
     kernel::{
         Kernel,
         Segment, //
     },
-    outcome::{
-        Code,
-        Error,
-        Result, //
-    },
+    records::Position, //
 };
 use std::io;
 
@@ -54,17 +55,23 @@ impl Part {
     }
 
     /// The error that its bytes could not be read.
-    pub(crate) fn unreadable(&self, error: &io::Error) -> Error {
-        let seq = self.seq;
-        let (code, source) = match (&self.archived, error.kind()) {
-            (None, _) => (Code::Internal, "the kernel".to_owned()),
-            (Some(meta), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-                (Code::Tampered, meta.file_name())
-            }
-            (Some(meta), _) => (Code::Internal, meta.file_name()),
-        };
-        let text = format!("cannot read segment {seq} from {source}: {error}");
-        Error::new(code, text)
+    pub(crate) fn unreadable(&self, error: io::Error) -> Error {
+        Error::Unreadable {
+            seq: self.seq,
+            file: self.archived().map(Meta::file_name),
+            error,
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        Extent {
+            from: Position {
+                record: self.first,
+                offset: self.offset,
+            },
+            records: self.records,
+            bytes: self.bytes,
+        }
     }
 
     pub(super) fn end_offset(&self) -> u64 {
@@ -119,22 +126,22 @@ pub(super) fn list(archive: Option<&Log>, kernel: Option<&Kernel>, from: u64) ->
     if let Some(kernel) = kernel {
         let (log_id, segments) = live(kernel)?;
         if let Some(log) = archive.filter(|log| log.name().log_id != log_id) {
-            let name = log.name();
-            return Err(Error::new(
-                Code::Stale,
-                format!("the archive has the log {name}, the kernel has {log_id}"),
-            ));
+            return Err(Error::OtherLog {
+                archived: log.name().to_string(),
+                live: log_id,
+            }
+            .into());
         }
         let parts = segments
             .iter()
             .map(|(segment, offset)| Part::from_kernel(segment, *offset));
         live_parts.extend(parts);
     }
-    merge(archived, live_parts, from)
+    Ok(merge(archived, live_parts, from)?)
 }
 
 /// Puts archive and kernel together. What is archived and sealed comes from the archive.
-fn merge(archived: Vec<Meta>, live: Vec<Part>, from: u64) -> Result<Vec<Part>> {
+fn merge(archived: Vec<Meta>, live: Vec<Part>, from: u64) -> Result<Vec<Part>, Error> {
     // in ascending order, one of each number
     let mut parts: Vec<Part> = archived.into_iter().map(Part::from_archive).collect();
     let archived = parts.len();
@@ -161,62 +168,54 @@ fn merge(archived: Vec<Meta>, live: Vec<Part>, from: u64) -> Result<Vec<Part>> {
 }
 
 fn contradiction(archived: &Part, live: &Part) -> Error {
-    let file = archived.archived().map(Meta::file_name).unwrap_or_default();
-    let text = format!(
-        "segment {}: the archive has {} records, {} bytes from record {} in {file}, the kernel {} records, \
-         {} bytes from record {}: find out who changed the archive with `ima-checkpoint verify`",
-        live.seq, archived.records, archived.bytes, archived.first, live.records, live.bytes, live.first,
-    );
-    Error::new(Code::Tampered, text)
+    Error::Contradiction {
+        seq: live.seq,
+        file: archived.archived().map(Meta::file_name).unwrap_or_default(),
+        archived: archived.extent(),
+        live: live.extent(),
+    }
 }
 
-fn without_gap(parts: &[Part], from: u64) -> Result<()> {
+fn without_gap(parts: &[Part], from: u64) -> Result<(), Error> {
     let (mut next, mut offset) = (from, None);
     let mut after = None;
     for part in parts {
         if part.first > next {
-            return Err(missing(next, part, after));
+            return Err(Error::Missing {
+                from: next,
+                to: part.first,
+                after,
+                before: part.seq,
+            });
         }
         let overlaps = after.is_some() && part.first < next;
         if overlaps || offset.is_some_and(|offset| part.offset != offset) {
-            let text = format!(
-                "segment {} starts with record {} at byte {}, but the one before ends with record {next} at \
-                 byte {}: they are not of one list",
-                part.seq,
-                part.first,
-                part.offset,
-                offset.unwrap_or_default(),
-            );
-            return Err(Error::new(Code::Tampered, text));
+            return Err(Error::Overlap {
+                seq: part.seq,
+                starts: part.extent().from,
+                ends: Position {
+                    record: next,
+                    offset: offset.unwrap_or_default(),
+                },
+            });
         }
         next = part.end();
         offset = Some(part.end_offset());
         after = Some(part.seq);
     }
     if parts.is_empty() {
-        return Err(Error::new(
-            Code::Missing,
-            "the archive has no segment of this log",
-        ));
+        return Err(Error::Empty);
     }
     Ok(())
 }
 
-fn missing(next: u64, part: &Part, after: Option<u64>) -> Error {
-    let segments = match (after.map_or(0, |seq| seq + 1), part.seq.saturating_sub(1)) {
+/// The segments between two, in words.
+pub(super) fn missing(after: Option<u64>, before: u64) -> String {
+    match (after.map_or(0, |seq| seq + 1), before.saturating_sub(1)) {
         (first, last) if first == last => format!("segment {first}"),
         (first, last) if first < last => format!("segments {first} to {last}"),
         (_, last) => format!("the rest of segment {last}"),
-    };
-    let last = part.first - 1;
-    Error::new(
-        Code::Missing,
-        format!(
-            "records {next} to {last} are missing: neither the archive (--archive) nor the kernel has {segments}. Put \
-             the files back from a copy of the archive, or start behind the gap: `ima-checkpoint cat --from {}`",
-            part.first
-        ),
-    )
+    }
 }
 
 #[cfg(test)]
@@ -251,17 +250,20 @@ mod tests {
     }
 
     /// Which comes from the archive.
-    fn sources(parts: Result<Vec<Part>>) -> Result<Vec<(u64, bool)>> {
+    fn sources(parts: Result<Vec<Part>, Error>) -> Result<Vec<(u64, bool)>, Error> {
         let source = |part: &Part| (part.seq, part.archived().is_some());
         parts.map(|parts| parts.iter().map(source).collect())
     }
 
-    fn refused(parts: Result<Vec<Part>>) -> Option<(Code, String)> {
-        parts.err().map(|error| (error.code(), error.to_string()))
+    /// What a gap is called.
+    fn gap(parts: Result<Vec<Part>, Error>) -> String {
+        let error = parts.expect_err("a gap");
+        assert!(matches!(error, Error::Missing { .. }), "{error:?}");
+        error.to_string()
     }
 
     #[test]
-    fn the_archive_first_then_the_kernel() -> Result<()> {
+    fn the_archive_first_then_the_kernel() -> Result<(), Error> {
         let merged = merge(sealed(0..2), live(1..4), 0);
         assert_eq!(
             sources(merged)?,
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_only_where_the_kernel_has_nothing() -> Result<()> {
+    fn a_tail_only_where_the_kernel_has_nothing() -> Result<(), Error> {
         let mut metas = sealed(0..1);
         metas.push(archived(1, State::Tail));
         assert_eq!(
@@ -291,11 +293,10 @@ mod tests {
 
     #[test]
     fn gaps() {
-        let (code, text) = refused(merge(sealed(0..2), live(4..5), 0)).expect("a gap");
-        assert_eq!(code, Code::Missing);
+        let text = gap(merge(sealed(0..2), live(4..5), 0));
         assert!(text.starts_with("records 20 to 39 are missing"), "{text}");
         assert!(text.contains("segments 2 to 3"), "{text}");
-        let (_, text) = refused(merge(Vec::new(), live(1..2), 0)).expect("a gap");
+        let text = gap(merge(Vec::new(), live(1..2), 0));
         assert!(
             text.contains("records 0 to 9 ") && text.contains("segment 0."),
             "{text}"
@@ -303,20 +304,17 @@ mod tests {
         let mut cut = archived(1, State::Tail);
         cut.records = 4;
         let metas = vec![archived(0, State::Sealed), cut];
-        let (code, text) = refused(merge(metas, live(2..3), 0)).expect("a gap");
-        assert_eq!(code, Code::Missing);
+        let text = gap(merge(metas, live(2..3), 0));
         assert!(
             text.contains("14 to 19") && text.contains("the rest of segment 1"),
             "{text}"
         );
-        assert!(matches!(
-            refused(merge(Vec::new(), Vec::new(), 0)),
-            Some((Code::Missing, _))
-        ));
+        let nothing = merge(Vec::new(), Vec::new(), 0);
+        assert!(matches!(nothing, Err(Error::Empty)));
     }
 
     #[test]
-    fn from_behind_a_gap() -> Result<()> {
+    fn from_behind_a_gap() -> Result<(), Error> {
         let mut metas = sealed(1..4);
         metas.remove(1);
         for (from, wanted) in [
@@ -332,8 +330,7 @@ mod tests {
             );
         }
         for from in [0, 9, 10, 20, 29] {
-            let refused = refused(merge(metas.clone(), live(4..5), from));
-            assert!(matches!(refused, Some((Code::Missing, _))), "{from}");
+            gap(merge(metas.clone(), live(4..5), from));
         }
         Ok(())
     }
@@ -349,16 +346,16 @@ mod tests {
         ] {
             let mut metas = sealed(0..2);
             metas.iter_mut().skip(1).for_each(change);
-            let refused = refused(merge(metas, live(1..3), 0));
-            assert!(matches!(refused, Some((Code::Tampered, _))), "{refused:?}");
+            let refused = merge(metas, live(1..3), 0);
+            assert!(matches!(refused, Err(Error::Contradiction { seq: 1, .. })));
         }
         // sealed in the archive, still growing in the kernel
-        let refused = [
-            refused(merge(sealed(0..2), live(1..2), 0)),
-            refused(merge(sealed(0..3), live(0..2), 0)),
-        ];
-        for refused in refused {
-            assert!(matches!(refused, Some((Code::Tampered, _))), "{refused:?}");
-        }
+        let refused = merge(sealed(0..2), live(1..2), 0);
+        assert!(matches!(refused, Err(Error::Contradiction { .. })));
+        let refused = merge(sealed(0..3), live(0..2), 0);
+        assert!(matches!(
+            refused,
+            Err(Error::Overlap { .. } | Error::Contradiction { .. })
+        ));
     }
 }

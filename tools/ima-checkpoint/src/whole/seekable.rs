@@ -13,22 +13,22 @@ use super::{
         self,
         Part, //
     },
-    retried, //
+    retried,
+    Error, //
 };
 use crate::{
     archive::{
         Contents,
         Log, //
     },
+    error::{
+        self as failure,
+        Result, //
+    },
     kernel::{
         Format,
         Kernel,
         Segment, //
-    },
-    outcome::{
-        Code,
-        Error,
-        Result, //
     },
     records::{
         Position,
@@ -120,11 +120,11 @@ impl Indexed {
             record: self.part.first + self.scanned.records,
             offset: self.part.offset + self.scanned.bytes,
         };
-        let seq = self.part.seq;
-        Error::new(
-            Code::Tampered,
-            format!("segment {seq}, {at}: {error}; see what `ima-checkpoint verify` says"),
-        )
+        Error::Malformed {
+            seq: self.part.seq,
+            at,
+            why: error.to_string(),
+        }
     }
 }
 
@@ -180,7 +180,7 @@ impl Seekable {
     ///
     /// # Errors
     ///
-    /// [`Code::Missing`] if they are in neither archive nor kernel, or what kept them from being
+    /// [`Error::Missing`] if they are in neither archive nor kernel, or what kept them from being
     /// read.
     pub fn read(&mut self, view: View, offset: u64, size: usize) -> Result<Vec<u8>> {
         self.retry(|whole| whole.try_read(view, offset, size))
@@ -331,18 +331,18 @@ impl Seekable {
         if (part.records, ascii) == (scanned.records, scanned.ascii) {
             return Ok(*scanned);
         }
-        let text = format!(
-            "segment {} has {} records, {} bytes as text, not {} and {ascii} as was told: see what \
-             `ima-checkpoint fsck` says",
-            part.seq, scanned.records, scanned.ascii, part.records
-        );
-        Err(Error::new(Code::Tampered, text))
+        Err(Error::Told {
+            seq: part.seq,
+            has: (scanned.records, scanned.ascii),
+            told: (part.records, ascii),
+        }
+        .into())
     }
 
-    fn malformed(&self, index: usize, error: impl std::fmt::Display) -> Error {
+    fn malformed(&self, index: usize, error: impl std::fmt::Display) -> failure::Error {
         match self.parts.get(index) {
-            Some(indexed) => indexed.malformed(error),
-            None => Error::new(Code::Internal, error.to_string()),
+            Some(indexed) => indexed.malformed(error).into(),
+            None => Error::Empty.into(),
         }
     }
 
@@ -365,7 +365,7 @@ impl Seekable {
                 if let Some((seq, file)) = &self.exported {
                     let read = file.read_exact_at(&mut raw, from);
                     read.map_err(|error| {
-                        Error::io("read", format!("segment {seq} of the kernel"), &error)
+                        failure::Error::io("read", format!("segment {seq} of the kernel"), error)
                     })?;
                 }
             }

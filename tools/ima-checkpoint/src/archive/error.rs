@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be wrong with an archive.
+
+use super::{
+    survey::Disagreement,
+    LogName, //
+};
+use crate::escape::Escaped;
+use rustix::fs::FileType;
+use std::{
+    fmt,
+    io,
+    path::PathBuf, //
+};
+
+/// What can be wrong with an archive, besides that the system refuses something.
+#[derive(Debug)]
+pub enum Error {
+    /// There is none.
+    NoArchive {
+        /// Where it should be.
+        dir: PathBuf,
+    },
+    /// It has no such log.
+    NoLog {
+        /// The archive.
+        dir: PathBuf,
+        /// The host that was asked for.
+        host: Option<String>,
+        /// The log of it that was asked for.
+        log_id: Option<String>,
+    },
+    /// It has several logs, of which one is to be chosen.
+    SeveralLogs {
+        /// The archive.
+        dir: PathBuf,
+        /// Those.
+        logs: Vec<LogName>,
+    },
+    /// There is nothing of that name.
+    Absent {
+        /// It would be here.
+        path: PathBuf,
+    },
+    /// Something is no file, or no directory.
+    WrongKind {
+        /// It.
+        path: PathBuf,
+        /// What it is.
+        found: FileType,
+        /// What it should be.
+        wanted: FileType,
+    },
+    /// A file does not follow the format.
+    Damaged {
+        /// The file, if it is not told otherwise.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        error: io::Error,
+    },
+    /// A file belongs to another log.
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// The log that it names.
+        log: LogName,
+    },
+    /// A file is another than the one whose metadata were read.
+    Exchanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What a file holds is not what its metadata or the next checkpoint say.
+    Disagrees(Box<Disagreement>),
+    /// Only the beginning of a segment is there.
+    BeginningOnly,
+    /// A segment of the kernel does not start with a checkpoint.
+    NoCheckpoint {
+        /// Its number.
+        seq: u64,
+    },
+    /// The kernel gave other bytes than it said.
+    Short {
+        /// The number of the segment.
+        seq: u64,
+        /// Records and bytes that the kernel said.
+        said: (u64, u64),
+        /// Records and bytes that it gave.
+        gave: (u64, u64),
+    },
+    /// A name cannot be that of a host.
+    NotAHost {
+        /// The name.
+        name: String,
+    },
+    /// There is no directory for receipts.
+    NoReceipts {
+        /// Where it should be.
+        folder: PathBuf,
+    },
+    /// There is no such group.
+    NoGroup {
+        /// Its name.
+        name: String,
+    },
+    /// Others may write into a directory.
+    Writable {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory is gone after a reboot.
+    Volatile {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another archiver works on the host.
+    Locked {
+        /// The directory of the host.
+        path: PathBuf,
+        /// The process, if the system tells.
+        holder: Option<u32>,
+    },
+    /// What was written is not on the disk.
+    NotFlushed {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The disk gives back something else than what was written.
+    NotKept {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// Is it what a file holds that is wrong? Else it could not be read, or written.
+    pub(crate) fn is_of_contents(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongKind { .. }
+                | Self::Damaged { .. }
+                | Self::Misplaced { .. }
+                | Self::Disagrees(_)
+                | Self::NoCheckpoint { .. }
+                | Self::Short { .. }
+        )
+    }
+}
+
+impl From<Disagreement> for Error {
+    fn from(disagreement: Disagreement) -> Self {
+        Self::Disagrees(Box::new(disagreement))
+    }
+}
+
+fn called(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something unknown",
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoArchive { dir } => {
+                let dir = Escaped::path(dir);
+                write!(f, "there is no archive {dir}: name it by --archive")
+            }
+            Self::NoLog { dir, host, log_id } => {
+                let [host, log_id] = [host, log_id].map(|name| name.as_deref().unwrap_or("*"));
+                let dir = Escaped::path(dir);
+                write!(f, "there is no log {host}/{log_id} in the archive {dir}")
+            }
+            Self::SeveralLogs { dir, logs } => {
+                let logs: Vec<_> = logs.iter().map(LogName::to_string).collect();
+                write!(
+                    f,
+                    "{} has several logs: choose by --host and --log-id from {}",
+                    Escaped::path(dir),
+                    logs.join(", ")
+                )
+            }
+            Self::Absent { path } => write!(f, "there is no {}", Escaped::path(path)),
+            Self::WrongKind {
+                path,
+                found,
+                wanted,
+            } => write!(
+                f,
+                "{} is {}, not {}: nobody who archives makes one. Find out who did, and move it \
+                 away",
+                Escaped::path(path),
+                called(*found),
+                called(*wanted)
+            ),
+            Self::Damaged { path, error } => match path {
+                Some(path) => write!(f, "{}: {error}", Escaped::path(path)),
+                None => write!(f, "{error}"),
+            },
+            Self::Misplaced { path, log } => {
+                let path = Escaped::path(path);
+                write!(f, "{path} belongs to the log {log}: put it back there")
+            }
+            Self::Exchanged { path } => {
+                let path = Escaped::path(path);
+                write!(f, "{path} was exchanged while it was used")
+            }
+            Self::Disagrees(disagreement) => write!(f, "{disagreement}"),
+            Self::BeginningOnly => f.write_str("only its beginning is there"),
+            Self::NoCheckpoint { seq } => {
+                write!(
+                    f,
+                    "segment {seq} of the kernel does not start with a checkpoint"
+                )
+            }
+            Self::Short { seq, said, gave } => write!(
+                f,
+                "segment {seq}: the kernel says {} records and {} bytes, but gave {} records and \
+                 {} bytes",
+                said.0, said.1, gave.0, gave.1
+            ),
+            Self::NotAHost { name } => write!(
+                f,
+                "{name:?} cannot be a host's name: at most 64 letters, digits, `.`, `-` and `_`, \
+                 no dot in front. Choose one by --host"
+            ),
+            Self::NoReceipts { folder } => write!(
+                f,
+                "--require-ack: there is no directory {}: make it, or receipts are never seen",
+                Escaped::path(folder)
+            ),
+            Self::NoGroup { name } => {
+                write!(f, "--group: there is no group {name} in /etc/group")
+            }
+            Self::Writable { path } => write!(
+                f,
+                "others may write into {}: no place for an archive. Give it to root and `chmod \
+                 go-w` it",
+                Escaped::path(path)
+            ),
+            Self::Volatile { path } => write!(
+                f,
+                "{} is in memory and gone after a reboot: choose a directory on a disk",
+                Escaped::path(path)
+            ),
+            Self::Locked { path, holder } => {
+                let who = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                let path = Escaped::path(path);
+                write!(
+                    f,
+                    "another archiver{who} works on {path}: wait for it, or stop it"
+                )
+            }
+            Self::NotFlushed { path, error } => write!(
+                f,
+                "{} did not reach the disk: {error}. Look at the kernel log",
+                Escaped::path(path)
+            ),
+            Self::NotKept { path } => write!(
+                f,
+                "{}: what the disk gives back is not what was written",
+                Escaped::path(path)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be wrong with what a verification is given.
+
+use crate::{
+    bank::Bank,
+    escape::Escaped, //
+};
+use ima_log::eventlog;
+use std::{
+    fmt,
+    io,
+    path::PathBuf, //
+};
+
+/// What can be wrong with it, besides that the system refuses something.
+#[derive(Debug)]
+pub enum Error {
+    /// A small file is no file.
+    NotRegular {
+        /// It.
+        path: PathBuf,
+    },
+    /// It is too large to be what is asked for.
+    TooLarge {
+        /// It.
+        path: PathBuf,
+        /// The most bytes that it may have.
+        max: u64,
+    },
+    /// A list is neither a file nor a pipe.
+    NotAList {
+        /// It.
+        path: PathBuf,
+    },
+    /// The list of the kernel cannot be opened.
+    NoIma {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+        /// Is it the privilege?
+        privilege: bool,
+    },
+    /// The kernel shows no PCRs.
+    NoPcrs {
+        /// The folder of the TPM.
+        folder: PathBuf,
+    },
+    /// What it shows is not what a PCR can hold.
+    NotAValue {
+        /// The file.
+        path: PathBuf,
+        /// The bank.
+        bank: Bank,
+    },
+    /// It is no event log of a firmware.
+    EventLog {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: eventlog::Error,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRegular { path } => write!(
+                f,
+                "{}: this is no regular file: write what it holds to one, and give that",
+                Escaped::path(path)
+            ),
+            Self::TooLarge { path, max } => write!(
+                f,
+                "{}: this cannot be what is asked for: it has more than {} KiB",
+                Escaped::path(path),
+                max >> 10
+            ),
+            Self::NotAList { path } => write!(
+                f,
+                "{}: this is neither a file nor a pipe",
+                Escaped::path(path)
+            ),
+            Self::NoIma {
+                path,
+                error,
+                privilege,
+            } => {
+                let hint = match privilege {
+                    true => "run this as root",
+                    false => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
+                };
+                write!(f, "{}: {error}: {hint}", Escaped::path(path))
+            }
+            Self::NoPcrs { folder } => write!(
+                f,
+                "{} shows no PCRs: is there a TPM 2.0, and Linux 5.12 or later?",
+                Escaped::path(folder)
+            ),
+            Self::NotAValue { path, bank } => {
+                write!(f, "{}: not a value of {bank}", Escaped::path(path))
+            }
+            Self::EventLog { path, error } => write!(
+                f,
+                "{}: this is no event log of a firmware: {error}",
+                Escaped::path(path)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
