@@ -80,11 +80,12 @@ impl Log {
         old: Snapshot,
         new: Snapshot,
     ) -> Result {
+        if old.measured_changes(new).next().is_none() {
+            return Ok(());
+        }
         let mut buffer = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
         let log_id = self.state.get(held).identity.log_id;
-        let Some(buffer) = describe(reason, &log_id, old, new, &mut buffer)? else {
-            return Ok(());
-        };
+        let buffer = describe(reason, &log_id, old, new, &mut buffer)?;
         if self.machine.is_suspended(held) {
             return Err(EBUSY);
         }
@@ -104,39 +105,147 @@ impl Log {
     }
 }
 
-/// Writes the buffer of the record to `out`, if there is anything to be measured.
+/// Writes the buffer of the record to `out`.
 fn describe<'b>(
     reason: Reason,
     log_id: &[u8; 16],
     old: Snapshot,
     new: Snapshot,
     out: &'b mut [u8],
-) -> Result<Option<&'b [u8]>> {
-    let mut changes = old.measured_changes(new).peekable();
-    if changes.peek().is_none() {
-        return Ok(None);
-    }
+) -> Result<&'b [u8]> {
     let mut builder = Builder::new(out, reason, log_id).map_err(invalid)?;
-    for change in changes {
+    for change in old.measured_changes(new) {
         builder
             .push(change.name, change.old, change.new)
             .map_err(invalid)?;
     }
-    Ok(Some(builder.finish()))
+    Ok(builder.finish())
 }
 
 #[cfg(CONFIG_KUNIT = "y")]
 #[kunit_tests(ima_checkpoint_settings)]
 mod tests {
-    use super::*;
-    use crate::format::config::Changes;
+    use super::{
+        super::testing::{
+            Fault,
+            Rig,
+            When, //
+        },
+        *, //
+    };
+    use crate::{
+        config::Config,
+        format::{
+            config::Changes,
+            record::Record, //
+        },
+        memory::failing::failing_at,
+        platform::SHA1_SIZE,
+    };
+
+    static CONFIG: Config = Config::new();
+
+    const LINES: &[u8] = b"checkpoint_records=7\nduplicate_scope=live\nkexec_reserve_percent=0";
+
+    /// A log in which a file was measured, with these settings.
+    fn started(settings: Snapshot) -> Result<Rig> {
+        CONFIG.store(settings);
+        let rig = Rig::configured(true, &CONFIG)?;
+        rig.measure_file(&mut ima::lock(), 1)?;
+        Ok(rig)
+    }
+
+    /// Is the newest record that of a change, for this reason?
+    fn is_newest(rig: &Rig, reason: Reason) -> Result<bool> {
+        let order = rig.log.platform().order();
+        let newest = rig.log.store().end().records.saturating_sub(1);
+        rig.machine.with_list(|list| {
+            let parsed = Record::parse(list.from(newest), SHA1_SIZE, order);
+            let (record, _) = parsed.map_err(invalid)?;
+            let changes = Changes::parse(record.buffer().unwrap_or_default());
+            Ok(record.event_name() == Some(EVENT_NAME.to_bytes())
+                && changes.is_ok_and(|changes| changes.reason() == reason))
+        })
+    }
 
     #[test]
     fn only_what_weakens_the_log_makes_a_record() -> Result {
-        let mut out = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
-        let old = Snapshot::DEFAULT;
-        let new = old.with_lines(b"checkpoint_records=9")?;
-        assert!(describe(Reason::User, &[1; 16], old, new, &mut out)?.is_none());
+        let rig = started(Snapshot::DEFAULT)?;
+        rig.log.configure(b"checkpoint_records=9")?;
+        assert_eq!(rig.log.store().end().records, 1);
+        assert!(rig.machine.audited().is_empty());
+        rig.log.configure(LINES)?;
+        assert!(is_newest(&rig, Reason::User)?);
+        assert_eq!(rig.log.store().end().records, 2);
+        assert_eq!(rig.machine.audited().len(), 2);
+        // What has its value already is no change.
+        rig.log.configure(LINES)?;
+        assert_eq!(rig.log.store().end().records, 2);
+        assert!(rig.log.configure(b"duplicate_scope=log\nno_such=1") == Err(EINVAL));
+        assert_eq!(rig.log.store().end().records, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_tpm_does_not_take_is_not_set() -> Result {
+        let new = Snapshot::DEFAULT.with_lines(LINES)?;
+        for call in 0.. {
+            let rig = started(Snapshot::DEFAULT)?;
+            rig.machine.fail(Fault::Fails, When::At(call));
+            let result = rig.log.configure(LINES);
+            let expected = if result.is_ok() {
+                new
+            } else {
+                Snapshot::DEFAULT
+            };
+            assert!(result == Ok(()) || result == Err(EIO));
+            assert!(CONFIG.snapshot() == expected);
+            assert!(rig.machine.audited().iter().all(|told| *told == result));
+            if call >= rig.machine.calls() {
+                assert!(call > 0 && result.is_ok());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_memory_nothing_is_set_or_measured() -> Result {
+        for victim in 0..1000 {
+            let rig = started(Snapshot::DEFAULT)?;
+            let (result, reached) = failing_at(victim, || rig.log.configure(LINES));
+            if result.is_err() {
+                assert!(result == Err(ENOMEM));
+                assert!(CONFIG.snapshot() == Snapshot::DEFAULT);
+                assert_eq!(rig.log.store().end().records, 1);
+            }
+            if !reached {
+                assert!(victim > 0 && result.is_ok());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn boot_parameters_are_measured_or_do_not_hold() -> Result {
+        let given = Snapshot::DEFAULT.with_lines(LINES)?;
+        let rig = started(given)?;
+        rig.log.measure_boot_settings();
+        assert!(CONFIG.snapshot() == given);
+        assert!(is_newest(&rig, Reason::Boot)?);
+
+        let rig = started(given)?;
+        rig.machine.fail(Fault::Fails, When::Always);
+        rig.log.measure_boot_settings();
+        let rest = Snapshot::DEFAULT.with_lines(b"checkpoint_records=7")?;
+        assert!(CONFIG.snapshot() == rest);
+        assert_eq!(rig.log.store().end().records, 1);
+
+        let rig = started(Snapshot::DEFAULT)?;
+        rig.log.measure_boot_settings();
+        assert_eq!(rig.log.store().end().records, 1);
+        assert!(rig.machine.audited().is_empty());
         Ok(())
     }
 
@@ -150,7 +259,7 @@ mod tests {
         )?;
         #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
         let new = new.with_lines(b"retain_segments=1000000000000\nretain_bytes=1000000000000")?;
-        let buffer = describe(Reason::Boot, &[1; 16], old, new, &mut out)?.ok_or(EINVAL)?;
+        let buffer = describe(Reason::Boot, &[1; 16], old, new, &mut out)?;
         let changes = Changes::parse(buffer).map_err(invalid)?;
         assert!(changes.reason() == Reason::Boot && *changes.log_id() == [1; 16]);
         let expected = old.measured_changes(new).map(|change| change.name);
