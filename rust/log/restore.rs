@@ -495,6 +495,7 @@ impl Log {
             && header.previous == identity.digest
             && header.record == end.records
             && header.offset == end.bytes
+            && header.violations == state.violations
             && header.segment_records == size.records
             && header.segment_bytes == size.bytes
             && header.segment_digest == state.writer.sha256();

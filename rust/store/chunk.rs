@@ -28,7 +28,7 @@ use kernel::{
 };
 
 /// Bytes of a segment's first chunk. A segment of few records costs no more than that.
-pub(super) const MIN_SIZE: usize = 4096;
+pub(super) const MIN_SIZE: usize = 1024;
 /// Bytes of a chunk of a segment that has grown. Larger records get a chunk of their own.
 pub(super) const MAX_SIZE: usize = 65536;
 

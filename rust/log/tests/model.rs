@@ -267,7 +267,7 @@ impl World {
         }
         match operation {
             Operation::Measure { file, pcr } => {
-                let was_measured = self.measured.iter().any(|known| *known == (file, pcr));
+                let was_measured = self.measured.contains(&(file, pcr));
                 let result = self.with_faults(|world| world.file(file, pcr));
                 expected(&result.map(|_| ()))?;
                 match result {

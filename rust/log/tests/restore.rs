@@ -22,6 +22,7 @@ use crate::{
         kexec::Header, //
     },
     log::testing::TestRecord,
+    store, //
 };
 
 /// A kexec buffer of a checkpoint as the first record, made by somebody who can compute digests, and
@@ -197,6 +198,43 @@ mod cases {
         assert_eq!(rig.log.state.get(&mut held).doubted, 1);
         assert_eq!(rig.log.segments()?.len(), 1);
         goes_on(&rig, &mut held)
+    }
+
+    #[test]
+    fn short_segments_take_little_memory() -> Result {
+        let mut held = ima::lock();
+        let rig = example(false, &mut held)?;
+        for n in 0..200 {
+            rig.seal(&mut held)?;
+            rig.measure_file(&mut held, 100 + n)?;
+        }
+        let before = store::allocated_bytes();
+        let copy = after_kexec(&rig, &mut held)?;
+        let taken = store::allocated_bytes() - before;
+        // Whoever can hand over a list cannot make it many times as large.
+        assert!(taken <= 3 * copy.log.store().live().bytes);
+        Ok(())
+    }
+
+    #[test]
+    fn a_checkpoint_with_a_wrong_violation_count_is_an_ordinary_record() -> Result {
+        let mut held = ima::lock();
+        let other = Rig::new(false)?;
+        let value = value(&other.log, other.log.platform().pcr())?;
+        let mut head = header(&other.log);
+        head.violations = 3;
+        let buffer = forged_head(&other.log, &head, &[value])?;
+        other.log.restore_into(&mut held, &buffer)?;
+        other.violate(&mut held)?;
+        other.seal(&mut held)?;
+        let again = after_kexec(&other, &mut held)?;
+        assert_eq!(again.log.state.get(&mut held).violations, 4);
+        again.log.state.get(&mut held).violations = 9;
+        again.seal(&mut held)?;
+        let copy = Rig::new(false)?;
+        copy.log.restore_into(&mut held, &dumped(&again.log, 5)?)?;
+        assert_eq!(copy.log.state.get(&mut held).doubted, 1);
+        Ok(())
     }
 
     #[test]
