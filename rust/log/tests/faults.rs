@@ -98,6 +98,20 @@ mod cases {
     }
 
     #[test]
+    fn a_tpm_that_is_gone_leaves_no_record_that_is_not_true() -> Result {
+        let mut held = ima::lock();
+        let rig = example(true, &mut held)?;
+        let end = rig.log.store().end();
+        rig.machine.fail(Fault::Fails, When::Always);
+        assert_eq!(cut(&rig.log, &mut held, 2), Err(EIO));
+        assert!(rig.seal(&mut held).is_err());
+        drop(held);
+        assert_eq!(rig.log.configure(b"duplicate_scope=live"), Err(EIO));
+        assert!(rig.log.store().end() == end);
+        Ok(())
+    }
+
+    #[test]
     fn memory_that_runs_out_at_any_allocation_costs_no_record() -> Result {
         for operation in OPERATIONS {
             for victim in 0..MOST_ALLOCATIONS {

@@ -9,6 +9,8 @@ mod handover;
 mod list;
 mod model;
 mod restore;
+#[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+mod retention;
 
 use super::{
     testing::{
