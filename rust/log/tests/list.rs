@@ -81,6 +81,22 @@ mod cases {
     }
 
     #[test]
+    fn a_foreign_extend_breaks_the_segment_that_it_fell_in() -> Result {
+        let mut held = ima::lock();
+        let rig = example(true, &mut held)?;
+        rig.machine
+            .meddle(rig.log.platform(), rig.log.platform().pcr())?;
+        rig.seal(&mut held)?;
+        rig.measure_file(&mut held, 5)?;
+        rig.seal(&mut held)?;
+        let broken = [false, false, true, false, false];
+        assert!(rig.log.segments()?.iter().map(|s| s.is_broken()).eq(broken));
+        let copy = after_kexec(&rig, &mut held)?.log;
+        assert!(copy.segments()?.iter().map(|s| s.is_broken()).eq(broken));
+        Ok(())
+    }
+
+    #[test]
     fn truncation_frees_the_oldest_segments() -> Result {
         let mut held = ima::lock();
         let rig = example(true, &mut held)?;
