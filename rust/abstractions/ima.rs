@@ -15,6 +15,10 @@ use kernel::{
     bindings,
     error::to_result,
     prelude::*,
+    sync::{
+        Mutex,
+        MutexGuard, //
+    },
     types::NotThreadSafe, //
 };
 
@@ -40,21 +44,21 @@ impl Extend {
 }
 
 /// The extend mutex, taken until dropped.
-pub(crate) struct ExtendGuard(Extend);
+pub(crate) struct ExtendGuard {
+    proof: Extend,
+    _guard: MutexGuard<'static, ()>,
+}
 
 /// Takes the extend mutex. May sleep for as long as the TPM takes for one extend.
 pub(crate) fn lock() -> ExtendGuard {
-    // SAFETY: No precondition; IMA never calls this crate with the mutex held and then comes back
-    // here, as the functions it calls locked take an `Extend` instead.
-    unsafe { bindings::ima_extend_lock() };
-    // INVARIANT: The mutex was just taken, and is given back only when the guard is dropped.
-    ExtendGuard(Extend(NotThreadSafe))
-}
-
-impl Drop for ExtendGuard {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant of `Extend`, this thread holds the mutex.
-        unsafe { bindings::ima_extend_unlock() };
+    // SAFETY: IMA's mutex is initialised where it is defined, and lives as long as the kernel.
+    let mutex: &'static Mutex<()> =
+        unsafe { Mutex::from_raw(&raw mut bindings::ima_extend_list_mutex) };
+    let guard = mutex.lock();
+    ExtendGuard {
+        // INVARIANT: The mutex was just taken, and the guard gives it back when both are dropped.
+        proof: Extend(NotThreadSafe),
+        _guard: guard,
     }
 }
 
@@ -62,13 +66,13 @@ impl Deref for ExtendGuard {
     type Target = Extend;
 
     fn deref(&self) -> &Extend {
-        &self.0
+        &self.proof
     }
 }
 
 impl DerefMut for ExtendGuard {
     fn deref_mut(&mut self) -> &mut Extend {
-        &mut self.0
+        &mut self.proof
     }
 }
 
