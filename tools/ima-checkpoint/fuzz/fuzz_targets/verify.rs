@@ -93,7 +93,14 @@ fn honest(order: ByteOrder) -> Honest {
     let since = host.view_of(bank, accepted.record..host.records.len());
     Honest {
         policy,
-        measured: measured(&since.expect("it fits"), Layout { bank, order }),
+        measured: measured(
+            &since.expect("it fits"),
+            Layout {
+                bank,
+                order,
+                padded: false,
+            },
+        ),
     }
 }
 

@@ -99,6 +99,8 @@ pub enum Kind {
     UnknownBank,
     /// A boot aggregate leaves PCRs 8 and 9 out, as old kernels do.
     OldAggregate,
+    /// The kernel extends a bank with something else than most kernels do.
+    PaddedBank,
     /// Other values than the quote's were given for what it covers.
     OtherValue,
     /// A broken segment or a start that was accepted.
@@ -120,6 +122,7 @@ impl Kind {
             | Self::UnknownBank
             | Self::BufferUnchecked
             | Self::OldAggregate
+            | Self::PaddedBank
             | Self::OtherValue
             | Self::Accepted => Gravity::Note,
             _ => Gravity::Tampered,

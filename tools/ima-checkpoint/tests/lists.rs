@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lists of other kernels and other programs, as people have them, and what is said of them.
+
+use std::{
+    error::Error,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        Output,
+        Stdio, //
+    },
+};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// A list of `ima-log`'s tests.
+fn list(name: &str) -> PathBuf {
+    let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ima-log/tests/data/lists");
+    lists.join(name)
+}
+
+fn run(command: &str, input: &Path, arguments: &[&str]) -> Result<Output> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ima-checkpoint"));
+    program.arg(command).arg(input).args(arguments);
+    Ok(program.stdin(Stdio::null()).output()?)
+}
+
+/// Runs `verify`, which must end with this code and say all of this.
+#[track_caller]
+fn expect(input: &Path, arguments: &[&str], code: i32, words: &[&str]) -> Result {
+    let output = run("verify", input, arguments)?;
+    let all = [output.stdout.as_slice(), &output.stderr].concat();
+    let said = String::from_utf8_lossy(&all);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for words in words {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_old_kernel() -> Result {
+    let pcr = "--pcr=sha256:10=ab14452fe60e2da7cb243ab1a2c7e24fbb7b3143e4b3d2706ac3ce18ed02ba9c";
+    let words = [
+        "CONSISTENT, BUT NOT ANCHORED",
+        "the kernel extends SHA-1 digests",
+        "as kernels before 5.8 do",
+        "rests on SHA-1",
+    ];
+    let list = list("old-kernel-padded.bin");
+    expect(&list, &[pcr], 3, &words)?;
+    expect(&list, &[pcr, "--allow-weak-bank"], 0, &["VERIFIED"])
+}
+
+#[test]
+fn a_bank_without_a_hash() -> Result {
+    // as tpm2_pcrread prints them
+    let pcrs = [
+        "--pcr=sha256:10=0xD580CC9E62F56AC9CAD2C37C704A2179B25BEEEDE49FBDF6310735AB443CC834",
+        "--pcr=sha384:10=0xf5909fe38d4479b02e268c93b8b43f4328095dd2d75fb7c3e2acc96149cec7b1\
+         8a77b33755104c82b5d7bbfbea6b471c",
+    ];
+    let words = [
+        "VERIFIED",
+        "ima: Can not allocate sha384",
+        "what sha384 says rests on SHA-1",
+    ];
+    for view in ["sha1", "sha384"] {
+        let list = list(&format!("bank-without-hash-{view}view.bin"));
+        expect(&list, &pcrs, 0, &words)?;
+    }
+    Ok(())
+}

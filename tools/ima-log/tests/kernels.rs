@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lists of other kernels than the one with checkpoints. Those in `data/lists/` are rebuilt from
+//! public reports; what their PCRs held was computed by other programs.
+
+mod common;
+
+use common::{
+    judge::{
+        against,
+        code,
+        expect,
+        judge,
+        quoted,
+        standing, //
+    },
+    Host,
+    PCR, //
+};
+use ima_checkpoint_format::{
+    checkpoint::State,
+    ByteOrder, //
+};
+use ima_log::{
+    bank::{
+        Bank,
+        Content,
+        Digest, //
+    },
+    replay::{
+        Register,
+        Values, //
+    },
+    verify::{
+        finding::Kind,
+        policy::Policy,
+        verdict::Standing, //
+    },
+};
+use std::error::Error;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const OLD: &[u8] = include_bytes!("data/lists/old-kernel-padded.bin");
+const LACKING: [&[u8]; 2] = [
+    include_bytes!("data/lists/bank-without-hash-sha1view.bin"),
+    include_bytes!("data/lists/bank-without-hash-sha384view.bin"),
+];
+
+fn values<const N: usize>(values: [(Bank, &str); N]) -> Values {
+    let values = values.into_iter().map(|(bank, value)| {
+        let value = Digest::from_hex(value).unwrap_or(bank.zeros());
+        (Register { pcr: PCR, bank }, value)
+    });
+    values.collect()
+}
+
+fn at(bank: Bank) -> Register {
+    Register { pcr: PCR, bank }
+}
+
+/// Policies that compare with values, and with a quote of them.
+fn both(values: &Values) -> [Policy; 2] {
+    [against(values.clone()), quoted(values.clone())]
+}
+
+#[test]
+fn an_old_kernel_pads_all_banks() -> Result {
+    let held = "ab14452fe60e2da7cb243ab1a2c7e24fbb7b3143e4b3d2706ac3ce18ed02ba9c";
+    for mut policy in both(&values([(Bank::Sha256, held)])) {
+        let verdict = judge(&[OLD], &policy)?;
+        expect("an old kernel", &verdict, 3, Kind::PaddedBank);
+        assert_eq!(standing(&verdict, at(Bank::Sha256)), Some(Standing::Weak));
+        policy.allow_weak_bank = true;
+        let verdict = judge(&[OLD], &policy)?;
+        expect("if weak banks count", &verdict, 0, Kind::PaddedBank);
+
+        let mut changed = OLD.to_vec();
+        changed[OLD.len() - 2] ^= 1;
+        expect("changed", &judge(&[&changed], &policy)?, 1, Kind::Mismatch);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bank_whose_hash_the_kernel_lacks() -> Result {
+    let sha256 = "d580cc9e62f56ac9cad2c37c704a2179b25beeede49fbdf6310735ab443cc834";
+    let sha384 = "f5909fe38d4479b02e268c93b8b43f4328095dd2d75fb7c3e2acc96149cec7b1\
+                  8a77b33755104c82b5d7bbfbea6b471c";
+    for list in LACKING {
+        for mut policy in both(&values([(Bank::Sha256, sha256), (Bank::Sha384, sha384)])) {
+            let verdict = judge(&[list], &policy)?;
+            expect("both banks", &verdict, 0, Kind::PaddedBank);
+            let standings = [Bank::Sha256, Bank::Sha384].map(|bank| standing(&verdict, at(bank)));
+            assert_eq!(standings, [Some(Standing::Verified), Some(Standing::Weak)]);
+            policy.allow_weak_bank = true;
+            assert_eq!(code(&judge(&[list], &policy)?), 0);
+        }
+        for policy in both(&values([(Bank::Sha384, sha384)])) {
+            let verdict = judge(&[list], &policy)?;
+            expect("the padded bank alone", &verdict, 3, Kind::PaddedBank);
+        }
+        for policy in both(&values([(Bank::Sha256, sha256)])) {
+            let verdict = judge(&[list], &policy)?;
+            assert_eq!(code(&verdict), 0);
+            assert!(verdict.findings.kept().is_empty());
+        }
+    }
+    Ok(())
+}
+
+/// What a checkpoint says of a padded bank is true, too.
+#[test]
+fn checkpoints_of_a_kernel_that_pads() -> Result {
+    let content = Content::Unallocated;
+    for state in [State::Unshadowed, State::Match] {
+        let banks = [Bank::Sha1, Bank::Sha256, Bank::Sha384];
+        let mut host = Host::new(ByteOrder::Little, &banks);
+        host.contents.insert(Bank::Sha384, (content, state));
+        host.file(b"boot_aggregate", b"PCRs");
+        host.violation(b"/var/log/a");
+        host.checkpoint("first")?;
+        host.file(b"/bin/b", b"b");
+        host.checkpoint("second")?;
+        host.file(b"/bin/c", b"c");
+        for bank in banks {
+            let list = host.view(bank)?;
+            for policy in both(&common::judge::pcrs(&host)) {
+                let verdict = judge(&[&list], &policy)?;
+                let standings = banks.map(|bank| standing(&verdict, at(bank)));
+                let wanted = [Standing::Weak, Standing::Verified, Standing::Weak].map(Some);
+                assert_eq!(standings, wanted, "{state:?} {bank}");
+                assert_eq!(code(&verdict), 0);
+            }
+        }
+    }
+    Ok(())
+}
