@@ -75,3 +75,20 @@ fn a_bank_without_a_hash() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn a_template_of_a_vendor() -> Result {
+    let list = list("vendor-template.bin");
+    let words = ["VERIFIED: 4 records", "IMA has no template ima-cgpath"];
+    expect(
+        &list,
+        &["--pcr=sha256:10=b45969d8ed6e60e69622c5b84139bc99a89654ea3006afe802dd21b34885090c"],
+        0,
+        &words,
+    )?;
+    let output = run("inspect", &list, &[])?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("10 ima-cgpath swapper/0 / sha256:"), "{said}");
+    Ok(())
+}

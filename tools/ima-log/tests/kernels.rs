@@ -47,6 +47,18 @@ const LACKING: [&[u8]; 2] = [
     include_bytes!("data/lists/bank-without-hash-sha384view.bin"),
 ];
 
+/// The template `ima-cgpath`, from the first record on and later. PCR values by Python's hashlib.
+const VENDOR: [(&[u8], &str); 2] = [
+    (
+        include_bytes!("data/lists/vendor-template.bin"),
+        "b45969d8ed6e60e69622c5b84139bc99a89654ea3006afe802dd21b34885090c",
+    ),
+    (
+        include_bytes!("data/lists/vendor-template-later.bin"),
+        "9e2293642c68781669d2957c7c8bbd15df216163e13b205cb59dfeefb423a03f",
+    ),
+];
+
 fn values<const N: usize>(values: [(Bank, &str); N]) -> Values {
     let values = values.into_iter().map(|(bank, value)| {
         let value = Digest::from_hex(value).unwrap_or(bank.zeros());
@@ -134,5 +146,43 @@ fn checkpoints_of_a_kernel_that_pads() -> Result {
             }
         }
     }
+    Ok(())
+}
+
+/// What the fields are is not known, but all lengths are.
+#[test]
+fn templates_of_vendors() -> Result {
+    for (list, held) in VENDOR {
+        for policy in both(&values([(Bank::Sha256, held)])) {
+            let verdict = judge(&[list], &policy)?;
+            expect("a vendor's template", &verdict, 0, Kind::UnknownTemplate);
+            assert_eq!(
+                verdict.findings.kept().len(),
+                1,
+                "one note for each template"
+            );
+            assert_eq!(verdict.end.record, 4);
+            let mut changed = list.to_vec();
+            changed[list.len() - 2] ^= 1;
+            let verdict = judge(&[&changed], &policy)?;
+            expect("changed", &verdict, 1, Kind::TemplateDigest);
+        }
+    }
+    Ok(())
+}
+
+/// Whoever tells our records as those of an unknown template hides nothing.
+#[test]
+fn our_names_in_an_unknown_template() -> Result {
+    let mut host = common::judge::booted(&common::judge::BANKS);
+    host.checkpoint("first")?;
+    let list = host.view(Bank::Sha1)?;
+    let at = list.windows(7).position(|bytes| bytes == b"ima-buf");
+    let mut told = list.clone();
+    told[at.ok_or("no checkpoint")?..][..7].copy_from_slice(b"xma-buf");
+    let policy = against(common::judge::pcrs(&host));
+    assert_eq!(code(&judge(&[&list], &policy)?), 0);
+    let verdict = judge(&[&told], &policy)?;
+    expect("told as another template", &verdict, 1, Kind::SpoofedName);
     Ok(())
 }

@@ -126,6 +126,8 @@ pub fn layout(sample: &[u8], bank: Option<Bank>, order: Option<ByteOrder>) -> La
 struct Fit {
     /// Records whose template digest is the hash of their data.
     matching: usize,
+    /// Records that parse, of a template that IMA knows.
+    known: usize,
     /// Records that parse.
     parsed: usize,
     /// The rest is not malformed, but goes on behind the sample.
@@ -136,9 +138,10 @@ impl Fit {
     fn of(mut sample: &[u8], layout: Layout) -> Self {
         let mut fit = Self::default();
         while fit.parsed < RECORDS && !sample.is_empty() {
-            match Record::parse(sample, layout.bank.size(), layout.order) {
+            match Record::parse_any(sample, layout.bank.size(), layout.order) {
                 Ok((record, length)) => {
                     fit.parsed += 1;
+                    fit.known += usize::from(record.template().is_known());
                     fit.matching += usize::from(matches(&record, layout));
                     sample = sample.get(length..).unwrap_or_default();
                 }
