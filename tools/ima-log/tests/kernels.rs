@@ -12,6 +12,8 @@ use common::{
         expect,
         judge,
         quoted,
+        rehash,
+        split,
         standing, //
     },
     Host,
@@ -184,5 +186,57 @@ fn our_names_in_an_unknown_template() -> Result {
     assert_eq!(code(&judge(&[&list], &policy)?), 0);
     let verdict = judge(&[&told], &policy)?;
     expect("told as another template", &verdict, 1, Kind::SpoofedName);
+    Ok(())
+}
+
+/// `ima_hash=` with an algorithm that is no bank.
+#[test]
+fn digests_of_buffers() -> Result {
+    let md5: &[u8] = include_bytes!("data/lists/buf-md5.bin");
+    let held = "bbf0316f827c00b8524b181d1072a2f0bfd7df370e1cdd2b083188e50f1df056";
+    let verdict = judge(&[md5], &against(values([(Bank::Sha256, held)])))?;
+    assert_eq!(code(&verdict), 0);
+    assert!(verdict.findings.kept().is_empty());
+
+    let streebog: &[u8] = include_bytes!("data/lists/buf-streebog256.bin");
+    let held = "ca8345bffed5fa2b14920e97b6b4c79e293f509c842bf5fc195b003f8ccd387e";
+    let verdict = judge(&[streebog], &against(values([(Bank::Sha256, held)])))?;
+    expect("not computed here", &verdict, 0, Kind::BufferUnchecked);
+    Ok(())
+}
+
+/// The list with other bytes in the `d-ng` of its checkpoint, from the start of `md5:` on.
+fn changed(list: &[u8], at: usize, change: impl Fn(&mut u8)) -> Result<Vec<u8>> {
+    let mut records = split(list);
+    let mut of_buffer = records.iter_mut();
+    let has = |record: &[u8], part: &[u8]| record.windows(part.len()).position(|at| at == part);
+    let record = of_buffer.find(|record| has(record, b"ima-buf").is_some());
+    let record = record.ok_or("no checkpoint")?;
+    let start = has(record, b"md5:").ok_or("no digest")?;
+    change(&mut record[start + at]);
+    rehash(record);
+    Ok(records.concat())
+}
+
+#[test]
+fn checkpoints_with_another_digest() -> Result {
+    for list in [
+        include_bytes!("data/lists/checkpoint-md5.bin").as_slice(),
+        include_bytes!("data/lists/checkpoint-sha256.bin"),
+    ] {
+        let verdict = judge(&[list], &Policy::default())?;
+        assert_eq!((verdict.end.record, verdict.log.segments), (3, 2));
+        assert!(verdict.findings.kept().is_empty());
+    }
+    let list = include_bytes!("data/lists/checkpoint-md5.bin");
+    // md4, which nobody computes any more
+    let unknown = changed(list, 2, |byte| *byte = b'4')?;
+    let verdict = judge(&[&unknown], &Policy::default())?;
+    let kinds: Vec<Kind> = verdict.findings.kept().iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [Kind::BufferUnchecked]);
+    assert_eq!(verdict.log.segments, 2);
+    let wrong = changed(list, 5, |byte| *byte ^= 1)?;
+    let verdict = judge(&[&wrong], &Policy::default())?;
+    expect("a wrong digest", &verdict, 1, Kind::SpoofedName);
     Ok(())
 }

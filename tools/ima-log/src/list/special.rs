@@ -9,7 +9,10 @@
 //! nobody can have another record measured under them, while anybody who may add a key to a keyring
 //! can have a buffer with our magic in it measured, and would break attestation by that.
 
-use super::claim::Claim;
+use super::{
+    algorithm,
+    claim::Claim, //
+};
 use crate::bank::{
     Bank,
     Digest, //
@@ -139,8 +142,7 @@ fn buffer_fits(record: &Record<'_>) -> Option<bool> {
     let Some((algorithm, digest)) = record.file_digest() else {
         return Some(false);
     };
-    let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
-    let hash = bank.hash(&[record.buffer().unwrap_or_default()]);
+    let hash = algorithm::digest(algorithm, record.buffer().unwrap_or_default())?;
     Some(hash.as_bytes() == digest)
 }
 
@@ -244,13 +246,18 @@ pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
             "its digest and name are the fields of another template",
         ));
     }
-    match recognise(record) {
+    let recognised = recognise(record);
+    let ours = matches!(recognised, Ok(Some(_)));
+    match recognised {
         Ok(Some(Mark::Checkpoint(claim))) => put(Remark::Checkpoint(claim)),
         Ok(Some(Mark::Truncation(truncation))) => put(Remark::Truncation(truncation)),
         // it says nothing of other records
         Ok(Some(Mark::Config)) => (),
         Err(impostor) => put(Remark::Impostor(impostor)),
-        Ok(None) => look_at_fields(record, put),
+        Ok(None) => look_at_fields(record, &mut put),
+    }
+    if ours && buffer_fits(record).is_none() {
+        put(Remark::BufferUnchecked);
     }
 }
 
@@ -319,8 +326,7 @@ fn signs_itself(record: &Record<'_>) -> bool {
     let third = record.fields().nth(2).unwrap_or_default();
     let fits = || {
         let (algorithm, digest) = record.file_digest()?;
-        let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
-        Some(bank.hash(&[third]).as_bytes() == digest)
+        Some(algorithm::digest(algorithm, third)?.as_bytes() == digest)
     };
     !third.is_empty() && fits() == Some(true)
 }
