@@ -2,8 +2,19 @@
 
 //! Lists of other kernels and other programs, as people have them, and what is said of them.
 
+use flate2::{
+    write::GzEncoder,
+    Compression, //
+};
+use ima_checkpoint_format::{
+    kexec,
+    ByteOrder, //
+};
+use liblzma::write::XzEncoder;
 use std::{
     error::Error,
+    fs,
+    io::Write,
     path::{
         Path,
         PathBuf, //
@@ -90,5 +101,72 @@ fn a_template_of_a_vendor() -> Result {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("10 ima-cgpath swapper/0 / sha256:"), "{said}");
+    Ok(())
+}
+
+/// What the PCR held after `violations.bin`.
+const VIOLATIONS: &str =
+    "--pcr=sha256:10=29c149aa527bf17cc1cc8d45e8698ce32864bd1b6f3a78bd97ed7a4f2b8788ce";
+
+/// However a list was packed for a bug report, or as a kernel passes it on.
+#[test]
+fn wrapped_lists() -> Result {
+    let plain = fs::read(list("violations.bin"))?;
+    let mut gz = GzEncoder::new(Vec::new(), Compression::best());
+    gz.write_all(&plain)?;
+    let mut xz = XzEncoder::new(Vec::new(), 9);
+    xz.write_all(&plain)?;
+    let header = kexec::Header {
+        size: 24 + plain.len() as u64,
+        count: 10,
+    };
+    let mut buffer = vec![0; 4096];
+    let encoded = header.encode(&mut buffer, ByteOrder::Little);
+    encoded.map_err(|error| error.to_string())?;
+    buffer[24..][..plain.len()].copy_from_slice(&plain);
+    let folder = tempfile::tempdir()?;
+    for (name, bytes) in [
+        ("gz", gz.finish()?),
+        ("xz", xz.finish()?),
+        ("zst", zstd::encode_all(plain.as_slice(), 3)?),
+        ("kexec", buffer),
+    ] {
+        let file = folder.path().join(name);
+        fs::write(&file, &bytes)?;
+        expect(&file, &[VIOLATIONS], 0, &["VERIFIED: 10 records"])?;
+        let shown = run("inspect", &file, &[])?;
+        assert_eq!(
+            shown.stdout,
+            run("inspect", &list("violations.bin"), &[])?.stdout
+        );
+        // damaged, or cut
+        fs::write(&file, &bytes[..plain.len() / 3])?;
+        expect(&file, &[VIOLATIONS], 1, &["NOT VERIFIED"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_list() -> Result {
+    let folder = tempfile::tempdir()?;
+    let base64 = folder.path().join("base64");
+    fs::write(&base64, "CgAAAJPeUuR3NBqsgYnbCP+mMuaIq2L1\n")?;
+    for (file, looks) in [
+        (list("systemd.log"), "this looks like JSON"),
+        (
+            list("so-ima-template.ascii"),
+            "this looks like the list as text",
+        ),
+        (base64, "this looks like base64"),
+        (
+            env!("CARGO_BIN_EXE_ima-checkpoint").into(),
+            "it does not start with a PCR",
+        ),
+    ] {
+        let words = ["not a measurement list; ", looks];
+        expect(&file, &[VIOLATIONS], 8, &words)?;
+        let output = run("inspect", &file, &[])?;
+        assert_eq!(output.status.code(), Some(8));
+    }
     Ok(())
 }
