@@ -170,3 +170,62 @@ fn what_is_no_list() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn violations_are_listed() -> Result {
+    let words = [
+        "VERIFIED",
+        "3 records of a file that could be written to while it was measured",
+        "record 3: /var/log/audit/audit.log",
+        "record 9: /var/log/audit/audit.log",
+    ];
+    expect(&list("violations.bin"), &[VIOLATIONS], 0, &words)
+}
+
+/// The TPM was in bypass, or disabled.
+#[test]
+fn a_pcr_that_nothing_was_extended_into() -> Result {
+    let zero = format!("--pcr=sha256:10={}", "0".repeat(64));
+    let words = [
+        "the TPM has nothing of what IMA measured",
+        "boot_aggregate is not zero",
+    ];
+    expect(&list("violations.bin"), &[&zero], 3, &words)?;
+
+    // as IMA writes it without a TPM
+    let mut bytes = fs::read(list("violations.bin"))?;
+    let start = bytes.windows(7).position(|at| at == b"sha256:");
+    let start = start.ok_or("no digest")? + 8;
+    bytes[start..start + 32].fill(0);
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("list");
+    fs::write(&file, bytes)?;
+    let output = run("verify", &file, &[&zero])?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("That boot_aggregate is zero fits that"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// What may be the reason, and what helps.
+#[test]
+fn a_mismatch_names_what_helps() -> Result {
+    let other = format!("--pcr=sha256:10={}", "5a".repeat(32));
+    let words = ["give --event-log", "--base sha256:10=HEX"];
+    expect(&list("violations.bin"), &[&other], 1, &words)?;
+
+    let bytes = fs::read(list("violations.bin"))?;
+    // the first record
+    let end = bytes.windows(15).position(|at| at == b"boot_aggregate\0");
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("tail");
+    fs::write(&file, &bytes[end.ok_or("no boot_aggregate")? + 15..])?;
+    let words = [
+        "it looks like the rest of one",
+        "what PCR 10 held before it by --base sha256:10=HEX",
+    ];
+    expect(&file, &[VIOLATIONS], 5, &words)?;
+    expect(&file, &[], 5, &words)
+}

@@ -57,6 +57,7 @@ use crate::{
         }, //
     },
 };
+use ima_checkpoint_format::record::Record;
 use std::collections::{
     BTreeMap,
     BTreeSet,
@@ -68,6 +69,12 @@ const SHOWN: usize = 1000;
 
 /// Boot aggregates that are kept: there is one for each kernel that ran.
 const AGGREGATES: usize = 16;
+
+/// Violations that are kept for the report.
+const VIOLATED: usize = 10;
+
+/// Bytes of a name that are kept: as long as a path can be that IMA measures.
+const MAX_NAME: usize = 4096;
 
 /// Names of unknown templates that are noted, each once.
 const TEMPLATES: usize = 16;
@@ -99,6 +106,9 @@ pub(crate) struct Chain<'p> {
     pub(crate) bytes: u64,
     /// Violations since cold boot.
     pub(crate) violations: u64,
+    /// Violations among the records that are here, and the first of them.
+    pub(crate) here: u64,
+    pub(crate) violated: Vec<(u64, String)>,
     /// The first index since cold boot.
     pub(crate) first: Option<u64>,
     /// The newest truncation.
@@ -133,6 +143,8 @@ impl<'p> Chain<'p> {
             segments: 0,
             bytes: 0,
             violations: 0,
+            here: 0,
+            violated: Vec::new(),
             first: None,
             freed: None,
             named: BTreeMap::new(),
@@ -325,7 +337,24 @@ impl<'p> Chain<'p> {
         let bytes = seen.sha1_bytes();
         self.bytes += bytes;
         self.open.count(bytes, seen.is_violation());
-        self.violations = self.violations.saturating_add(seen.is_violation().into());
+        if seen.is_violation() {
+            self.violated(seen);
+        }
+    }
+
+    fn violated(&mut self, seen: &Seen<'_>) {
+        self.violations = self.violations.saturating_add(1);
+        self.here += 1;
+        if self.violated.len() < VIOLATED {
+            let record = seen.record();
+            let name = record
+                .as_ref()
+                .and_then(Record::event_name)
+                .unwrap_or_default();
+            let name = name.get(..MAX_NAME).unwrap_or(name);
+            let name = Escaped::new(name).to_string();
+            self.violated.push((seen.at.record, name));
+        }
     }
 
     /// Nothing more of a source can be read.

@@ -54,6 +54,7 @@ fn write(out: &mut String, verdict: &Verdict) -> fmt::Result {
     write_quote(out, verdict)?;
     write_unexplained(out, verdict)?;
     write_claims(out, verdict)?;
+    write_violations(out, verdict)?;
     write_findings(
         out,
         verdict,
@@ -114,6 +115,9 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
         }
         Outcome::Unanchored if weak() => {
             "sha1 alone proves nothing any more: give another bank, or --allow-weak-bank"
+        }
+        Outcome::Unanchored if has(Kind::NothingExtended) => {
+            "the TPM has nothing of what IMA measured: it proves nothing"
         }
         Outcome::Unanchored => {
             "no trusted value says what the PCRs held: give --pcr, --pcrs, --tpm or --quote"
@@ -302,6 +306,30 @@ fn ranges(numbers: &[u32]) -> String {
         false => format!("{first} to {last}"),
     });
     shown.collect::<Vec<_>>().join(", ")
+}
+
+fn write_violations(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    let log = &verdict.log;
+    if log.here == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\nViolations\n  {} record{} of a file that could be written to while it was measured, so that \
+         its content\n  is not known. The PCRs prove that there was one, but not what it names:",
+        log.here,
+        plural(log.here)
+    )?;
+    for (record, name) in &log.violated {
+        writeln!(out, "  record {}: {name}", verdict.in_log(*record))?;
+    }
+    match log.here - log.violated.len() as u64 {
+        0 => Ok(()),
+        more => writeln!(
+            out,
+            "  and {more} more; ima-checkpoint inspect --violations has all"
+        ),
+    }
 }
 
 fn write_claims(out: &mut String, verdict: &Verdict) -> fmt::Result {

@@ -28,9 +28,17 @@ impl Judge<'_> {
         if expected.is_some_and(|value| value.is_zero()) {
             let text = format!(
                 "{register} is zero: nothing was ever extended into it, as if there had been no \
-                 TPM when IMA measured"
+                 TPM when IMA measured, or the kernel had not used it"
             );
-            self.find(Kind::NothingExtended, text);
+            let mut aggregates = self.chain.aggregates.keys();
+            let fits = match aggregates.next() {
+                Some(first) if first.digest.is_zero() => ". That boot_aggregate is zero fits that",
+                Some(_) => {
+                    ". But boot_aggregate is not zero: IMA could read the TPM when it started"
+                }
+                None => "",
+            };
+            self.find(Kind::NothingExtended, text + fits);
             return Standing::Unanchored;
         }
         let held = match expected {
@@ -55,13 +63,23 @@ impl Judge<'_> {
         }
         if certain {
             let hint = "If the list was taken before that value, take it again";
-            self.find(Kind::Mismatch, format!("{text}. {agreed}. {hint}"));
+            let pcr = register.pcr;
+            let other = match origin {
+                Origin::Reset if !self.policy.firmware.contains_key(&register) => format!(
+                    ". If something extended PCR {pcr} before IMA did, such as firmware, give \
+                     --event-log, or what it held then by --base {}:{pcr}=HEX",
+                    register.bank
+                ),
+                _ => String::new(),
+            };
+            self.find(Kind::Mismatch, format!("{text}. {agreed}. {hint}{other}"));
         } else {
             let from = self.uncertain().unwrap_or(register.pcr);
             let hint = match from == self.policy.default_pcr {
                 true => format!(
                     "The list does not start with boot_aggregate: it looks like the rest of one. \
-                     Give what PCR {from} held before it by --base"
+                     Give what PCR {from} held before it by --base {}:{from}=HEX",
+                    register.bank
                 ),
                 false => format!(
                     "Records are missing or changed, or PCR {from} held something before IMA used \
@@ -145,7 +163,10 @@ impl Judge<'_> {
             }
             (None, _) if pcr == self.policy.default_pcr => (
                 format!("nobody vouches for what PCR {pcr} held before the list starts"),
-                "It does not start with boot_aggregate: give --base, or the whole list".to_owned(),
+                format!(
+                    "It does not start with boot_aggregate: it looks like the rest of one. Give the \
+                     whole list, or what PCR {pcr} held before it by --base sha256:{pcr}=HEX"
+                ),
             ),
             (None, _) => (
                 format!("nobody vouches for what PCR {pcr} held before the list starts"),

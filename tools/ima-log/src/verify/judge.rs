@@ -81,6 +81,8 @@ impl<'a> Judge<'a> {
                 first: chain.first,
                 bytes: chain.bytes,
                 violations: chain.violations,
+                here: chain.here,
+                violated: std::mem::take(&mut chain.violated),
                 segments: chain.segments,
                 shown: std::mem::take(&mut chain.shown).into(),
             },

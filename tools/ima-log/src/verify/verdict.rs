@@ -105,6 +105,10 @@ pub struct Log {
     pub bytes: u64,
     /// Violations since cold boot.
     pub violations: u64,
+    /// Violations among the records that are here.
+    pub here: u64,
+    /// The first of them: place in the list, and what it names, which does a terminal no harm.
+    pub violated: Vec<(u64, String)>,
     /// Its segments.
     pub segments: u64,
     /// The newest of them, oldest first; at most 1000.
