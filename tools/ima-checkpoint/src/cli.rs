@@ -3,6 +3,7 @@
 //! The command line. Manual pages and shell completion are made from it.
 
 use crate::{
+    archive::Archive,
     bank::Bank,
     commands::{
         self,
@@ -10,6 +11,7 @@ use crate::{
         cat,
         checkpoint,
         exit::Code,
+        failure::Failure,
         fsck,
         generate,
         inspect,
@@ -20,10 +22,12 @@ use crate::{
         verify, //
     },
     error,
+    evidence::Evidence,
     kernel::{
         Kernel,
         IMA, //
     },
+    whole::Whole,
 };
 use clap::{
     Args,
@@ -32,6 +36,7 @@ use clap::{
     ValueEnum, //
 };
 use ima_checkpoint_format::ByteOrder;
+use indicatif::ProgressBar;
 use std::path::PathBuf;
 
 /// Archive, verify and give back the IMA measurement list of a kernel with checkpoints.
@@ -113,6 +118,70 @@ pub struct ArchiveOption {
     /// The log of that host [default: the one that the kernel has, or the only one]
     #[arg(long, value_name = "ID")]
     pub log_id: Option<String>,
+}
+
+/// The list that a command reads.
+#[derive(Args, Clone, Debug)]
+pub struct SourceOption {
+    /// Lists or segments in order, which are one list; - is standard input
+    #[arg(value_name = "INPUT")]
+    pub input: Vec<PathBuf>,
+
+    /// Read a log of this archive
+    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    pub archive: Option<PathBuf>,
+
+    /// The host in the archive [default: the name of this host, or the only one]
+    #[arg(long, value_name = "NAME", requires = "archive")]
+    pub host: Option<String>,
+
+    /// The log of that host [default: the one that the kernel has, or the only one]
+    #[arg(long, value_name = "ID", requires = "archive")]
+    pub log_id: Option<String>,
+
+    /// Read the list of the running kernel, behind what the archive has
+    #[arg(long, conflicts_with = "input")]
+    pub live: bool,
+
+    /// The kernel
+    #[command(flatten)]
+    pub kernel: KernelOption,
+}
+
+impl SourceOption {
+    /// Hands the list to `read`. `seals` tells that there are checkpoints in it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such list, it cannot be opened, or what `read` says.
+    pub(crate) fn read<T>(
+        &self,
+        seals: bool,
+        progress: &ProgressBar,
+        read: impl FnOnce(Evidence<'_>) -> commands::Result<T>,
+    ) -> commands::Result<T> {
+        let Some(dir) = &self.archive else {
+            if self.live {
+                return read(Evidence::live(&self.kernel.ima, progress)?);
+            }
+            if self.input.is_empty() {
+                let text = "which list? Name lists or segments, or use --archive or --live";
+                return Err(Failure::usage(text));
+            }
+            return read(Evidence::files(&self.input, seals, progress));
+        };
+        let log = Archive::open(dir)?.log(self.host.as_deref(), self.log_id.as_deref())?;
+        if !self.live {
+            return read(Evidence::archived(&log, progress)?);
+        }
+        let kernel = self.kernel.open()?;
+        match Whole::assemble(Some(&log), Some(&kernel)) {
+            Err(error) if Code::from(&error) == Code::Missing => {
+                read(Evidence::torn(&log, &kernel, progress)?)
+            }
+            whole => read(Evidence::whole(whole?, &log, progress)?),
+        }
+    }
 }
 
 /// How the lists that a command reads are written.

@@ -229,3 +229,24 @@ fn a_mismatch_names_what_helps() -> Result {
     expect(&file, &[VIOLATIONS], 5, &words)?;
     expect(&file, &[], 5, &words)
 }
+
+/// The sources of `verify`, of a kernel without the extension.
+#[test]
+fn the_live_list_is_shown() -> Result {
+    let ima = tempfile::tempdir()?;
+    let file = list("violations.bin");
+    fs::copy(&file, ima.path().join("binary_runtime_measurements"))?;
+    let shown = |arguments: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_ima-checkpoint"));
+        program.arg("inspect").args(arguments).arg("--ima");
+        program.arg(ima.path()).stdin(Stdio::null()).output()
+    };
+    let live = shown(&["--live"])?;
+    assert_eq!(live.status.code(), Some(0));
+    assert_eq!(live.stdout, run("inspect", &file, &[])?.stdout);
+    let nothing = shown(&[])?;
+    assert_eq!(nothing.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&nothing.stderr);
+    assert!(said.contains("which list?"), "{said}");
+    Ok(())
+}

@@ -54,7 +54,7 @@ pub enum Failure {
 
 impl Failure {
     /// The command line asks for what makes no sense.
-    pub(super) fn usage(text: impl Into<String>) -> Self {
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self::Usage(text.into())
     }
 

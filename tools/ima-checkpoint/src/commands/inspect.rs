@@ -7,10 +7,14 @@ use super::{
     Result, //
 };
 use crate::{
-    cli::ViewOption,
+    cli::{
+        SourceOption,
+        ViewOption, //
+    },
     detect::detect,
     error::Error,
-    input::Input,
+    escape::Escaped,
+    evidence::Evidence,
     inspect::{
         Filter,
         Style, //
@@ -22,21 +26,22 @@ use crate::{
     },
 };
 use clap::Args;
-use std::{
-    io::{
-        self,
-        BufWriter,
-        Write, //
-    },
-    path::PathBuf,
+use ima_log::verify::{
+    self,
+    Input, //
+};
+use indicatif::ProgressBar;
+use std::io::{
+    self,
+    BufWriter,
+    Write, //
 };
 
 /// Show the records of a measurement list, as they stand: nothing is verified
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Lists or archived segments, one list together; - is standard input
-    #[arg(value_name = "INPUT", required = true)]
-    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceOption,
 
     /// Print a JSON object a line
     #[arg(long)]
@@ -52,7 +57,11 @@ pub struct Arguments {
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let shown = show(arguments, &mut out);
+    let progress = ProgressBar::hidden();
+    let source = &arguments.source;
+    let shown = source.read(true, &progress, |evidence| {
+        Ok(show(arguments, evidence, &mut out))
+    })?;
     // what is before a fault is shown
     let flushed = out.flush();
     match (shown, flushed) {
@@ -77,15 +86,21 @@ impl From<Error> for Stopped {
     }
 }
 
-fn show(arguments: &Arguments, out: &mut impl Write) -> Result<(), Stopped> {
+fn show(
+    arguments: &Arguments,
+    evidence: Evidence<'_>,
+    out: &mut impl Write,
+) -> Result<(), Stopped> {
     let style = if arguments.json {
         Style::Json
     } else {
         Style::Text
     };
     let mut at = Position::default();
-    for path in &arguments.inputs {
-        let Input { name, bytes } = Input::open(path)?;
+    for input in evidence.inputs {
+        let Input { name, bytes, .. } =
+            input.map_err(verify::Error::Source).map_err(Error::from)?;
+        let name = Escaped::new(&name).to_string();
         let ViewOption { view, byte_order } = arguments.view;
         let found = detect(bytes, view, byte_order.map(Into::into));
         let (layout, source) = found.map_err(|error| Error::io("read", &name, error))?;

@@ -10,12 +10,11 @@ use super::{
     Result, //
 };
 use crate::{
-    archive::Archive,
     bank::{
         Bank,
         Digest, //
     },
-    cli::KernelOption,
+    cli::SourceOption,
     error::Error,
     escape::Escaped,
     evidence,
@@ -40,7 +39,6 @@ use crate::{
         Register,
         Values, //
     },
-    whole::Whole,
 };
 use clap::{
     Args,
@@ -96,25 +94,8 @@ use std::{
 /// part of it is missing. Nothing that the list says of itself is ever a trusted start.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Lists or segments in order, which are one list; - is standard input
-    #[arg(value_name = "INPUT")]
-    input: Vec<PathBuf>,
-
-    /// Verify a log of this archive
-    #[arg(long, value_name = "DIR", conflicts_with = "input")]
-    archive: Option<PathBuf>,
-
-    /// The host in the archive [default: the name of this host, or the only one]
-    #[arg(long, value_name = "NAME", requires = "archive")]
-    host: Option<String>,
-
-    /// The log of that host [default: the one that the kernel has, or the only one]
-    #[arg(long, value_name = "ID", requires = "archive")]
-    log_id: Option<String>,
-
-    /// Verify the list of the running kernel, behind what the archive has
-    #[arg(long, conflicts_with = "input")]
-    live: bool,
+    #[command(flatten)]
+    source: SourceOption,
 
     /// The bank of the list's template digests [default: what fits]
     #[arg(long, value_name = "BANK", value_parser = bank)]
@@ -205,9 +186,6 @@ pub struct Arguments {
     /// Print nothing: only the exit code tells
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
-
-    #[command(flatten)]
-    kernel: KernelOption,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -275,7 +253,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let mut left = ATTEMPTS;
     let verdict = loop {
         match settle(arguments, &policy) {
-            Err(error) if arguments.live && Code::from(&error) == Code::Stale => {
+            Err(error) if arguments.source.live && Code::from(&error) == Code::Stale => {
                 if left == 0 {
                     return Err(Failure::Restless(Box::new(error)));
                 }
@@ -295,7 +273,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 /// Finds out what the kernel extends, unless a list can only be read once.
 fn settle(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
     let is_file = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.is_file());
-    if arguments.input.iter().all(is_file) {
+    if arguments.source.input.iter().all(is_file) {
         return contents::settle(policy, |policy| judge(arguments, policy));
     }
     let mut verdict = judge(arguments, policy)?;
@@ -310,31 +288,19 @@ fn settle(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
 
 fn judge(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
     let progress = progress(arguments.quiet);
-    let verdict = if let Some(dir) = &arguments.archive {
-        judge_archive(arguments, &Archive::open(dir)?, policy, &progress)?
-    } else if arguments.live {
-        let evidence = Evidence::live(&arguments.kernel.ima, &progress)?;
-        judge_evidence(arguments, evidence, policy)?
-    } else if arguments.input.is_empty() {
-        let text = "what is to be verified? Name lists or segments, or use --archive or --live";
-        return Err(Failure::usage(text));
-    } else {
-        judge_files(arguments, policy, &progress)?
+    let judge = |seals| {
+        let source = &arguments.source;
+        source.read(seals, &progress, |evidence| {
+            judge_evidence(arguments, evidence, policy)
+        })
+    };
+    let verdict = match judge(false) {
+        // nothing of the first reading is used
+        Err(Failure::Program(Error::Verify(verify::Error::Unsealed { .. }))) => judge(true),
+        verdict => verdict,
     };
     progress.finish_and_clear();
-    Ok(verdict)
-}
-
-fn judge_files(arguments: &Arguments, policy: &Policy, progress: &ProgressBar) -> Result<Verdict> {
-    let judge = |seals| {
-        let evidence = Evidence::files(&arguments.input, seals, progress);
-        verify(evidence.inputs, policy, layouts(arguments))
-    };
-    match judge(false) {
-        // nothing of the first reading is used
-        Err(verify::Error::Unsealed { .. }) => Ok(judge(true)?),
-        verdict => Ok(verdict?),
-    }
+    verdict
 }
 
 fn layouts(arguments: &Arguments) -> Layouts {
@@ -344,25 +310,6 @@ fn layouts(arguments: &Arguments) -> Layouts {
             Order::Little => ByteOrder::Little,
             Order::Big => ByteOrder::Big,
         }),
-    }
-}
-
-fn judge_archive(
-    arguments: &Arguments,
-    archive: &Archive,
-    policy: &Policy,
-    progress: &ProgressBar,
-) -> Result<Verdict> {
-    let log = archive.log(arguments.host.as_deref(), arguments.log_id.as_deref())?;
-    if !arguments.live {
-        return judge_evidence(arguments, Evidence::archived(&log, progress)?, policy);
-    }
-    let kernel = arguments.kernel.open()?;
-    match Whole::assemble(Some(&log), Some(&kernel)) {
-        Err(error) if Code::from(&error) == Code::Missing => {
-            judge_evidence(arguments, Evidence::torn(&log, &kernel, progress)?, policy)
-        }
-        whole => judge_evidence(arguments, Evidence::whole(whole?, &log, progress)?, policy),
     }
 }
 

@@ -183,7 +183,7 @@ impl Archive {
     pub(crate) fn run_with(&self, command: &str, arguments: &[&str]) -> Result<Said> {
         let mut all = vec![command, "--archive", "archive"];
         match command {
-            "verify" => all.extend(["--host", HOST]),
+            "verify" | "inspect" => all.extend(["--host", HOST]),
             "cat" => all.extend(["--host", HOST, "--no-live"]),
             _ => (),
         }

@@ -20,5 +20,6 @@ use archive::{
 fn good() -> Result {
     let archive = Archive::new()?;
     archive.expect(&["fsck", "cat", "reindex", "fsck"], 0, "")?;
+    archive.expect(&["inspect"], 0, "ima-buf")?;
     archive.expect(&["verify"], 3, "NOT ANCHORED")
 }
