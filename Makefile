@@ -24,16 +24,16 @@ bench-verify: ## measure the tool: replay against evmctl, memory, archive and ca
 	@scripts/install-deps
 	@scripts/bench-verify
 
-lint: ## rustfmt, clippy, checkpatch, shellcheck, SPDX
+lint: ## rustfmt, clippy, shellcheck, SPDX
 	@scripts/lint
 
 kernel: ## build the guest's kernel with the extension
 	@scripts/install-deps
 	@scripts/build-kernel on
 
-kernel-off: ## build it without, to compare with
+kernel-without: ## build it without the option, and without Rust
 	@scripts/install-deps
-	@scripts/build-kernel off
+	@scripts/build-kernel without
 
 kernel-debug: ## build it with lockdep and KASAN; GUEST_KERNEL=debug makes the tests use it
 	@scripts/install-deps
@@ -64,7 +64,10 @@ edit-tree: ## a git tree with a commit for each patch, to change the series (EDI
 refresh-patches: ## write its commits back to patches/
 	@scripts/kernel-tree refresh $(EDIT_TREE)
 
+series: ## write the series as it is sent to a list (SERIES=/path, a new directory)
+	@scripts/series $(or $(SERIES),$(error say where to: make $@ SERIES=/path))
+
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-off kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches clean
+.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-without kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches series clean

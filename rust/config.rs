@@ -15,92 +15,99 @@ use kernel::{
     },
 };
 
-/// A setting. The order is that of the file `config`.
-#[derive(Clone, Copy)]
-pub(crate) enum Setting {
+/// Declares the settings, in the order of the file `config`: each with its name, the values that it
+/// takes, its default, and whether a change of it is measured.
+macro_rules! settings {
+    ($(
+        $(#[doc = $doc:literal])*
+        $(#[cfg($cfg:meta)])?
+        $setting:ident: $name:literal, $values:expr, $default:literal, $trace:ident;
+    )*) => {
+        /// A setting.
+        #[derive(Clone, Copy)]
+        pub(crate) enum Setting {$(
+            $(#[doc = $doc])*
+            $(#[cfg($cfg)])?
+            $setting,
+        )*}
+
+        /// One for each setting, in the same order.
+        const RULES: &[Rule] = &[$(
+            $(#[cfg($cfg)])?
+            Rule {
+                name: $name,
+                values: $values,
+                default: $default,
+                trace: Trace::$trace,
+            },
+        )*];
+    };
+}
+
+settings! {
     /// Make a checkpoint after so many new records; 0: never.
-    CheckpointRecords,
+    CheckpointRecords: "checkpoint_records", MANY, 0, Silent;
     /// Make a checkpoint after so many new bytes; 0: never.
-    CheckpointBytes,
+    CheckpointBytes: "checkpoint_bytes", MANY, 0, Silent;
     /// Make a checkpoint once a record was new for so many seconds; 0: never.
-    CheckpointSeconds,
+    CheckpointSeconds: "checkpoint_seconds", LONG, 0, Silent;
     /// Make a checkpoint when a kexec image is loaded, if there is a new record.
-    CheckpointKexecLoad,
+    CheckpointKexecLoad: "checkpoint_kexec_load", SWITCH, 1, Measured;
+    /// Reserve so many percent of the list in a kexec image, for what is measured after the load.
+    KexecReservePercent: "kexec_reserve_percent", Values::AtMost(1000), 25, Measured;
     /// Which records the duplicate check knows.
-    DuplicateScope,
+    DuplicateScope: "duplicate_scope", Values::OneOf(&["log", "live"]), 0, Measured;
     /// `truncate` takes a number only together with its digest.
-    TruncateNeedsDigest,
+    TruncateNeedsDigest: "truncate_needs_digest", SWITCH, 1, Measured;
     /// Free sealed segments beyond so many; 0: never.
     #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
-    RetainSegments,
+    RetainSegments: "retain_segments", MANY, 0, Measured;
     /// Free sealed segments beyond so many bytes; 0: never.
     #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
-    RetainBytes,
+    RetainBytes: "retain_bytes", MANY, 0, Measured;
 }
 
 /// The values that a setting takes. Words stand for 0, 1 and so on.
 enum Values {
-    UpTo(u64),
+    AtMost(u64),
     OneOf(&'static [&'static str]),
 }
 
+/// Most records, bytes and segments: more than any machine has.
+const MANY: Values = Values::AtMost(1_000_000_000_000);
+/// Most seconds: 30 years.
+const LONG: Values = Values::AtMost(1_000_000_000);
+const SWITCH: Values = Values::AtMost(1);
+
+/// What a change of a setting leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trace {
+    /// A record in the list: it decides what the log can lose, or what it says of what was measured.
+    Measured,
+    /// Nothing: it only makes checkpoints more or less often.
+    Silent,
+}
+
+/// What is declared of a setting.
 struct Rule {
-    setting: Setting,
     name: &'static str,
     values: Values,
     default: u64,
+    trace: Trace,
 }
 
-/// Most records, bytes and segments: more than any machine has.
-const MANY: Values = Values::UpTo(1_000_000_000_000);
-/// Most seconds: 30 years.
-const LONG: Values = Values::UpTo(1_000_000_000);
-const SWITCH: Values = Values::UpTo(1);
+/// How many settings there are.
+pub(crate) const COUNT: usize = RULES.len();
 
-const fn rule(setting: Setting, name: &'static str, values: Values, default: u64) -> Rule {
-    Rule {
-        setting,
-        name,
-        values,
-        default,
-    }
+/// The name of setting number `at`, below [`COUNT`].
+pub(crate) const fn name(at: usize) -> &'static str {
+    RULES[at].name
 }
-
-/// One for each setting, in the same order.
-const RULES: &[Rule] = &[
-    rule(Setting::CheckpointRecords, "checkpoint_records", MANY, 0),
-    rule(Setting::CheckpointBytes, "checkpoint_bytes", MANY, 0),
-    rule(Setting::CheckpointSeconds, "checkpoint_seconds", LONG, 0),
-    rule(
-        Setting::CheckpointKexecLoad,
-        "checkpoint_kexec_load",
-        SWITCH,
-        0,
-    ),
-    rule(
-        Setting::DuplicateScope,
-        "duplicate_scope",
-        Values::OneOf(&["log", "live"]),
-        0,
-    ),
-    rule(
-        Setting::TruncateNeedsDigest,
-        "truncate_needs_digest",
-        SWITCH,
-        1,
-    ),
-    #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
-    rule(Setting::RetainSegments, "retain_segments", MANY, 0),
-    #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
-    rule(Setting::RetainBytes, "retain_bytes", MANY, 0),
-];
-
-const COUNT: usize = RULES.len();
 
 impl Rule {
     fn parse(&self, word: &[u8]) -> Option<u64> {
         match self.values {
-            Values::UpTo(most) => decimal(word).filter(|number| *number <= most),
+            Values::AtMost(most) => decimal(word).filter(|number| *number <= most),
             Values::OneOf(words) => words
                 .iter()
                 .position(|known| known.as_bytes() == word)
@@ -108,20 +115,11 @@ impl Rule {
         }
     }
 
-    fn write(&self, value: u64, text: &mut impl Write) -> fmt::Result {
-        match self.values {
-            Values::UpTo(_) => write!(text, "{value}"),
-            Values::OneOf(words) => {
-                text.write_str(words.get(value as usize).copied().unwrap_or_default())
-            }
-        }
-    }
-
     /// Says in the kernel log what would have been right.
     fn complain(&self) {
         let name = self.name;
         match self.values {
-            Values::UpTo(most) => pr_err!("{name} must be a number from 0 to {most}\n"),
+            Values::AtMost(most) => pr_err!("{name} must be a number from 0 to {most}\n"),
             Values::OneOf(words) => {
                 let mut words = words.iter().copied();
                 let (first, second) = (words.next(), words.next());
@@ -132,6 +130,92 @@ impl Rule {
                 );
             }
         }
+    }
+}
+
+/// The value of a setting, as it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Value {
+    rule: &'static Rule,
+    number: u64,
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rule.values {
+            Values::AtMost(_) => write!(f, "{}", self.number),
+            Values::OneOf(words) => {
+                f.write_str(words.get(self.number as usize).copied().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// A setting that has another value than before.
+#[derive(Clone, Copy)]
+pub(crate) struct Change {
+    pub(crate) name: &'static str,
+    pub(crate) old: Value,
+    pub(crate) new: Value,
+}
+
+/// Values of all settings at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot([u64; COUNT]);
+
+impl Snapshot {
+    /// What a kernel starts with that is not told otherwise.
+    pub(crate) const DEFAULT: Self = {
+        let mut values = [0; COUNT];
+        let mut at = 0;
+        while at < COUNT {
+            values[at] = RULES[at].default;
+            at += 1;
+        }
+        Self(values)
+    };
+
+    /// With one of another value. EINVAL if there is no such setting or value; the kernel log says
+    /// what is wrong.
+    fn with(mut self, name: &[u8], value: &[u8]) -> Result<Self> {
+        let (at, rule) = find(name).ok_or_else(|| unknown(name))?;
+        let value = rule.parse(value).ok_or_else(|| {
+            rule.complain();
+            EINVAL
+        })?;
+        *self.0.get_mut(at).ok_or(EINVAL)? = value;
+        Ok(self)
+    }
+
+    /// With those that lines of `setting=value` name: EINVAL if one of them cannot be.
+    pub(crate) fn with_lines(self, text: &[u8]) -> Result<Self> {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        text.split(|&byte| byte == b'\n')
+            .map(split)
+            .try_fold(self, |values, (name, value)| values.with(name, value))
+    }
+
+    /// The same, but for what is measured: that has its default.
+    pub(crate) fn with_defaults_where_measured(mut self) -> Self {
+        for (rule, value) in RULES.iter().zip(&mut self.0) {
+            if rule.trace == Trace::Measured {
+                *value = rule.default;
+            }
+        }
+        self
+    }
+
+    /// Settings whose change to `new` is to be measured.
+    pub(crate) fn measured_changes(self, new: Self) -> impl Iterator<Item = Change> {
+        let pairs = RULES.iter().zip(self.0).zip(new.0);
+        pairs.filter_map(|((rule, old), new)| {
+            let value = |number| Value { rule, number };
+            (rule.trace == Trace::Measured && old != new).then_some(Change {
+                name: rule.name,
+                old: value(old),
+                new: value(new),
+            })
+        })
     }
 }
 
@@ -166,40 +250,47 @@ impl Config {
         }
     }
 
-    /// Sets one. EINVAL if there is no such setting or value; the kernel log says what is wrong.
-    pub(crate) fn set(&self, name: &[u8], value: &[u8]) -> Result {
-        let (rule, value) = judge(name, value)?;
-        if let Some(setting) = self.0.get(rule.setting as usize) {
-            setting.store(value, Relaxed);
+    /// The values of all.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot(core::array::from_fn(|at| {
+            self.0.get(at).map_or(0, |value| value.load(Relaxed))
+        }))
+    }
+
+    /// Sets all.
+    pub(crate) fn store(&self, values: Snapshot) {
+        for (to, value) in self.0.iter().zip(values.0) {
+            to.store(value, Relaxed);
         }
+    }
+
+    /// Sets one, before the log is made, which measures it later. EINVAL if there is no such setting
+    /// or value; the kernel log says what is wrong.
+    pub(crate) fn set(&self, name: &[u8], value: &[u8]) -> Result {
+        self.store(self.snapshot().with(name, value)?);
         Ok(())
     }
 
-    /// Carries out lines of `setting=value`, all or none: EINVAL as of [`Config::set`].
+    /// Carries out lines of `setting=value`, all or none, and measures nothing.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn set_lines(&self, text: &[u8]) -> Result {
-        let lines = || {
-            let text = text.strip_suffix(b"\n").unwrap_or(text);
-            text.split(|&byte| byte == b'\n').map(split)
-        };
-        for (name, value) in lines() {
-            judge(name, value)?;
-        }
-        lines().try_for_each(|(name, value)| self.set(name, value))
+        self.store(self.snapshot().with_lines(text)?);
+        Ok(())
     }
 
     /// Writes them all, a line each, as they can be set.
     pub(crate) fn write(&self, text: &mut impl Write) -> fmt::Result {
-        RULES.iter().try_for_each(|rule| {
-            write!(text, "{}=", rule.name)?;
-            rule.write(self.get(rule.setting), text)?;
-            text.write_char('\n')
+        let mut values = RULES.iter().zip(self.snapshot().0);
+        values.try_for_each(|(rule, number)| {
+            writeln!(text, "{}={}", rule.name, Value { rule, number })
         })
     }
 
     /// Writes the value of one. EINVAL if there is none of this name, or `text` fails.
     pub(crate) fn write_value(&self, name: &[u8], text: &mut impl Write) -> Result {
-        let rule = rule_of(name).ok_or(EINVAL)?;
-        rule.write(self.get(rule.setting), text).map_err(|_| EINVAL)
+        let (at, rule) = find(name).ok_or(EINVAL)?;
+        let number = *self.snapshot().0.get(at).ok_or(EINVAL)?;
+        write!(text, "{}", Value { rule, number }).map_err(|_| EINVAL)
     }
 }
 
@@ -212,29 +303,22 @@ fn split(line: &[u8]) -> (&[u8], &[u8]) {
     (name, rest.get(1..).unwrap_or_default())
 }
 
-fn rule_of(name: &[u8]) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| rule.name.as_bytes() == name)
+/// The setting of that name: its place and what is declared of it.
+fn find(name: &[u8]) -> Option<(usize, &'static Rule)> {
+    let mut rules = RULES.iter().enumerate();
+    rules.find(|(_, rule)| rule.name.as_bytes() == name)
 }
 
-/// The rule and the number that a name and a value stand for.
-fn judge(name: &[u8], value: &[u8]) -> Result<(&'static Rule, u64)> {
-    let Some(rule) = rule_of(name) else {
-        pr_err!(
-            "there is no setting \"{}\"\n",
-            core::str::from_utf8(name)
-                .ok()
-                .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
-                .unwrap_or("?")
-        );
-        return Err(EINVAL);
-    };
-    match rule.parse(value) {
-        Some(value) => Ok((rule, value)),
-        None => {
-            rule.complain();
-            Err(EINVAL)
-        }
-    }
+/// Says in the kernel log that there is no such setting.
+fn unknown(name: &[u8]) -> Error {
+    pr_err!(
+        "there is no setting \"{}\"\n",
+        core::str::from_utf8(name)
+            .ok()
+            .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
+            .unwrap_or("?")
+    );
+    EINVAL
 }
 
 /// A number of decimal digits and nothing else. `None` also if it is too large.
@@ -276,10 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_in_the_order_of_the_settings() {
-        for (at, rule) in RULES.iter().enumerate() {
-            assert_eq!(rule.setting as usize, at);
-        }
+    fn defaults() {
+        let config = Config::new();
+        assert!(config.snapshot() == Snapshot::DEFAULT);
+        assert_eq!(config.get(Setting::CheckpointSeconds), 0);
+        assert_eq!(config.get(Setting::CheckpointKexecLoad), 1);
+        assert_eq!(config.get(Setting::KexecReservePercent), 25);
+        assert!(config.duplicate_scope() == Scope::Log);
+        assert_eq!(config.get(Setting::TruncateNeedsDigest), 1);
     }
 
     #[test]
@@ -302,7 +390,7 @@ mod tests {
     fn a_bad_line_changes_nothing() -> Result {
         let config = Config::new();
         let before = Page::of(&config)?;
-        let bad: [&[u8]; 14] = [
+        let bad: [&[u8]; 15] = [
             b"",
             b"\n",
             b"checkpoint_records",
@@ -312,6 +400,7 @@ mod tests {
             b" checkpoint_records=1",
             b"checkpoint_records=1000000000001",
             b"checkpoint_seconds=1000000001",
+            b"kexec_reserve_percent=1001",
             b"duplicate_scope=all",
             b"duplicate_scope=1",
             b"truncate_needs_digest=2",
@@ -323,6 +412,48 @@ mod tests {
         }
         assert!(config.set_lines(b"checkpoint_records=5\nno_such=1\n") == Err(EINVAL));
         assert!(Page::of(&config)?.bytes() == before.bytes());
+        Ok(())
+    }
+
+    /// Lines `NAME=OLD->NEW` of what is to be measured.
+    fn measured(old: Snapshot, new: Snapshot) -> Result<Page> {
+        let mut page = Page([0; 256], 0);
+        for change in old.measured_changes(new) {
+            writeln!(page, "{}={}->{}", change.name, change.old, change.new).map_err(|_| ENOSPC)?;
+        }
+        Ok(page)
+    }
+
+    #[test]
+    fn what_weakens_the_log_is_measured() -> Result {
+        let all = b"checkpoint_records=7\ncheckpoint_bytes=7\ncheckpoint_seconds=7\n\
+            checkpoint_kexec_load=0\nkexec_reserve_percent=1000\nduplicate_scope=live\n\
+            truncate_needs_digest=0";
+        let before = Snapshot::DEFAULT;
+        let after = before.with_lines(all)?;
+        let expected = b"checkpoint_kexec_load=1->0\nkexec_reserve_percent=25->1000\n\
+            duplicate_scope=log->live\ntruncate_needs_digest=1->0\n";
+        assert!(measured(before, after)?.bytes() == expected);
+        assert!(measured(after, after)?.bytes().is_empty());
+        // ... and so is the way back, but not what has its value already.
+        let back = after.with_lines(b"duplicate_scope=live\ntruncate_needs_digest=1")?;
+        assert!(measured(after, back)?.bytes() == b"truncate_needs_digest=0->1\n");
+        let kept =
+            before.with_lines(b"checkpoint_records=7\ncheckpoint_bytes=7\ncheckpoint_seconds=7")?;
+        assert!(after.with_defaults_where_measured() == kept);
+        // The last line of a setting counts.
+        let twice = before.with_lines(b"duplicate_scope=live\nduplicate_scope=log")?;
+        assert!(measured(before, twice)?.bytes().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+    fn retention_is_measured() -> Result {
+        let before = Snapshot::DEFAULT;
+        let after = before.with_lines(b"retain_segments=4\nretain_bytes=1000000000000")?;
+        let expected = b"retain_segments=0->4\nretain_bytes=0->1000000000000\n";
+        assert!(measured(before, after)?.bytes() == expected);
         Ok(())
     }
 }

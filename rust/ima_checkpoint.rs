@@ -2,10 +2,10 @@
 
 //! IMA's measurement list as a chain of checkpointed segments.
 //!
-//! With `CONFIG_IMA_CHECKPOINT` this crate owns IMA's measurement list. Data flows one way:
+//! With `ima_checkpoint=on` this crate owns IMA's measurement list. Data flows one way:
 //!
 //! ```text
-//! IMA --seam--> log --> store --> files --> user space
+//! IMA --exports--> log --> store --> files --> user space
 //! ```
 //!
 //! - [`format`]: bytes of records, checkpoints and the kexec buffer; shared with the tool.
@@ -13,17 +13,23 @@
 //! - [`log`]: segments, shadow PCRs, checkpoints, truncation, kexec.
 //! - [`files`]: the interface in securityfs.
 //! - [`config`]: the administrator's settings.
-//! - [`env`]: what is fixed for this boot, the banks above all.
-//! - [`seam`]: every call to and from IMA's C code.
+//! - [`memory`]: vectors whose allocations a test can make fail.
+//! - [`parameters`]: the settings on the kernel's command line.
+//! - [`platform`]: what is fixed for this boot, the banks above all.
+//! - [`exports`]: what IMA calls.
+//! - [`abstractions`]: what is called in C: IMA, securityfs, hashes.
 
 use kernel::prelude::*;
 
+mod abstractions;
 mod config;
-mod env;
+mod exports;
 mod files;
 pub mod format;
 mod log;
-mod seam;
+mod memory;
+mod parameters;
+mod platform;
 mod store;
 
 module! {

@@ -5,12 +5,16 @@
 mod automatic;
 mod events;
 pub(crate) mod kexec;
+mod machine;
 mod restore;
 #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
 mod retention;
 mod seal;
+mod settings;
 mod shadow;
 mod status;
+#[cfg(CONFIG_KUNIT = "y")]
+mod testing;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 mod truncate;
@@ -31,43 +35,59 @@ use self::{
         DUTY,
         NAP, //
     },
+    kexec::Handover,
+    machine::{
+        Machine,
+        ThisMachine, //
+    },
     shadow::{
         Pcr,
         Pcrs, //
     },
 };
 use crate::{
+    abstractions::{
+        ima::{
+            Extend,
+            Extended,
+            Locked,
+            TemplateDigest,
+            MAX_DIGEST, //
+        },
+        random, //
+    },
     config::{
         Config,
         CONFIG, //
-    },
-    env::{
-        Bank,
-        Digest,
-        Env,
-        SHA1_SIZE, //
     },
     format::{
         self,
         ascii,
         checkpoint,
+        config as settings_record,
         record::{
             NewRecord as Encoder,
             Record, //
         },
         truncate as truncation, //
     },
-    seam::{
-        self,
-        Extend,
-        Locked,
-        MAX_DIGEST, //
+    memory::{
+        KVVec,
+        KVec, //
+    },
+    platform::{
+        Bank,
+        Digest,
+        Platform,
+        SHA1_SIZE, //
     },
     store::{
         known::{
             Known,
             Wanted, //
         },
+        Live,
+        Seal,
         Segment,
         Span,
         Store,
@@ -75,7 +95,6 @@ use crate::{
     },
 };
 use kernel::{
-    bindings,
     prelude::*,
     sync::{
         Arc,
@@ -89,7 +108,9 @@ use kernel::{
     },
 };
 
-static LOG: SetOnce<Arc<Log>> = SetOnce::new();
+/// The logs that IMA asked for, of which the last counts. When IMA cannot be initialised with the hash
+/// of `ima_hash=`, it tries once more with the default hash, which other banks may belong to.
+static LOGS: [SetOnce<Arc<Log>>; 2] = [SetOnce::new(), SetOnce::new()];
 
 /// A record on its way into the list.
 pub(crate) struct NewRecord<'a> {
@@ -100,7 +121,7 @@ pub(crate) struct NewRecord<'a> {
     pub(crate) template: &'a [u8],
     pub(crate) fields: &'a [&'a [u8]],
     /// One per bank.
-    pub(crate) digests: &'a [bindings::tpm_digest],
+    pub(crate) digests: &'a [TemplateDigest],
 }
 
 /// What violations extend.
@@ -109,7 +130,8 @@ const VIOLATION: Digest = [0xff; MAX_DIGEST];
 /// The measurement list of this machine.
 #[pin_data]
 pub(crate) struct Log {
-    env: Env,
+    platform: Platform,
+    machine: Arc<dyn Machine>,
     config: &'static Config,
     #[pin]
     store: Store,
@@ -128,8 +150,11 @@ struct State {
     known: Known,
     pcrs: Pcrs,
     identity: Identity,
-    /// The segment that the record on its way is to start.
-    next: Option<Arc<Segment>>,
+    /// What the record on its way is to do: it is a checkpoint.
+    next: Option<Seal>,
+    /// Violations in the list since cold boot. IMA's own count is ahead of it while one is on its
+    /// way, and a checkpoint must not count what follows it.
+    violations: u64,
     /// What no checkpoint covers.
     fresh: Fresh,
     /// Of automatic checkpoints.
@@ -138,14 +163,12 @@ struct State {
     retention: Retry,
     /// Records of a previous kernel were restored.
     restored: bool,
-    /// Violations in and before them.
-    restored_violations: u64,
     /// Records among them that look like checkpoints and are none.
     doubted: u64,
     /// The default PCR was extended by more than the list explains.
     lost: bool,
-    /// Segment that the kexec buffer starts with, once measuring is suspended for a kexec.
-    handover: Option<u64>,
+    /// What the next kernel gets, once measuring is suspended for a kexec.
+    handover: Option<Handover>,
     last_error: Option<Error>,
 }
 
@@ -164,7 +187,7 @@ struct Identity {
 impl Identity {
     fn new() -> Self {
         Self {
-            log_id: seam::random(),
+            log_id: random::bytes(),
             generation: 0,
             sequence: 0,
             digest: [0; 32],
@@ -175,29 +198,42 @@ impl Identity {
 impl Log {
     /// The log, once IMA has initialised the store.
     pub(crate) fn get() -> Option<&'static Self> {
-        LOG.as_ref().map(|log| &**log)
+        Self::shared().map(|log| &**log)
     }
 
-    /// Makes the log; changes nothing if there is one. EINVAL if that has another environment.
-    pub(crate) fn init(env: Env) -> Result {
+    /// The log, for what keeps it.
+    fn shared() -> Option<&'static Arc<Self>> {
+        LOGS.iter().rev().find_map(SetOnce::as_ref)
+    }
+
+    /// Makes the log; changes nothing if there is one of the same environment. EINVAL if there is
+    /// another one with records in it, or no further attempt is allowed.
+    pub(crate) fn init(platform: Platform) -> Result {
         match Self::get() {
-            None => {
-                LOG.populate(Self::new(env, &CONFIG)?);
-                Ok(())
-            }
-            Some(log) if log.env == env => Ok(()),
-            Some(_) => Err(EINVAL),
+            Some(log) if log.platform == platform => return Ok(()),
+            Some(log) if log.store.end() != Span::default() => return Err(EINVAL),
+            _ => (),
         }
+        let free = LOGS.iter().find(|log| log.as_ref().is_none());
+        let machine = Arc::new(ThisMachine, GFP_KERNEL)?;
+        free.ok_or(EINVAL)?
+            .populate(Self::new(platform, machine, &CONFIG)?);
+        Ok(())
     }
 
     /// An empty log.
-    fn new(env: Env, config: &'static Config) -> Result<Arc<Self>> {
+    fn new(
+        platform: Platform,
+        machine: Arc<dyn Machine>,
+        config: &'static Config,
+    ) -> Result<Arc<Self>> {
         let first = Segment::new(0, [0; 32], Span::default(), KVec::new())?;
-        let store = Store::new(first.clone())?;
-        let known = Known::new(env.hash_size());
+        let store = Store::new(first.clone());
+        let known = Known::new(platform.hash_size());
         Arc::pin_init(
             pin_init!(Self {
-                env,
+                platform,
+                machine,
                 config,
                 store <- store,
                 events <- Events::new(),
@@ -209,12 +245,12 @@ impl Log {
                     pcrs: Pcrs::new(),
                     identity: Identity::new(),
                     next: None,
+                    violations: 0,
                     fresh: Fresh::default(),
                     retry: Retry::default(),
                     #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
                     retention: Retry::default(),
                     restored: false,
-                    restored_violations: 0,
                     doubted: 0,
                     lost: false,
                     handover: None,
@@ -225,11 +261,11 @@ impl Log {
         )
     }
 
-    pub(crate) fn env(&self) -> &Env {
-        &self.env
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.platform
     }
 
-    /// The administrator's settings. [`Log::configured`] is called when some changed.
+    /// The administrator's settings, to be read: [`Log::configure`] changes them.
     pub(crate) fn config(&self) -> &Config {
         self.config
     }
@@ -243,8 +279,8 @@ impl Log {
         &self.events
     }
 
-    /// The live segments, oldest first, the active one last.
-    pub(crate) fn segments(&self) -> Result<KVec<Arc<Segment>>> {
+    /// The live segments as they were at one moment, oldest first, the active one last. ENOMEM.
+    pub(crate) fn segments(&self) -> Result<KVVec<Live>> {
         self.store.segments()
     }
 
@@ -258,36 +294,44 @@ impl Log {
         let scope = self.config.duplicate_scope();
         let wanted = Wanted { pcr, digest };
         let known = &self.state.get(held).known;
-        known.contains(&self.env, &self.store, scope, wanted)
+        known.contains(&self.platform, &self.store, scope, wanted)
     }
 
     /// Appends a record, which the caller extends next. On an error nothing was appended.
     pub(crate) fn append(&self, held: &mut Extend, record: &NewRecord<'_>) -> Result {
-        self.first_use(held, record.pcr)?;
+        let first_use = self.first_use(held, record.pcr)?;
         let digest = |bank: usize| {
             record
                 .digests
                 .get(bank)
-                .map(|digest| digest.digest.as_slice())
+                .map(|digest| digest.value().as_slice())
                 .unwrap_or_default()
         };
         let sha1 = if record.violation {
             &[0; SHA1_SIZE]
         } else {
-            digest(self.env.sha1()).get(..SHA1_SIZE).ok_or(EINVAL)?
+            digest(self.platform.sha1())
+                .get(..SHA1_SIZE)
+                .ok_or(EINVAL)?
         };
         let state = self.state.get(held);
         let at = state.writer.end().records;
-        match state.write(&self.env, &self.store, self.config, sha1, record)? {
+        match state.write(&self.platform, &self.store, self.config, sha1, record)? {
             Due::Now if !state.retry.is_pausing() => wake(),
             Due::InSeconds(seconds) => wake_in(seconds),
             _ => (),
         }
+        if let Some((pcr, base)) = first_use {
+            self.begin_use(state, pcr, base);
+        }
+        if record.violation {
+            state.violations = state.violations.saturating_add(1);
+        }
 
-        if self.env.unique() && !record.violation {
+        if self.platform.unique() && !record.violation {
             let wanted = Wanted {
                 pcr: record.pcr,
-                digest: digest(self.env.hash_index()),
+                digest: digest(self.platform.hash_index()),
             };
             // A digest that is not remembered is measured again, which does no harm.
             let _ = state.known.insert(at, wanted);
@@ -300,25 +344,41 @@ impl Log {
             }
         };
         if let Some(pcr) = state.pcrs.get_mut(record.pcr) {
-            let _ = pcr.extend(&self.env, extended);
+            let _ = pcr.extend(&self.platform, extended);
         }
         Ok(())
     }
 
-    /// Asks the TPM what a PCR holds before its first record.
-    fn first_use(&self, held: &mut Extend, index: u32) -> Result {
+    /// Asks the TPM what a PCR holds before its first record, if this is the first. Gives the PCR, for
+    /// which there is room, and its values.
+    fn first_use(&self, held: &mut Extend, index: u32) -> Result<Option<(Pcr, Arc<KVec<Digest>>)>> {
         let (state, held) = self.state.get_with(held);
         if state.pcrs.get(index).is_some() {
-            return Ok(());
+            return Ok(None);
         }
-        let pcr = Pcr::first_used(held, &self.env, index)?;
-        if index == self.env.pcr() {
-            let base = pcr.bases()?;
+        let pcr = Pcr::first_used(&*self.machine, held, &self.platform, index)?;
+        let base = Arc::new(pcr.bases()?, GFP_KERNEL)?;
+        state.pcrs.reserve()?;
+        Ok(Some((pcr, base)))
+    }
+
+    /// The first record of a PCR is in the list.
+    fn begin_use(&self, state: &mut State, pcr: Pcr, base: Arc<KVec<Digest>>) {
+        if pcr.index() == self.platform.pcr() {
             // After a reset the default PCR is zero; anything else was extended before IMA.
             state.lost = base.iter().any(|value| *value != [0; MAX_DIGEST]);
             state.writer.active().set_base(base);
         }
-        state.pcrs.add(pcr)
+        state.pcrs.insert(pcr);
+    }
+
+    /// Appends a record of the log's own and extends it. EIO: the TPM refused it, and it is in the list
+    /// all the same. On another error nothing was appended.
+    fn append_own(&self, held: &mut Extend, event_name: &CStr, buffer: &[u8]) -> Result {
+        match self.machine.extend_buffer(self, held, event_name, buffer)? {
+            Extended::Both => Ok(()),
+            Extended::ListOnly => Err(EIO),
+        }
     }
 
     /// Notes the error of an operation for `status`.
@@ -335,7 +395,7 @@ impl State {
     /// one. Tells when a checkpoint is due.
     fn write(
         &mut self,
-        env: &Env,
+        platform: &Platform,
         store: &Store,
         config: &Config,
         sha1: &[u8],
@@ -346,53 +406,42 @@ impl State {
             digest: sha1,
             template_name: record.template,
             fields: record.fields.iter().copied(),
-            order: env.order(),
+            order: platform.order(),
         };
         let len = encoder.encoded_len().map_err(invalid)?;
-        let sealed = self.writer.active().clone();
+        let seals = self.next.is_some();
         let mut own = false;
-        self.writer.append(store, self.next.clone(), len, |out| {
+        self.writer.append(store, self.next.take(), len, |out| {
             encoder.encode(out).map_err(invalid)?;
-            let (record, _) = Record::parse(out, SHA1_SIZE, env.order()).map_err(invalid)?;
+            let (record, _) = Record::parse(out, SHA1_SIZE, platform.order()).map_err(invalid)?;
             own = is_own(&record);
             Ok(ascii::ascii_len(&record, SHA1_SIZE))
         })?;
-        Ok(self.appended(env, config, &sealed, own, len))
+        Ok(self.appended(config, seals, own, len))
     }
 
-    /// A record of `bytes` is in the list; if it is a checkpoint, it has sealed `active`. Tells when
-    /// the next one is due.
-    fn appended(
-        &mut self,
-        env: &Env,
-        config: &Config,
-        active: &Segment,
-        own: bool,
-        bytes: usize,
-    ) -> Due {
-        if self.next.take().is_some() {
-            self.sealed(env, active);
+    /// A record of `bytes` is in the list, a checkpoint if it `seals` a segment. Tells when the next
+    /// one is due.
+    fn appended(&mut self, config: &Config, seals: bool, own: bool, bytes: usize) -> Due {
+        if seals {
+            self.fresh = Fresh::default();
+            self.pcrs.sealed();
         }
         if own {
             return Due::Never;
         }
         self.fresh.count(config, bytes as u64)
     }
-
-    /// A checkpoint is in the list: it has sealed `segment`.
-    fn sealed(&mut self, env: &Env, segment: &Segment) {
-        self.fresh = Fresh::default();
-        if self.pcrs.get(env.pcr()).is_some_and(Pcr::differs) {
-            segment.mark_broken();
-        }
-        self.pcrs.sealed();
-    }
 }
 
 /// Is it one that the log itself appended? Nobody can have another record of these names measured.
 fn is_own(record: &Record<'_>) -> bool {
-    let name = record.event_name();
-    name == Some(checkpoint::EVENT_NAME) || name == Some(truncation::EVENT_NAME)
+    let own = [
+        checkpoint::EVENT_NAME,
+        truncation::EVENT_NAME,
+        settings_record::EVENT_NAME,
+    ];
+    record.event_name().is_some_and(|name| own.contains(&name))
 }
 
 /// Something is not as the format demands.

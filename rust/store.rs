@@ -12,6 +12,7 @@ pub(crate) mod known;
 mod reader;
 mod segment;
 mod span;
+mod table;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 mod writer;
@@ -19,11 +20,17 @@ mod writer;
 pub(crate) use self::{
     reader::{
         Encoding,
+        Output,
         Reader,
         View, //
     },
     segment::Segment,
     span::Span,
+    table::{
+        Live,
+        Seal,
+        SealedSegment, //
+    },
     writer::Writer, //
 };
 
@@ -32,9 +39,15 @@ use self::{
         Chunk,
         Memory, //
     },
-    reader::ResolvedView, //
+    reader::ResolvedView,
+    table::Table, //
 };
 use crate::format::ByteOrder;
+use crate::memory::KVVec;
+use core::{
+    iter,
+    mem, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -51,9 +64,8 @@ use kernel::{
 /// What readers see of the list.
 #[pin_data]
 pub(crate) struct Store {
-    /// Live segments, oldest first, the active one last. Never empty.
     #[pin]
-    segments: Mutex<KVec<Arc<Segment>>>,
+    table: Mutex<Table>,
     /// Memory for the next chunk, allocated outside of the append path.
     #[pin]
     spare: Mutex<Option<Memory>>,
@@ -81,71 +93,84 @@ enum Lookup {
 }
 
 impl Store {
-    /// A store whose only segment is `first`.
-    pub(crate) fn new(first: Arc<Segment>) -> Result<impl PinInit<Self>> {
-        let mut segments = KVec::with_capacity(8, GFP_KERNEL)?;
-        segments.push(first, GFP_KERNEL)?;
-        Ok(pin_init!(Self {
-            segments <- new_mutex!(segments),
+    /// A store whose only segment is `first`, which is empty.
+    pub(crate) fn new(first: Arc<Segment>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            table <- new_mutex!(Table::new(first)),
             spare <- new_mutex!(None),
             room: Atomic::new(0),
             next_size: Atomic::new(chunk::MIN_SIZE),
-        }))
+        })
     }
 
     /// Allocates the next chunk's memory if a record of `size` bytes no longer fits.
     ///
-    /// Best effort: the append path allocates for itself when this failed.
+    /// Memory that waits already is kept if it is right for this record, and else replaced: it may
+    /// be for a record that was never appended, a duplicate say. Best effort: the append path
+    /// allocates for itself when this failed.
     pub(crate) fn prepare(&self, size: usize) {
-        if self.room.load(Relaxed) >= size || self.spare.lock().is_some() {
+        if self.room.load(Relaxed) >= size {
             return;
         }
-        if let Ok(memory) = Memory::new(self.next_size.load(Relaxed).max(size)) {
-            let surplus = self.spare.lock().replace(memory);
-            drop(surplus);
+        let usual = self.next_size.load(Relaxed);
+        let suits = |spare: &Memory| spare.suits(size, usual);
+        if self.spare.lock().as_ref().is_some_and(suits) {
+            return;
+        }
+        if let Ok(memory) = Memory::new(usual.max(size)) {
+            let replaced = self.spare.lock().replace(memory);
+            drop(replaced);
         }
     }
 
-    /// The live segments, oldest first.
-    pub(crate) fn segments(&self) -> Result<KVec<Arc<Segment>>> {
+    /// The live segments as they were at one moment, oldest first, the active one last. ENOMEM.
+    pub(crate) fn segments(&self) -> Result<KVVec<Live>> {
         // The copy is allocated without the lock, as the writer takes it.
-        let mut copy = KVec::new();
+        let mut copy = KVVec::new();
         loop {
-            let segments = self.segments.lock();
-            if segments.len() <= copy.capacity() {
-                for segment in segments.iter() {
-                    if copy.push_within_capacity(segment.clone()).is_err() {
-                        return Err(ENOMEM);
-                    }
+            let table = self.table.lock();
+            let needed = table.len();
+            if needed <= copy.capacity() {
+                for live in table.live_from(0) {
+                    copy.push_within_capacity(live).map_err(|_| ENOMEM)?;
                 }
                 return Ok(copy);
             }
-            let needed = segments.len();
-            drop(segments);
+            drop(table);
             copy.reserve(needed, GFP_KERNEL)?;
         }
     }
 
+    /// The live segments from number `from` on, oldest first, each as it is when its turn comes.
+    ///
+    /// Allocates nothing and holds no lock in between: what was freed meanwhile is left out.
+    pub(crate) fn walk(&self, from: u64) -> impl Iterator<Item = Live> + '_ {
+        let mut from = Some(from);
+        iter::from_fn(move || {
+            let live = self.table.lock().live_from(from?).next()?;
+            from = live.seq().checked_add(1);
+            Some(live)
+        })
+    }
+
     /// Number of live segments.
     pub(crate) fn count(&self) -> usize {
-        self.segments.lock().len()
+        self.table.lock().len()
     }
 
     /// A live segment: ESTALE if it was freed, ENOENT if it does not exist yet.
     pub(crate) fn segment(&self, seq: u64) -> Result<Arc<Segment>> {
-        let segments = self.segments.lock();
-        let first = segments.first().ok_or(ENOENT)?.seq();
-        let index = seq.checked_sub(first).ok_or(ESTALE)?;
-        usize::try_from(index)
-            .ok()
-            .and_then(|index| segments.get(index))
-            .cloned()
-            .ok_or(ENOENT)
+        self.table.lock().segment(seq).cloned()
+    }
+
+    /// The segment that grows.
+    pub(crate) fn active(&self) -> Arc<Segment> {
+        self.table.lock().active().clone()
     }
 
     /// Number of the oldest live segment.
     pub(crate) fn first(&self) -> u64 {
-        self.segments.lock().first().map_or(0, |first| first.seq())
+        self.table.lock().first().seq()
     }
 
     /// Gives the bytes from record `index` on, counted since cold boot, to `look`. `None` if it is
@@ -157,89 +182,68 @@ impl Store {
         look: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
         let segment = {
-            let segments = self.segments.lock();
-            let after = segments.partition_point(|s| s.start().records <= index);
-            segments.get(after.checked_sub(1)?)?.clone()
+            let table = self.table.lock();
+            table.last_where(|s| s.start().records <= index)?.clone()
         };
         segment.with_record(index, order, look)
     }
 
     /// Where the live list starts.
     pub(crate) fn start(&self) -> Span {
-        let segments = self.segments.lock();
-        segments.first().map(|s| s.start()).unwrap_or_default()
+        self.table.lock().first().start()
     }
 
     /// Where the list ends: records and bytes since cold boot.
     pub(crate) fn end(&self) -> Span {
-        let segments = self.segments.lock();
-        segments.last().map(|s| s.end()).unwrap_or_default()
+        self.table.lock().end()
     }
 
     /// Size of the live list.
     pub(crate) fn live(&self) -> Span {
-        let segments = self.segments.lock();
-        match (segments.first(), segments.last()) {
-            (Some(first), Some(last)) => last.end() - first.start(),
-            _ => Span::default(),
-        }
+        let table = self.table.lock();
+        table.end() - table.first().start()
     }
 
-    /// Starts with `first` instead, before anything is in the list.
-    pub(crate) fn restart(&self, first: Arc<Segment>) -> Result {
-        let mut fresh = KVec::with_capacity(8, GFP_KERNEL)?;
-        fresh.push(first, GFP_KERNEL)?;
-        let old = core::mem::replace(&mut *self.segments.lock(), fresh);
+    /// Starts with `first` instead, which is empty, before anything is in the list.
+    pub(crate) fn restart(&self, first: Arc<Segment>) {
+        let old = mem::replace(&mut *self.table.lock(), Table::new(first));
         drop(old);
-        Ok(())
     }
 
-    /// Makes room so that [`Store::seal`] cannot fail.
-    pub(crate) fn reserve_segment(&self) -> Result {
+    /// Makes room for another segment, so that [`Store::append`] cannot fail.
+    fn reserve(&self) -> Result {
         let needed = {
-            let segments = self.segments.lock();
-            if segments.len() < segments.capacity() {
+            let table = self.table.lock();
+            if table.has_room() {
                 return Ok(());
             }
-            segments.len().saturating_mul(2)
+            table.len().saturating_mul(2)
         };
         // Only the writer adds segments, so that the length cannot have grown meanwhile.
-        let mut grown = KVec::with_capacity(needed, GFP_KERNEL)?;
-        let mut segments = self.segments.lock();
-        for segment in segments.drain_all() {
-            let _ = grown.push_within_capacity(segment);
-        }
-        let old = core::mem::replace(&mut *segments, grown);
-        drop(segments);
+        let roomier = KVVec::with_capacity(needed, GFP_KERNEL)?;
+        let old = self.table.lock().move_to(roomier);
         drop(old);
         Ok(())
     }
 
-    /// Makes `next` the active segment. Room was made with [`Store::reserve_segment`].
-    fn seal(&self, next: Arc<Segment>) {
-        let mut segments = self.segments.lock();
-        if let Some(active) = segments.last() {
-            active.seal();
-        }
-        let _ = segments.push_within_capacity(next);
+    /// Shows that the list ends at `end` by now. With a `seal`, for which room was made with
+    /// [`Store::reserve`], the active segment is sealed in the same moment.
+    fn append(&self, seal: Option<Seal>, end: Span) {
+        self.table.lock().append(seal, end);
     }
 
     /// Takes the segments before `seq` out of the list.
     ///
     /// `freed` has the capacity for them: the caller looked under the mutex that it still holds, so
     /// that only fewer can be there. The caller drops them when it holds no lock.
-    pub(crate) fn remove_before(&self, seq: u64, freed: &mut KVec<Arc<Segment>>) {
-        self.segments.lock().retain(|segment| {
-            let keep = segment.seq() >= seq;
-            keep || freed.push_within_capacity(segment.clone()).is_err()
-        });
+    pub(crate) fn remove_before(&self, seq: u64, freed: &mut KVVec<SealedSegment>) {
+        self.table.lock().remove_before(seq, freed);
     }
 
     /// The chunk that holds byte `target` of the view, counted since cold boot.
     fn lookup(&self, view: &ResolvedView, target: u64) -> Lookup {
-        let segments = self.segments.lock();
-        let after = segments.partition_point(|s| view.position(&s.start()) <= target);
-        let Some(segment) = after.checked_sub(1).and_then(|index| segments.get(index)) else {
+        let table = self.table.lock();
+        let Some(segment) = table.last_where(|s| view.position(&s.start()) <= target) else {
             return Lookup::Freed;
         };
         match segment.lookup(view, target) {

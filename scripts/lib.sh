@@ -8,8 +8,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scripts=$root/scripts
 cache=${IMA_CHECKPOINT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ima-checkpoint}
 logs=$cache/log
-series=("$root"/patches/7.3/*.patch)
-[ -e "${series[0]}" ] || series=()
+patches=$root/patches/7.3
+mapfile -t series < <(find "$patches/fixes" -name '*.patch' | sort; find "$patches" -maxdepth 1 -name '*.patch' | sort)
 mkdir -p "$logs"
 
 # The distribution's toolchain, whatever else PATH offers (a rustup toolchain has no library source).

@@ -3,13 +3,15 @@
 //! `config`: a `setting=value` a line, to read and to write.
 
 use super::{
-    securityfs::{
+    text::Text, //
+};
+use crate::{
+    abstractions::securityfs::{
         Opening,
         SecurityFile, //
     },
-    text::Text, //
+    log::Log, //
 };
-use crate::log::Log;
 use kernel::{
     prelude::*,
     uaccess::UserSliceWriter, //
@@ -33,9 +35,7 @@ impl SecurityFile for Settings {
     }
 
     fn write(&mut self, command: &[u8]) -> Result {
-        self.log.config().set_lines(command)?;
-        self.log.configured();
-        Ok(())
+        self.log.configure(command)
     }
 
     fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {

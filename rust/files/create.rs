@@ -2,17 +2,15 @@
 
 //! `create`: a label written appends a checkpoint, which reading then names.
 
-use super::{
-    securityfs::{
+use super::text::{
+    Hex,
+    Text, //
+};
+use crate::{
+    abstractions::securityfs::{
         Opening,
         SecurityFile, //
     },
-    text::{
-        Hex,
-        Text, //
-    },
-};
-use crate::{
     format::checkpoint::Label,
     log::{
         Log,

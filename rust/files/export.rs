@@ -3,13 +3,13 @@
 //! `export`: write which segment, then read it. It is kept until the file is closed.
 
 use super::{
-    securityfs::{
-        Opening,
-        SecurityFile, //
-    },
     text, //
 };
 use crate::{
+    abstractions::securityfs::{
+        Opening,
+        SecurityFile, //
+    },
     log::Log,
     store::{
         Encoding,
@@ -26,7 +26,7 @@ use kernel::{
 pub(super) struct Export {
     log: &'static Log,
     /// Of the segment that the last write chose.
-    reader: Option<Reader>,
+    reader: Option<Reader<'static>>,
 }
 
 #[vtable]
@@ -49,17 +49,17 @@ impl SecurityFile for Export {
             words.next_if_eq(b"binary");
             Encoding::Binary
         };
-        let env = self.log.env();
+        let platform = self.log.platform();
         let bank = match words.next() {
-            Some(name) => env.bank_named(name).ok_or(EINVAL)?,
-            None => env.sha1(),
+            Some(name) => platform.bank_named(name).ok_or(EINVAL)?,
+            None => platform.sha1(),
         };
         if words.next().is_some() {
             return Err(EINVAL);
         }
         let segment = self.log.segment(seq)?;
         let view = View { bank, encoding };
-        self.reader = Some(Reader::segment(env, segment, view)?);
+        self.reader = Some(Reader::segment(platform, segment, view)?);
         Ok(())
     }
 

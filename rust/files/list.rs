@@ -4,7 +4,7 @@
 //!
 //! Offsets count from what was first when the file was opened, whatever is freed meanwhile.
 
-use super::securityfs::{
+use crate::abstractions::securityfs::{
     Opening,
     SecurityFile, //
 };
@@ -22,7 +22,7 @@ use kernel::{
 };
 
 /// The list as one bank's file shows it.
-pub(super) struct List<const ASCII: bool>(Reader);
+pub(super) struct List<const ASCII: bool>(Reader<'static>);
 
 #[vtable]
 impl<const ASCII: bool> SecurityFile for List<ASCII> {
@@ -36,7 +36,7 @@ impl<const ASCII: bool> SecurityFile for List<ASCII> {
             },
         };
         let log = Log::get().ok_or(ENODEV)?;
-        Reader::live(log.env(), log.store(), view).map(Self)
+        Reader::live(log.platform(), log.store(), view).map(Self)
     }
 
     fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {

@@ -2,19 +2,21 @@
 
 //! `segments`: a line a segment, oldest first.
 
-use super::{
-    securityfs::{
+use super::text::{
+    Hex,
+    Text, //
+};
+use crate::{
+    abstractions::securityfs::{
         Opening,
         Ready,
         SecurityFile,
         Waiter, //
     },
-    text::{
-        Hex,
-        Text, //
-    },
+    log::Log,
+    platform::Platform,
+    store::Live, //
 };
-use crate::{env::Env, log::Log, store::Segment};
 use core::fmt::{
     self,
     Write, //
@@ -53,7 +55,7 @@ impl SecurityFile for Segments {
             self.text = Text::render(|text| {
                 segments
                     .iter()
-                    .try_for_each(|segment| line(text, self.log.env(), segment))
+                    .try_for_each(|segment| line(text, self.log.platform(), segment))
             })?;
             self.seen = seen;
         }
@@ -71,7 +73,7 @@ impl SecurityFile for Segments {
     }
 }
 
-fn line(text: &mut Text, env: &Env, segment: &Segment) -> fmt::Result {
+fn line(text: &mut Text, platform: &Platform, segment: &Live) -> fmt::Result {
     let state = if segment.is_sealed() {
         "sealed"
     } else {
@@ -88,9 +90,9 @@ fn line(text: &mut Text, env: &Env, segment: &Segment) -> fmt::Result {
         Hex(segment.digest()),
         u8::from(segment.is_broken()),
     )?;
-    for bank in env.banks() {
-        if let Some(base) = segment.base(env, bank.index()) {
-            write!(text, " base_{}={}", bank.name(), Hex(bank.trim(&base)))?;
+    for bank in platform.banks() {
+        if let Some(base) = segment.base(platform, bank.index()) {
+            write!(text, " base_{}={}", bank.name(), Hex(bank.trim(base)))?;
         }
     }
     text.write_char('\n')

@@ -2,17 +2,15 @@
 
 //! `status`: the log in numbers, a `key=value` a line.
 
-use super::{
-    securityfs::{
+use super::text::{
+    Hex,
+    Text, //
+};
+use crate::{
+    abstractions::securityfs::{
         Opening,
         SecurityFile, //
     },
-    text::{
-        Hex,
-        Text, //
-    },
-};
-use crate::{
     format::checkpoint::State,
     log::{
         self,
@@ -71,7 +69,7 @@ fn lines(text: &mut Text, log: &Log, status: &crate::log::Status) -> fmt::Result
     writeln!(text, "memory_known={}", status.memory_known)?;
     writeln!(text, "suspended={}", u8::from(status.suspended))?;
     for pcr in &status.pcrs {
-        let Some(bank) = log.env().banks().get(pcr.bank) else {
+        let Some(bank) = log.platform().banks().get(pcr.bank) else {
             continue;
         };
         let state = pcr.state.map_or("none", state_name);

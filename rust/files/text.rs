@@ -4,6 +4,7 @@
 
 pub(super) use crate::config::decimal;
 
+use crate::memory::KVVec;
 use core::fmt::{
     self,
     Display,

@@ -3,13 +3,13 @@
 //! `truncate`: free every segment before the checkpoint that is written.
 
 use super::{
-    securityfs::{
-        Opening,
-        SecurityFile, //
-    },
     text, //
 };
 use crate::{
+    abstractions::securityfs::{
+        Opening,
+        SecurityFile, //
+    },
     config::Setting,
     format::truncate::Reason,
     log::Log, //

@@ -146,6 +146,11 @@ impl<'b> Writer<'b> {
         self.len
     }
 
+    /// What was written so far.
+    pub(super) fn written(&self) -> &[u8] {
+        self.out.get(..self.len).unwrap_or_default()
+    }
+
     /// Forgets what was written beyond `len`.
     pub(super) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);

@@ -27,7 +27,7 @@ pub enum Error {
     BadSequence,
     /// A number that counts records, bytes or segments is 2^63 or more.
     TooLarge,
-    /// The reason of a truncation is unknown.
+    /// The reason of a truncation or of a change is unknown.
     BadReason(u16),
     /// An item is malformed or contradicts another; the value is its type.
     BadItem(u16),
@@ -35,6 +35,8 @@ pub enum Error {
     UnknownItem(u16),
     /// The items of a PCR were pushed at the wrong place.
     OutOfOrder,
+    /// The changes of settings are not lines of `NAME=OLD->NEW`.
+    BadChange,
     /// A label is longer than 64 bytes or not printable ASCII.
     BadLabel,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Error {
             Self::BadItem(kind) => write!(f, "malformed item of type {kind:#06x}"),
             Self::UnknownItem(kind) => write!(f, "unknown critical item of type {kind:#06x}"),
             Self::OutOfOrder => f.write_str("the items of a PCR are out of order"),
+            Self::BadChange => f.write_str("the changes are not lines of NAME=OLD->NEW"),
             Self::BadLabel => f.write_str("a label is at most 64 printable ASCII characters"),
         }
     }

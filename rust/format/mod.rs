@@ -3,8 +3,9 @@
 //! The formats of the IMA measurement list.
 //!
 //! [`record`], [`template`], [`ascii`] and [`kexec`] are IMA's own: what its securityfs files show
-//! and what it hands to the next kernel. [`checkpoint`] and [`truncate`] are the buffers of the two
-//! records that segments add to the list; they are specified in `Documentation/record-format.rst`.
+//! and what it hands to the next kernel. [`checkpoint`], [`truncate`] and [`config`] are the buffers
+//! of the records that segments add to the list; they are specified in
+//! `Documentation/record-format.rst`.
 //!
 //! This is plain `core` code without allocation. The kernel compiles it as a module, programs as a
 //! library, so that there is one definition of each format. All input is taken as hostile: nothing
@@ -15,6 +16,7 @@
 pub mod ascii;
 mod bytes;
 pub mod checkpoint;
+pub mod config;
 mod error;
 pub mod kexec;
 pub mod record;

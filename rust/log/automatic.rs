@@ -5,10 +5,13 @@
 
 use super::{
     error_name,
-    Log,
-    LOG, //
+    Log, //
 };
 use crate::{
+    abstractions::ima::{
+        self,
+        Extend, //
+    },
     config::{
         Config,
         Setting, //
@@ -16,10 +19,6 @@ use crate::{
     format::checkpoint::{
         Flags,
         Label, //
-    },
-    seam::{
-        self,
-        Extend, //
     },
     store::known::Step,
 };
@@ -62,14 +61,14 @@ impl WorkItem<DUTY> for Log {
     type Pointer = Arc<Self>;
 
     fn run(log: Arc<Self>) {
-        log.attend();
+        log.do_what_is_due();
     }
 }
 
 impl WorkItem<NAP> for Log {
     type Pointer = Arc<Self>;
 
-    // Only one worker at a time attends to the log.
+    // Only one worker at a time works for the log.
     fn run(log: Arc<Self>) {
         let _ = workqueue::system_freezable().enqueue::<Arc<Self>, DUTY>(log);
     }
@@ -77,14 +76,14 @@ impl WorkItem<NAP> for Log {
 
 /// Has the worker look whether anything is due. If it is asked already, that serves.
 pub(super) fn wake() {
-    if let Some(log) = LOG.as_ref() {
+    if let Some(log) = Log::shared() {
         let _ = workqueue::system_freezable().enqueue::<Arc<Log>, DUTY>(log.clone());
     }
 }
 
 /// Has the worker look after so many seconds, or somewhat earlier.
 pub(super) fn wake_in(seconds: u64) {
-    if let Some(log) = LOG.as_ref() {
+    if let Some(log) = Log::shared() {
         let millis = seconds.clamp(1, LONGEST_NAP).saturating_mul(1000) as u32;
         let _ = workqueue::system_freezable()
             .enqueue_delayed::<Arc<Log>, NAP>(log.clone(), msecs_to_jiffies(millis));
@@ -166,9 +165,22 @@ impl Fresh {
 /// Work that failed is tried again, after ever longer pauses.
 #[derive(Default)]
 pub(super) struct Retry {
+    /// Failures since it last succeeded, or was not due: the pauses grow with them.
     failures: u32,
     /// Time of the next try.
     at: u64,
+    /// Failures since it last succeeded, whatever was due meanwhile. The kernel log knows of them.
+    outage: u32,
+}
+
+/// What the kernel log is to hear of a try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum News {
+    Nothing,
+    /// It failed, and had not failed before.
+    Failed,
+    /// It succeeded after so many failures.
+    Succeeded(u32),
 }
 
 impl Retry {
@@ -185,44 +197,53 @@ impl Retry {
         self.failures > 0
     }
 
-    /// What failed is not due any more: somebody else did it, or the configuration changed.
-    fn give_up(&mut self) {
+    /// What failed is not due any more: somebody else did it, or the configuration changed. That
+    /// does not say that it would succeed now, so the outage goes on.
+    pub(super) fn give_up(&mut self) {
         self.failures = 0;
+    }
+
+    /// Counts a try that ended at `now`, and tells what is new about it.
+    pub(super) fn count(&mut self, now: u64, succeeded: bool) -> News {
+        if succeeded {
+            self.failures = 0;
+            return match core::mem::take(&mut self.outage) {
+                0 => News::Nothing,
+                failures => News::Succeeded(failures),
+            };
+        }
+        let pause = 1u64.checked_shl(self.failures).unwrap_or(LONGEST_PAUSE);
+        self.at = now.saturating_add(pause.min(LONGEST_PAUSE));
+        self.failures = self.failures.saturating_add(1);
+        self.outage = self.outage.saturating_add(1);
+        match self.outage {
+            1 => News::Failed,
+            _ => News::Nothing,
+        }
     }
 
     /// Notes how `what` ended. The kernel log hears of the first failure, and when it is over.
     pub(super) fn note(&mut self, what: &str, result: Result) {
-        match result {
-            Ok(()) if self.failures > 0 => {
-                pr_info!("{what} succeeded again after {} failures\n", self.failures);
-                self.failures = 0;
+        match (self.count(now(), result.is_ok()), result) {
+            (News::Succeeded(failures), _) => {
+                pr_info!("{what} succeeded again after {failures} failures\n");
             }
-            Ok(()) => (),
-            Err(error) => {
-                if self.failures == 0 {
-                    pr_warn!("{what} failed: {}; it is tried again\n", error_name(error));
-                }
-                self.failures = self.failures.saturating_add(1);
-                let pause = 1u64.checked_shl(self.failures - 1).unwrap_or(LONGEST_PAUSE);
-                self.at = now().saturating_add(pause.min(LONGEST_PAUSE));
+            (News::Failed, Err(error)) => {
+                pr_warn!("{what} failed: {}; it is tried again\n", error_name(error));
             }
+            _ => (),
         }
     }
 }
 
 impl Log {
-    /// The configuration was changed.
-    pub(crate) fn configured(&self) {
-        wake();
-    }
-
     /// A kexec image is being loaded.
     pub(crate) fn kexec_loads(&self) {
         if self.config.get(Setting::CheckpointKexecLoad) == 0 {
             return;
         }
-        let mut held = seam::lock();
-        let suspended = seam::suspended(&held);
+        let mut held = ima::lock();
+        let suspended = self.machine.is_suspended(&held);
         let state = self.state.get(&mut held);
         if suspended || state.fresh.records == 0 {
             return;
@@ -235,7 +256,7 @@ impl Log {
     }
 
     /// Does what is due.
-    fn attend(&self) {
+    fn do_what_is_due(&self) {
         let mut next = self.seal_if_due();
         #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
         {
@@ -251,8 +272,8 @@ impl Log {
 
     /// Returns the seconds until the next look at the clock, if it takes one.
     fn seal_if_due(&self) -> Option<u64> {
-        let mut held = seam::lock();
-        if seam::suspended(&held) {
+        let mut held = ima::lock();
+        if self.machine.is_suspended(&held) {
             return None;
         }
         let state = self.state.get(&mut held);
@@ -287,7 +308,7 @@ impl Log {
     pub(super) fn tidy(&self) -> bool {
         let scope = self.config.duplicate_scope();
         let step = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             self.state
                 .get(&mut held)
                 .known
@@ -297,14 +318,59 @@ impl Log {
             Step::Done => return false,
             Step::Drop(garbage) => drop(garbage),
             Step::Digest(records) => {
-                let digests = records.digest(&self.env);
+                let digests = records.digest(&self.platform);
                 let garbage = {
-                    let mut held = seam::lock();
+                    let mut held = ima::lock();
                     self.state.get(&mut held).known.digested(digests)
                 };
                 drop(garbage);
             }
         }
         true
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(ima_checkpoint_retry)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_said_once() {
+        let mut retry = Retry::default();
+        assert_eq!(retry.count(0, true), News::Nothing);
+        assert_eq!(retry.count(0, false), News::Failed);
+        // Somebody else seals, again and again, while it fails for us.
+        for now in 1..174 {
+            retry.give_up();
+            assert!(!retry.is_pausing());
+            assert_eq!(retry.count(now, false), News::Nothing);
+        }
+        retry.give_up();
+        assert_eq!(retry.count(174, true), News::Succeeded(174));
+        assert_eq!(retry.count(175, true), News::Nothing);
+        assert_eq!(retry.count(176, false), News::Failed);
+        assert_eq!(retry.count(177, true), News::Succeeded(1));
+    }
+
+    #[test]
+    fn pauses_grow_until_it_succeeds_or_is_not_due() {
+        let mut retry = Retry::default();
+        for pause in [1, 2, 4, 8, 16, 32, 64, 64, 64] {
+            retry.count(1000, false);
+            assert!(retry.is_pausing());
+            assert_eq!(retry.at, 1000 + pause);
+        }
+        for _ in 0..100 {
+            retry.count(u64::MAX, false);
+        }
+        assert_eq!(retry.at, u64::MAX);
+        retry.give_up();
+        assert!(!retry.is_pausing());
+        assert_eq!(retry.pause(), 0);
+        retry.count(1000, false);
+        assert_eq!(retry.at, 1001);
+        retry.count(1000, true);
+        assert!(!retry.is_pausing());
     }
 }

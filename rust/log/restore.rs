@@ -4,7 +4,8 @@
 //!
 //! Segments, counters and shadows come from the replay. A checkpoint is believed only if all that
 //! it says agrees with it; the first record of a truncated list is the one that nothing can
-//! contradict.
+//! contradict. All that can fail is done before a record is in the list: a restore that stops leaves
+//! the log as the records before made it.
 
 use super::{
     automatic::wake,
@@ -13,6 +14,7 @@ use super::{
     shadow::{
         Before,
         Pcr,
+        Pcrs,
         LAST_PCR, //
     },
     Identity,
@@ -21,10 +23,13 @@ use super::{
     VIOLATION, //
 };
 use crate::{
-    env::{
-        Bank,
-        Digest,
-        SHA1_SIZE, //
+    abstractions::{
+        ima::{
+            self,
+            Extend,
+            MAX_DIGEST, //
+        },
+        sha256::sha256, //
     },
     format::{
         ascii,
@@ -39,19 +44,26 @@ use crate::{
         kexec::Header,
         record::Record, //
     },
-    seam::{
-        self,
-        sha256,
-        Extend,
-        MAX_DIGEST, //
+    memory::{
+        KVVec,
+        KVec, //
+    },
+    platform::{
+        Bank,
+        Digest,
+        SHA1_SIZE, //
     },
     store::{
+        Seal,
         Segment,
         Span,
         Writer, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// The previous kernel's records, one by one.
 #[derive(Clone)]
@@ -69,7 +81,7 @@ impl<'a> Iterator for Records<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let parsed = Record::parse(self.bytes, SHA1_SIZE, self.log.env().order());
+        let parsed = Record::parse(self.bytes, SHA1_SIZE, self.log.platform().order());
         let item = parsed.map_err(invalid).and_then(|(record, len)| {
             let (raw, rest) = self.bytes.split_at_checked(len).ok_or(EINVAL)?;
             self.bytes = rest;
@@ -82,11 +94,44 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// What a PCR held before its first record, as a checkpoint behind that tells.
-struct Told {
-    pcr: u32,
-    bank: usize,
-    value: Digest,
+/// What PCRs held before their first records, as the checkpoints that follow these tell.
+struct FirstValues {
+    /// By PCR, then by bank.
+    values: KVVec<Option<Digest>>,
+    banks: usize,
+}
+
+impl FirstValues {
+    /// None is known.
+    fn new(banks: usize) -> Result<Self> {
+        let mut values = KVVec::new();
+        values.resize(banks * (LAST_PCR as usize + 1), None, GFP_KERNEL)?;
+        Ok(Self { values, banks })
+    }
+
+    fn place(&self, pcr: u32, bank: usize) -> Option<usize> {
+        (pcr <= LAST_PCR && bank < self.banks).then(|| pcr as usize * self.banks + bank)
+    }
+
+    /// Notes a value, unless one is known.
+    fn note(&mut self, pcr: u32, bank: usize, value: Digest) {
+        let place = self.place(pcr, bank);
+        if let Some(known) = place.and_then(|place| self.values.get_mut(place)) {
+            known.get_or_insert(value);
+        }
+    }
+
+    fn get(&self, pcr: u32, bank: usize) -> Option<Digest> {
+        *self.values.get(self.place(pcr, bank)?)?
+    }
+}
+
+/// A checkpoint that is believed: what becomes true once its record is in the list.
+struct Belief {
+    seal: Seal,
+    identity: Identity,
+    pcrs: Pcrs,
+    violations: u64,
 }
 
 impl Log {
@@ -94,7 +139,7 @@ impl Log {
     ///
     /// EINVAL: the buffer is corrupted; the records before the fault are restored. ENOMEM.
     pub(crate) fn restore(&self, buffer: &[u8]) -> Result {
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let result = self.restore_into(&mut held, buffer);
         if let Err(error) = result {
             pr_err!(
@@ -110,21 +155,21 @@ impl Log {
                 state.doubted
             );
         }
-        seam::set_violations(state.restored_violations);
+        self.machine.set_violations(state.violations);
         result
     }
 
     pub(super) fn restore_into(&self, held: &mut Extend, buffer: &[u8]) -> Result {
-        let (header, bytes) = Header::parse(buffer, self.env.order()).map_err(invalid)?;
+        let (header, bytes) = Header::parse(buffer, self.platform.order()).map_err(invalid)?;
         let records = Records {
             log: self,
             bytes,
             left: header.count,
         };
-        let told = self.told(records.clone())?;
+        let first_values = self.first_values(records.clone())?;
         let result = records.into_iter().try_for_each(|raw| {
             let (record, raw) = raw?;
-            self.restore_record(held, &told, &record, raw)
+            self.restore_record(held, &first_values, &record, raw)
         });
         let state = self.state.get(held);
         if state.writer.end() != Span::default() {
@@ -135,26 +180,29 @@ impl Log {
     }
 
     /// Once boot_aggregate is in the list: makes a checkpoint if the list is not what the TPM saw.
-    pub(crate) fn begin(&self) {
-        let mut held = seam::lock();
-        if let Err(error) = self.try_begin(&mut held) {
+    pub(crate) fn compare_with_tpm(&self) {
+        let result = self.try_compare(&mut ima::lock());
+        if let Err(error) = result {
             pr_err!(
                 "the list is not compared with the TPM: {}\n",
                 error_name(error)
             );
         }
+        self.measure_boot_settings();
         wake();
     }
 
-    fn try_begin(&self, held: &mut Extend) -> Result {
-        if !self.env.has_tpm() {
+    fn try_compare(&self, held: &mut Extend) -> Result {
+        if !self.platform.has_tpm() {
             return Ok(());
         }
         let (state, proof) = self.state.get_with(held);
         if state.restored {
-            let default = self.env.pcr();
+            let default = self.platform.pcr();
             let at = state.pcrs.position(default).ok_or(EIO)?;
-            state.pcrs.measure(proof, &self.env, at)?;
+            state
+                .pcrs
+                .measure(&*self.machine, proof, &self.platform, at)?;
             state.lost = state.pcrs.get(default).is_some_and(|pcr| pcr.differs());
         }
         if state.lost {
@@ -164,26 +212,24 @@ impl Log {
         Ok(())
     }
 
-    /// What checkpoints tell of PCRs before their first record.
-    fn told(&self, records: Records<'_>) -> Result<KVec<Told>> {
-        let mut told = KVec::new();
+    fn first_values(&self, records: Records<'_>) -> Result<FirstValues> {
+        let mut values = FirstValues::new(self.platform.banks().len())?;
         for (record, _) in records.flatten() {
             let Some(checkpoint) = candidate(&record) else {
                 continue;
             };
             for entry in checkpoint.before() {
                 if let Some((bank, value)) = self.value_of(&entry) {
-                    let pcr = entry.pcr.into();
-                    told.push(Told { pcr, bank, value }, GFP_KERNEL)?;
+                    values.note(entry.pcr.into(), bank, value);
                 }
             }
         }
-        Ok(told)
+        Ok(values)
     }
 
     /// Bank and value of a checkpoint's entry, if this kernel has the bank.
     fn value_of(&self, entry: &Entry<'_>) -> Option<(usize, Digest)> {
-        let bank = self.env.bank_of_alg(entry.algorithm)?;
+        let bank = self.platform.bank_of_alg(entry.algorithm)?;
         let mut value = [0; MAX_DIGEST];
         value
             .get_mut(..bank.digest_size())
@@ -196,85 +242,146 @@ impl Log {
     fn restore_record(
         &self,
         held: &mut Extend,
-        told: &[Told],
+        first_values: &FirstValues,
         record: &Record<'_>,
         raw: &[u8],
     ) -> Result {
         let state = self.state.get(held);
         let digests = self.digests(record)?;
-        if let Some(checkpoint) = candidate(record) {
-            let believed = self.is_sound(record, &checkpoint, &digests)
-                && self.adopt(state, &checkpoint, record.buffer().unwrap_or_default())?;
-            if believed {
-                state.restored_violations = checkpoint.header().violations;
-            } else {
-                state.doubted = state.doubted.wrapping_add(1);
+        let checkpoint = candidate(record);
+        let belief = match &checkpoint {
+            Some(checkpoint) if self.is_sound(record, checkpoint, &digests) => {
+                self.believe(state, checkpoint, record.buffer().unwrap_or_default())?
+            }
+            _ => None,
+        };
+        let pcrs = match &belief {
+            None => self.with_pcr(state, first_values, record.pcr())?,
+            Some(_) => None,
+        };
+
+        let active = state.writer.active().clone();
+        let seal = belief.as_ref().map(|belief| belief.seal.clone());
+        let is_head = state.writer.end() == Span::default();
+        let result = match seal {
+            // Nothing precedes it that could be sealed.
+            Some(seal) if is_head => {
+                self.restart(state, seal.next);
+                self.restore_bytes(state, None, record, &digests, raw)
+            }
+            seal => self.restore_bytes(state, seal, record, &digests, raw),
+        };
+        if result.is_err() && is_head {
+            self.restart(state, active);
+        }
+        result?;
+
+        // From here on nothing fails.
+        let seals = belief.is_some() && !is_head;
+        if let Some(belief) = belief {
+            state.identity = belief.identity;
+            state.violations = belief.violations;
+            state.pcrs = belief.pcrs;
+            if is_head {
+                state.pcrs.sealed();
+            }
+        } else if checkpoint.is_some() {
+            state.doubted = state.doubted.wrapping_add(1);
+        }
+        if let Some((pcrs, base)) = pcrs {
+            state.pcrs = pcrs;
+            if record.pcr() == self.platform.pcr() {
+                state.writer.active().set_base(base);
             }
         }
         if record.is_violation() {
-            state.restored_violations = state.restored_violations.wrapping_add(1);
+            state.violations = state.violations.saturating_add(1);
         }
-        self.restore_pcr(state, told, record.pcr())?;
+        let own = super::is_own(record);
+        let _ = state.appended(self.config, seals, own, raw.len());
+        if let Some(pcr) = state.pcrs.get_mut(record.pcr()) {
+            let _ = pcr.extend(&self.platform, |bank: &Bank| {
+                if record.is_violation() {
+                    return VIOLATION.as_slice();
+                }
+                digests
+                    .get(bank.index())
+                    .map(Digest::as_slice)
+                    .unwrap_or_default()
+            });
+        }
+        Ok(())
+    }
 
-        let sha1 = digests.get(self.env.sha1()).ok_or(EINVAL)?;
-        let next = state.next.clone();
-        let sealed = state.writer.active().clone();
-        state.writer.append(&self.store, next, raw.len(), |out| {
+    /// Puts a record into the list, with the digest that its data have.
+    fn restore_bytes(
+        &self,
+        state: &mut LogState,
+        seal: Option<Seal>,
+        record: &Record<'_>,
+        digests: &[Digest],
+        raw: &[u8],
+    ) -> Result {
+        let sha1 = digests.get(self.platform.sha1()).ok_or(EINVAL)?;
+        let sha1 = sha1.get(..SHA1_SIZE).ok_or(EINVAL)?;
+        state.writer.append(&self.store, seal, raw.len(), |out| {
             out.copy_from_slice(raw);
             out.get_mut(4..4 + SHA1_SIZE)
                 .ok_or(EINVAL)?
-                .copy_from_slice(sha1.get(..SHA1_SIZE).ok_or(EINVAL)?);
+                .copy_from_slice(sha1);
             Ok(ascii::ascii_len(record, SHA1_SIZE))
-        })?;
-        let own = super::is_own(record);
-        let _ = state.appended(&self.env, self.config, &sealed, own, raw.len());
-        let Some(pcr) = state.pcrs.get_mut(record.pcr()) else {
-            return Ok(());
-        };
-        pcr.extend(&self.env, |bank: &Bank| {
-            if record.is_violation() {
-                return VIOLATION.as_slice();
-            }
-            digests
-                .get(bank.index())
-                .map(Digest::as_slice)
-                .unwrap_or_default()
         })
+    }
+
+    /// Has the list, which is empty, start with segment `first`.
+    fn restart(&self, state: &mut LogState, first: Arc<Segment>) {
+        state.writer = Writer::new(first.clone());
+        self.store.restart(first);
     }
 
     /// Template digests of a record, one per bank.
     fn digests(&self, record: &Record<'_>) -> Result<KVec<Digest>> {
-        let mut digests = KVec::with_capacity(self.env.banks().len(), GFP_KERNEL)?;
-        for bank in self.env.banks() {
-            digests.push(self.env.template_digest(record, bank)?, GFP_KERNEL)?;
+        let mut digests = KVec::with_capacity(self.platform.banks().len(), GFP_KERNEL)?;
+        for bank in self.platform.banks() {
+            digests.push(self.platform.template_digest(record, bank)?, GFP_KERNEL)?;
         }
         Ok(digests)
     }
 
-    /// Starts the shadow of a PCR that was not used before, if IMA can extend it at all.
-    fn restore_pcr(&self, state: &mut LogState, told: &[Told], index: u32) -> Result {
+    /// The shadow PCRs with one more, and what it held before its first record. `None` if it is known
+    /// already, or IMA can never extend it.
+    fn with_pcr(
+        &self,
+        state: &LogState,
+        first_values: &FirstValues,
+        index: u32,
+    ) -> Result<Option<(Pcrs, Arc<KVec<Digest>>)>> {
         if index > LAST_PCR || state.pcrs.get(index).is_some() {
-            return Ok(());
+            return Ok(None);
         }
-        let mut before = KVec::with_capacity(self.env.banks().len(), GFP_KERNEL)?;
-        let mut base = KVec::with_capacity(self.env.banks().len(), GFP_KERNEL)?;
-        for bank in self.env.banks() {
-            let told = told
-                .iter()
-                .find(|told| told.pcr == index && told.bank == bank.index());
-            let value = told.map_or([0; MAX_DIGEST], |told| told.value);
+        let mut base = KVec::with_capacity(self.platform.banks().len(), GFP_KERNEL)?;
+        for bank in self.platform.banks() {
+            let value = first_values.get(index, bank.index());
+            base.push(value.unwrap_or([0; MAX_DIGEST]), GFP_KERNEL)?;
+        }
+        let mut pcrs = state.pcrs.copied()?;
+        pcrs.add(self.pcr_from(index, &base)?)?;
+        Ok(Some((pcrs, Arc::new(base, GFP_KERNEL)?)))
+    }
+
+    /// A PCR that held `values`, one per bank, before its first record, as far as anybody knows.
+    fn pcr_from(&self, index: u32, values: &[Digest]) -> Result<Pcr> {
+        let mut before = KVec::with_capacity(values.len(), GFP_KERNEL)?;
+        for (bank, value) in self.platform.banks().iter().zip(values) {
             let state = if bank.in_tpm() {
                 State::Unreadable
             } else {
                 State::Virtual
             };
+            let value = *value;
             before.push(Before { state, value }, GFP_KERNEL)?;
-            base.push(value, GFP_KERNEL)?;
         }
-        if index == self.env.pcr() {
-            state.writer.active().set_base(base);
-        }
-        state.pcrs.add(Pcr::new(index, before)?)
+        Pcr::new(index, before)
     }
 
     /// Is the record what IMA would have made of the checkpoint?
@@ -285,74 +392,96 @@ impl Log {
         digests: &[Digest],
     ) -> bool {
         let sha1 = digests
-            .get(self.env.sha1())
+            .get(self.platform.sha1())
             .and_then(|d| d.get(..SHA1_SIZE));
-        let right_pcr =
-            record.pcr() == self.env.pcr() && checkpoint.header().default_pcr == self.env.pcr();
+        let right_pcr = record.pcr() == self.platform.pcr()
+            && checkpoint.header().default_pcr == self.platform.pcr();
         right_pcr && sha1 == Some(record.digest()) && self.is_hashed(record).unwrap_or(false)
     }
 
     /// Does `d-ng` hold the hash of the buffer? Assumed of a hash that this kernel does not use.
     fn is_hashed(&self, record: &Record<'_>) -> Option<bool> {
         let (algorithm, expected) = record.file_digest()?;
-        let Some(index) = self.env.bank_named(algorithm) else {
+        let Some(index) = self.platform.bank_named(algorithm) else {
             return Some(true);
         };
-        let bank = self.env.banks().get(index)?;
+        let bank = self.platform.banks().get(index)?;
         let mut digest = [0; MAX_DIGEST];
         bank.hash(record.buffer()?, &mut digest).ok()?;
         Some(bank.trim(&digest) == expected)
     }
 
-    /// Believes a checkpoint if it agrees with the replay: its segment starts with the next record.
-    fn adopt(
+    /// What is true of the log if the checkpoint is; `None` if it is not to be believed.
+    ///
+    /// The first record of the list has nothing to agree with. It must give what the log cannot go on
+    /// without, and no position from which it could not go on.
+    fn believe(
         &self,
-        state: &mut LogState,
+        state: &LogState,
         checkpoint: &Checkpoint<'_>,
         buffer: &[u8],
-    ) -> Result<bool> {
+    ) -> Result<Option<Belief>> {
         let header = checkpoint.header();
-        let head = state.writer.end() == Span::default();
-        if !head && !self.agrees(state, checkpoint) {
-            return Ok(false);
+        let is_head = state.writer.end() == Span::default();
+        let acceptable = if is_head {
+            header.leaves_room()
+        } else {
+            self.agrees(state, checkpoint)
+        };
+        if !acceptable {
+            return Ok(None);
         }
-        state.pcrs.assume();
-        for entry in checkpoint.values() {
-            let Some((bank, value)) = self.value_of(&entry) else {
-                continue;
-            };
-            let pcr = entry.pcr.into();
-            if state.pcrs.get(pcr).is_none() {
-                self.restore_pcr(state, &[], pcr)?;
-            }
-            if let Some(pcr) = state.pcrs.get_mut(pcr) {
-                pcr.recall(bank, entry.state, value);
-            }
-        }
-
-        let default = state.pcrs.get(self.env.pcr()).ok_or(EINVAL)?;
+        let pcrs = self.pcrs_at(state, checkpoint, is_head)?;
+        let Some(default) = pcrs.get(self.platform.pcr()) else {
+            return Ok(None);
+        };
         let digest = sha256(buffer);
         let start = Span {
             records: header.record,
             bytes: header.offset,
             ascii: state.writer.end().ascii,
         };
-        let segment = Segment::new(header.sequence, digest, start, default.bases()?)?;
-        if head {
-            self.store.restart(segment.clone())?;
-            state.writer = Writer::new(segment);
-            state.pcrs.sealed();
-        } else {
-            self.store.reserve_segment()?;
-            state.next = Some(segment);
+        let (next, broken) = (
+            Segment::new(header.sequence, digest, start, default.bases()?)?,
+            default.differs(),
+        );
+        Ok(Some(Belief {
+            seal: Seal { next, broken },
+            identity: Identity {
+                log_id: header.log_id,
+                generation: header.generation,
+                sequence: header.sequence,
+                digest,
+            },
+            pcrs,
+            violations: header.violations,
+        }))
+    }
+
+    /// The shadow PCRs as the checkpoint has them. The first record may name any that IMA can extend.
+    fn pcrs_at(
+        &self,
+        state: &LogState,
+        checkpoint: &Checkpoint<'_>,
+        is_head: bool,
+    ) -> Result<Pcrs> {
+        let mut pcrs = state.pcrs.copied()?;
+        pcrs.assume();
+        for entry in checkpoint.values() {
+            let Some((bank, value)) = self.value_of(&entry) else {
+                continue;
+            };
+            let index = u32::from(entry.pcr);
+            if is_head && index <= LAST_PCR && pcrs.get(index).is_none() {
+                let mut zeros = KVec::new();
+                zeros.resize(self.platform.banks().len(), [0; MAX_DIGEST], GFP_KERNEL)?;
+                pcrs.add(self.pcr_from(index, &zeros)?)?;
+            }
+            if let Some(pcr) = pcrs.get_mut(index) {
+                pcr.recall(bank, entry.state, value);
+            }
         }
-        state.identity = Identity {
-            log_id: header.log_id,
-            generation: header.generation,
-            sequence: header.sequence,
-            digest,
-        };
-        Ok(true)
+        Ok(pcrs)
     }
 
     /// Does all that the checkpoint says agree with the records before it?
@@ -360,12 +489,13 @@ impl Log {
         let header = checkpoint.header();
         let identity = &state.identity;
         let end = state.writer.end();
-        let size = state.writer.active().len();
+        let size = state.writer.segment_len();
         let follows = header.sequence == identity.sequence.wrapping_add(1)
             && (identity.sequence == 0 || header.log_id == identity.log_id)
             && header.previous == identity.digest
             && header.record == end.records
             && header.offset == end.bytes
+            && header.violations == state.violations
             && header.segment_records == size.records
             && header.segment_bytes == size.bytes
             && header.segment_digest == state.writer.sha256();
@@ -382,13 +512,14 @@ impl Log {
         checkpoint: &Checkpoint<'_>,
         entry: &Entry<'_>,
     ) -> bool {
-        let Some(bank) = self.env.bank_of_alg(entry.algorithm) else {
+        let Some(bank) = self.platform.bank_of_alg(entry.algorithm) else {
             return true;
         };
-        let register = state
-            .pcrs
-            .get(entry.pcr.into())
-            .and_then(|pcr| pcr.registers().get(bank.index()));
+        // Only a PCR that some record extended has a value.
+        let Some(pcr) = state.pcrs.get(entry.pcr.into()) else {
+            return false;
+        };
+        let register = pcr.registers().get(bank.index());
         let Some(register) = register.filter(|_| bank.mapped()) else {
             return true;
         };

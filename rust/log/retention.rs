@@ -7,9 +7,10 @@
 
 use super::Log;
 use crate::{
+    abstractions::ima,
     config::Setting,
     format::truncate::Reason,
-    seam, //
+    store::Segment, //
 };
 
 impl Log {
@@ -18,8 +19,8 @@ impl Log {
     pub(super) fn retain(&self) -> Option<u64> {
         let seq = self.beyond()?;
         let pause = {
-            let mut held = seam::lock();
-            if seam::suspended(&held) {
+            let mut held = ima::lock();
+            if self.machine.is_suspended(&held) {
                 return None;
             }
             self.state.get(&mut held).retention.pause()
@@ -28,7 +29,7 @@ impl Log {
             return Some(pause);
         }
         let result = self.truncate(Reason::Retention, seq, None);
-        let mut held = seam::lock();
+        let mut held = ima::lock();
         let retry = &mut self.state.get(&mut held).retention;
         retry.note("retention", result);
         result.err().map(|_| retry.pause())
@@ -41,17 +42,16 @@ impl Log {
         if most_segments == 0 && most_bytes == 0 {
             return None;
         }
-        // Without memory for the list there is none to free either: the next checkpoint asks again.
-        let segments = self.segments().ok()?;
-        let (active, sealed) = segments.split_last()?;
-        let fits = |at: &usize| {
-            let kept = sealed.len().saturating_sub(*at) as u64;
-            let start = sealed.get(*at).unwrap_or(active).start();
-            let bytes = (active.start() - start).bytes;
+        let active = self.store.active();
+        let fits = |first: &Segment| {
+            let kept = active.seq().saturating_sub(first.seq());
+            let bytes = active.start().bytes.saturating_sub(first.start().bytes);
             (most_segments == 0 || kept <= most_segments)
                 && (most_bytes == 0 || bytes <= most_bytes)
         };
-        let first = (0..=sealed.len()).find(fits)?;
-        (first > 0).then(|| segments.get(first).map(|segment| segment.seq()))?
+        let oldest = self.store.first();
+        let mut segments = self.store.walk(oldest);
+        let first = segments.find(|segment| fits(segment))?.seq();
+        (first > oldest).then_some(first)
     }
 }

@@ -9,7 +9,14 @@ use super::{
     Log, //
 };
 use crate::{
-    env::Env,
+    abstractions::{
+        ima::{
+            self,
+            Extend,
+            Extended, //
+        },
+        sha256::sha256, //
+    },
     format::{
         checkpoint::{
             Builder,
@@ -23,13 +30,12 @@ use crate::{
         },
         Error as FormatError, //
     },
-    seam::{
-        self,
-        sha256,
-        Extend,
-        Extended, //
+    memory::KVVec,
+    platform::Platform,
+    store::{
+        Seal,
+        Segment, //
     },
-    store::Segment,
 };
 use kernel::{
     prelude::*,
@@ -56,8 +62,8 @@ impl Log {
     /// EBUSY: measuring is suspended. EIO: the TPM failed. ENOMEM. Nothing was appended then,
     /// except that EIO is also returned when the TPM took no extend, as the kernel log says.
     pub(crate) fn checkpoint(&self, label: Label<'_>) -> Result<Sealed> {
-        let mut held = seam::lock();
-        if seam::suspended(&held) {
+        let mut held = ima::lock();
+        if self.machine.is_suspended(&held) {
             return Err(EBUSY);
         }
         self.seal(&mut held, label, Flags::default())
@@ -72,7 +78,7 @@ impl Log {
     fn try_seal(&self, held: &mut Extend, label: Label<'_>, flags: Flags) -> Result<Sealed> {
         let mut buffer = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
         let (made, buffer) = self.prepare(held, label, flags, &mut buffer)?;
-        let result = seam::extend_buffer(held, EVENT_NAME, buffer);
+        let result = self.machine.extend_buffer(self, held, EVENT_NAME, buffer);
         let extended = self.conclude(held, made, result)?;
         if let Extended::ListOnly = extended {
             pr_err!(
@@ -86,7 +92,7 @@ impl Log {
 
     /// Reads the PCRs, writes the checkpoint's buffer to `out`, and has the next record start a
     /// segment.
-    pub(super) fn prepare<'b>(
+    fn prepare<'b>(
         &self,
         held: &mut Extend,
         label: Label<'_>,
@@ -96,27 +102,24 @@ impl Log {
         {
             let (state, held) = self.state.get_with(held);
             for at in 0..state.pcrs.len() {
-                state.pcrs.measure(held, &self.env, at)?;
+                state
+                    .pcrs
+                    .measure(&*self.machine, held, &self.platform, at)?;
             }
         }
         let buffer = self.describe(held, label, flags, out)?;
         let digest = sha256(buffer);
         let state = self.state.get(held);
-        let default = state.pcrs.get(self.env.pcr()).ok_or(EIO)?;
+        let default = state.pcrs.get(self.platform.pcr()).ok_or(EIO)?;
         let seq = state.identity.sequence.wrapping_add(1);
         let next = Segment::new(seq, digest, state.writer.end(), default.bases()?)?;
-        self.store.reserve_segment()?;
-        state.next = Some(next);
+        let broken = default.differs();
+        state.next = Some(Seal { next, broken });
         Ok((Sealed { seq, digest }, buffer))
     }
 
     /// Notes the checkpoint, unless its record was not appended.
-    pub(super) fn conclude<T>(
-        &self,
-        held: &mut Extend,
-        made: Sealed,
-        result: Result<T>,
-    ) -> Result<T> {
+    fn conclude<T>(&self, held: &mut Extend, made: Sealed, result: Result<T>) -> Result<T> {
         let state = self.state.get(held);
         // IMA may have failed before it came back with the record.
         state.next = None;
@@ -138,9 +141,8 @@ impl Log {
         out: &'b mut [u8],
     ) -> Result<&'b [u8]> {
         let state = self.state.get(held);
-        let segment = state.writer.active();
-        let size = segment.len();
-        let no_tpm = if self.env.has_tpm() {
+        let size = state.writer.segment_len();
+        let no_tpm = if self.platform.has_tpm() {
             Flags::default()
         } else {
             Flags::NO_TPM
@@ -150,10 +152,10 @@ impl Log {
             log_id: state.identity.log_id,
             sequence: state.identity.sequence.wrapping_add(1),
             generation: state.identity.generation,
-            default_pcr: self.env.pcr(),
+            default_pcr: self.platform.pcr(),
             record: state.writer.end().records,
             offset: state.writer.end().bytes,
-            violations: seam::violations(),
+            violations: state.violations,
             wall_ns: u64::try_from(RealTime::ktime_get()).unwrap_or_default(),
             boot_ns: u64::try_from(BootTime::ktime_get()).unwrap_or_default(),
             segment_records: size.records,
@@ -162,20 +164,24 @@ impl Log {
             previous: state.identity.digest,
         };
         let mut builder = Builder::new(out, &header, label).map_err(invalid)?;
-        let default = self.env.pcr();
+        let default = self.platform.pcr();
         let first = state.pcrs.iter().filter(|pcr| pcr.index() == default);
         let others = state.pcrs.iter().filter(|pcr| pcr.index() != default);
         for pcr in Iterator::chain(first, others) {
-            push(&mut builder, &self.env, pcr).map_err(invalid)?;
+            push(&mut builder, &self.platform, pcr).map_err(invalid)?;
         }
         Ok(builder.finish())
     }
 }
 
 /// Adds what is to be said of a PCR.
-fn push(builder: &mut Builder<'_>, env: &Env, pcr: &Pcr) -> core::result::Result<(), FormatError> {
+fn push(
+    builder: &mut Builder<'_>,
+    platform: &Platform,
+    pcr: &Pcr,
+) -> core::result::Result<(), FormatError> {
     let index = u8::try_from(pcr.index()).map_err(|_| FormatError::TooLong)?;
-    for (at, (bank, register)) in env.banks().iter().zip(pcr.registers()).enumerate() {
+    for (at, (bank, register)) in platform.banks().iter().zip(pcr.registers()).enumerate() {
         let Some(state) = register.state() else {
             continue;
         };

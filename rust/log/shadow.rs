@@ -2,17 +2,18 @@
 
 //! Shadow PCRs: the value that the replay of the list gives, for every PCR and bank.
 
+use super::machine::Machine;
 use crate::{
-    env::{
-        Bank,
-        Digest,
-        Env, //
-    },
-    format::checkpoint::State,
-    seam::{
-        self,
+    abstractions::ima::{
         Extend,
         MAX_DIGEST, //
+    },
+    format::checkpoint::State,
+    memory::KVec,
+    platform::{
+        Bank,
+        Digest,
+        Platform, //
     },
 };
 use kernel::prelude::*;
@@ -27,6 +28,7 @@ const MAX_READS: usize = 4;
 type Readings = KVec<Option<Digest>>;
 
 /// A PCR in one bank.
+#[derive(Clone, Copy)]
 pub(crate) struct Register {
     /// What the replay gives.
     value: Digest,
@@ -83,6 +85,7 @@ impl Register {
 }
 
 /// What a PCR held before its first record, in one bank.
+#[derive(Clone, Copy)]
 pub(crate) struct Before {
     pub(crate) state: State,
     pub(crate) value: Digest,
@@ -110,11 +113,34 @@ impl Pcr {
         })
     }
 
+    fn copied(&self) -> Result<Self> {
+        let mut registers = KVec::new();
+        registers.extend_from_slice(&self.registers, GFP_KERNEL)?;
+        let before = match &self.before {
+            Some(old) => {
+                let mut before = KVec::new();
+                before.extend_from_slice(old, GFP_KERNEL)?;
+                Some(before)
+            }
+            None => None,
+        };
+        Ok(Self {
+            index: self.index,
+            registers,
+            before,
+        })
+    }
+
     /// A PCR that this kernel is about to extend for the first time: asks the TPM what it holds.
-    pub(crate) fn first_used(held: &Extend, env: &Env, index: u32) -> Result<Self> {
-        let readings = read(held, env, index)?;
+    pub(crate) fn first_used(
+        machine: &dyn Machine,
+        held: &Extend,
+        platform: &Platform,
+        index: u32,
+    ) -> Result<Self> {
+        let readings = read(machine, held, platform, index)?;
         let mut before = KVec::with_capacity(readings.len(), GFP_KERNEL)?;
-        for (bank, reading) in env.banks().iter().zip(&readings) {
+        for (bank, reading) in platform.banks().iter().zip(&readings) {
             let (state, value) = match reading {
                 Some(value) => (State::Match, *value),
                 None if bank.in_tpm() => (State::Unreadable, [0; MAX_DIGEST]),
@@ -172,11 +198,11 @@ impl Pcr {
     /// Follows an extend; `digest` gives the bank's digest.
     pub(crate) fn extend<'d>(
         &mut self,
-        env: &Env,
+        platform: &Platform,
         mut digest: impl FnMut(&Bank) -> &'d [u8],
     ) -> Result {
         let mut result = Ok(());
-        for (bank, register) in env.banks().iter().zip(&mut self.registers) {
+        for (bank, register) in platform.banks().iter().zip(&mut self.registers) {
             if bank.mapped() {
                 // A failure shows as a difference at the next checkpoint.
                 result = result.and(register.extend(bank, digest(bank)));
@@ -186,8 +212,9 @@ impl Pcr {
     }
 
     /// Every bank that the TPM has and we can replay agrees with the replay.
-    fn agrees(&self, env: &Env, readings: &[Option<Digest>]) -> bool {
-        env.banks()
+    fn agrees(&self, platform: &Platform, readings: &[Option<Digest>]) -> bool {
+        platform
+            .banks()
             .iter()
             .zip(&self.registers)
             .zip(readings)
@@ -197,11 +224,14 @@ impl Pcr {
 }
 
 /// Asks the TPM for a PCR in every bank that it has.
-fn read(held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
-    let mut readings = KVec::with_capacity(env.banks().len(), GFP_KERNEL)?;
-    for bank in env.banks() {
+fn read(machine: &dyn Machine, held: &Extend, platform: &Platform, pcr: u32) -> Result<Readings> {
+    let mut readings = KVec::with_capacity(platform.banks().len(), GFP_KERNEL)?;
+    for bank in platform.banks() {
         let mut value = [0; MAX_DIGEST];
-        let reading = bank.in_tpm() && seam::read_pcr(held, bank.index(), pcr, &mut value).is_ok();
+        let reading = bank.in_tpm()
+            && machine
+                .read_pcr(held, bank.index(), pcr, &mut value)
+                .is_ok();
         readings.push(reading.then_some(value), GFP_KERNEL)?;
     }
     Ok(readings)
@@ -211,9 +241,9 @@ fn read(held: &Extend, env: &Env, pcr: u32) -> Result<Readings> {
 pub(crate) struct Pcrs(KVec<Pcr>);
 
 /// EIO if the TPM cannot be asked what the default PCR holds.
-pub(super) fn require_answer(held: &Extend, env: &Env) -> Result {
-    let readings = read(held, env, env.pcr())?;
-    let mut banks = env.banks().iter().zip(&readings);
+pub(super) fn require_answer(machine: &dyn Machine, held: &Extend, platform: &Platform) -> Result {
+    let readings = read(machine, held, platform, platform.pcr())?;
+    let mut banks = platform.banks().iter().zip(&readings);
     if banks.any(|(bank, reading)| bank.in_tpm() && reading.is_none()) {
         return Err(EIO);
     }
@@ -223,6 +253,15 @@ pub(super) fn require_answer(held: &Extend, env: &Env) -> Result {
 impl Pcrs {
     pub(crate) fn new() -> Self {
         Self(KVec::new())
+    }
+
+    /// A copy, to try changes on.
+    pub(crate) fn copied(&self) -> Result<Self> {
+        let mut pcrs = KVec::with_capacity(self.0.len().saturating_add(1), GFP_KERNEL)?;
+        for pcr in &self.0 {
+            pcrs.push(pcr.copied()?, GFP_KERNEL)?;
+        }
+        Ok(Self(pcrs))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pcr> {
@@ -238,32 +277,53 @@ impl Pcrs {
     }
 
     pub(crate) fn add(&mut self, pcr: Pcr) -> Result {
+        self.reserve()?;
+        self.insert(pcr);
+        Ok(())
+    }
+
+    /// Makes room for [`Pcrs::insert`].
+    pub(crate) fn reserve(&mut self) -> Result {
+        Ok(self.0.reserve(1, GFP_KERNEL)?)
+    }
+
+    /// Adds one for which there is room.
+    pub(crate) fn insert(&mut self, pcr: Pcr) {
         let at = self.0.partition_point(|other| other.index < pcr.index);
-        self.0.reserve(1, GFP_KERNEL)?;
-        self.0.insert_within_capacity(at, pcr).map_err(|_| ENOMEM)
+        let _ = self.0.insert_within_capacity(at, pcr);
     }
 
     /// Compares PCR number `index` with the TPM.
     ///
     /// One that differs is read again until it is stable: somebody may be extending it right now.
     /// EIO if it is the default PCR and a bank of it cannot be read.
-    pub(crate) fn measure(&mut self, held: &Extend, env: &Env, at: usize) -> Result {
+    pub(crate) fn measure(
+        &mut self,
+        machine: &dyn Machine,
+        held: &Extend,
+        platform: &Platform,
+        at: usize,
+    ) -> Result {
         let pcr = self.0.get_mut(at).ok_or(EINVAL)?;
-        let mut readings = read(held, env, pcr.index)?;
+        let mut readings = read(machine, held, platform, pcr.index)?;
         for _ in 1..MAX_READS {
-            if pcr.agrees(env, &readings) {
+            if pcr.agrees(platform, &readings) {
                 break;
             }
-            let again = read(held, env, pcr.index)?;
+            let again = read(machine, held, platform, pcr.index)?;
             let stable = *again == *readings;
             readings = again;
             if stable {
                 break;
             }
         }
-        for ((bank, register), reading) in env.banks().iter().zip(&mut pcr.registers).zip(&readings)
+        for ((bank, register), reading) in platform
+            .banks()
+            .iter()
+            .zip(&mut pcr.registers)
+            .zip(&readings)
         {
-            if pcr.index == env.pcr() && bank.in_tpm() && reading.is_none() {
+            if pcr.index == platform.pcr() && bank.in_tpm() && reading.is_none() {
                 return Err(EIO);
             }
             register.judge(bank, *reading);
@@ -298,30 +358,37 @@ impl Pcrs {
 #[kunit_tests(ima_checkpoint_shadow)]
 mod tests {
     use super::*;
-    use crate::log::Log;
+    use crate::{
+        abstractions::ima,
+        log::{
+            testing::Rig,
+            Log, //
+        },
+    };
 
-    /// The machine's banks without a TPM, and the number of a bank that can be hashed.
-    fn env() -> Result<(Env, usize)> {
-        let env = Env::without_tpm(Log::get().ok_or(ENODEV)?.env())?;
-        let sha1 = env.sha1();
-        Ok((env, sha1))
+    /// A log without a TPM, and the number of a bank that can be hashed.
+    fn rig() -> Result<(Rig, usize)> {
+        let rig = Rig::new(false)?;
+        let sha1 = rig.log.platform().sha1();
+        Ok((rig, sha1))
     }
 
     /// A PCR that no bank of which was read.
-    fn zeroed(env: &Env) -> Result<Pcr> {
-        Pcr::first_used(&seam::lock(), env, 11)
+    fn first_used(rig: &Rig, index: u32) -> Result<Pcr> {
+        Pcr::first_used(&*rig.machine, &ima::lock(), rig.log.platform(), index)
     }
 
     #[test]
     fn an_extend_hashes_value_and_digest() -> Result {
-        let (env, bank) = env()?;
-        let mut pcr = zeroed(&env)?;
-        pcr.extend(&env, |_| &[7; MAX_DIGEST])?;
-        let size = env.banks().get(bank).ok_or(EINVAL)?.digest_size();
+        let (rig, bank) = rig()?;
+        let platform = rig.log.platform();
+        let mut pcr = first_used(&rig, 11)?;
+        pcr.extend(platform, |_| &[7; MAX_DIGEST])?;
+        let size = platform.banks().get(bank).ok_or(EINVAL)?.digest_size();
         let mut message = [0; 40];
         message[20..].fill(7);
         let mut expected = [0; MAX_DIGEST];
-        seam::hash_bank(bank, &message, &mut expected)?;
+        ima::hash_bank(bank, &message, &mut expected)?;
         assert_eq!(size, 20);
         assert!(*pcr.registers()[bank].value() == expected);
         assert!(pcr.registers()[bank].state().is_none());
@@ -330,13 +397,14 @@ mod tests {
 
     #[test]
     fn without_a_tpm_values_are_virtual() -> Result {
-        let (env, bank) = env()?;
-        let pcr = zeroed(&env)?;
+        let (rig, bank) = rig()?;
+        let platform = rig.log.platform();
+        let pcr = first_used(&rig, 11)?;
         let before = pcr.before().ok_or(EINVAL)?;
         assert!(before.iter().all(|b| b.state == State::Virtual));
         let mut pcrs = Pcrs::new();
         pcrs.add(pcr)?;
-        pcrs.measure(&seam::lock(), &env, 0)?;
+        pcrs.measure(&*rig.machine, &ima::lock(), platform, 0)?;
         let pcr = pcrs.get(11).ok_or(EINVAL)?;
         assert!(pcr.registers()[bank].state() == Some(State::Virtual));
         assert!(!pcr.differs());
@@ -345,11 +413,15 @@ mod tests {
 
     #[test]
     fn the_tpm_s_answer_decides_the_state() -> Result {
-        let Some(log) = Log::get().filter(|log| log.env().has_tpm()) else {
+        let Some(log) = Log::get().filter(|log| log.platform().has_tpm()) else {
             pr_info!("no TPM: nothing to compare with\n");
             return Ok(());
         };
-        let bank = log.env().banks().iter().find(|b| b.in_tpm() && b.mapped());
+        let bank = log
+            .platform()
+            .banks()
+            .iter()
+            .find(|b| b.in_tpm() && b.mapped());
         let bank = bank.ok_or(ENODEV)?;
         let mut register = Register::new([1; MAX_DIGEST]);
         register.judge(bank, Some([1; MAX_DIGEST]));
@@ -366,8 +438,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_sets_the_replay_right() -> Result {
-        let (env, bank) = env()?;
-        let mut pcr = zeroed(&env)?;
+        let (rig, bank) = rig()?;
+        let mut pcr = first_used(&rig, 11)?;
         pcr.recall(bank, State::Differs, [9; MAX_DIGEST]);
         assert!(pcr.differs());
         assert!(*pcr.registers()[bank].value() == [0; MAX_DIGEST]);
@@ -379,10 +451,10 @@ mod tests {
 
     #[test]
     fn pcrs_are_kept_in_order() -> Result {
-        let (env, _) = env()?;
+        let (rig, _) = rig()?;
         let mut pcrs = Pcrs::new();
         for index in [14, 10, 12] {
-            pcrs.add(Pcr::first_used(&seam::lock(), &env, index)?)?;
+            pcrs.add(first_used(&rig, index)?)?;
         }
         assert!(pcrs.iter().map(Pcr::index).eq([10, 12, 14]));
         assert!(pcrs.get(11).is_none());

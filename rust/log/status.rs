@@ -4,8 +4,9 @@
 
 use super::Log;
 use crate::{
+    abstractions::ima,
     format::checkpoint::State,
-    seam,
+    memory::KVec,
     store::{
         self,
         Span, //
@@ -51,8 +52,8 @@ pub(crate) struct Status {
 impl Log {
     /// Waits for the extend mutex, so that all numbers belong together.
     pub(crate) fn status(&self) -> Result<Status> {
-        let mut held = seam::lock();
-        let suspended = seam::suspended(&held);
+        let mut held = ima::lock();
+        let suspended = self.machine.is_suspended(&held);
         let live = self.store.live();
         let segments = self.store.count();
         let state = self.state.get(&mut held);
@@ -72,13 +73,13 @@ impl Log {
         Ok(Status {
             log_id: state.identity.log_id,
             generation: state.identity.generation,
-            tpm: self.env.has_tpm(),
+            tpm: self.platform.has_tpm(),
             total: state.writer.end(),
             live,
             freed: self.store.start(),
             segments,
             checkpoints: state.identity.sequence,
-            violations: seam::violations(),
+            violations: state.violations,
             bytes_pinned: store::committed_bytes().saturating_sub(live.bytes),
             memory_chunks: store::allocated_bytes(),
             memory_known: state.known.memory() as u64,

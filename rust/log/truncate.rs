@@ -8,25 +8,23 @@ use super::{
     Log, //
 };
 use crate::{
+    abstractions::ima::{
+        self,
+        Extend, //
+    },
     format::truncate::{
         Reason,
         Truncation, //
     },
-    seam::{
-        self,
-        Extend,
-        Extended, //
-    },
+    memory::KVVec,
     store::{
         known::Scope,
+        SealedSegment,
         Segment,
         Span, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 pub(super) const EVENT_NAME: &CStr = c".ima/truncate";
 
@@ -38,9 +36,9 @@ impl Log {
     /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EBUSY: measuring
     /// is suspended. EIO: the TPM refused the record. ENOMEM. Nothing was freed then.
     pub(crate) fn truncate(&self, reason: Reason, seq: u64, digest: Option<&[u8; 32]>) -> Result {
-        let mut freed = KVec::new();
+        let mut freed = KVVec::new();
         let result = {
-            let mut held = seam::lock();
+            let mut held = ima::lock();
             let result = self.try_truncate(&mut held, reason, seq, digest, &mut freed);
             self.note(&mut held, result)
         };
@@ -53,24 +51,24 @@ impl Log {
             wake();
         }
         if changed || result.is_err() {
-            audit(reason, result);
+            self.audit_truncation(reason, result);
         }
         result
     }
 
     /// Tells whether anything was freed.
-    fn try_truncate(
+    pub(super) fn try_truncate(
         &self,
         held: &mut Extend,
         reason: Reason,
         seq: u64,
         digest: Option<&[u8; 32]>,
-        freed: &mut KVec<Arc<Segment>>,
+        freed: &mut KVVec<SealedSegment>,
     ) -> Result<bool> {
         if seq == 0 {
             return Err(EINVAL);
         }
-        if seam::suspended(held) {
+        if self.machine.is_suspended(held) {
             return Err(EBUSY);
         }
         let segment = self.store.segment(seq)?;
@@ -86,7 +84,7 @@ impl Log {
         self.state.get(held).known.reserve(count)?;
 
         // A record that the TPM does not take stays in the list, and is not true.
-        require_answer(held, &self.env)?;
+        require_answer(&*self.machine, held, &self.platform)?;
         let size = segment.start() - self.store.start();
         self.measure_truncation(held, reason, &segment, size)?;
         self.store.remove_before(seq, freed);
@@ -122,19 +120,16 @@ impl Log {
         };
         let mut buffer = [0; Truncation::SIZE];
         let buffer = record.encode(&mut buffer).map_err(super::invalid)?;
-        match seam::extend_buffer(held, EVENT_NAME, buffer)? {
-            Extended::Both => Ok(()),
-            Extended::ListOnly => Err(EIO),
-        }
+        self.append_own(held, EVENT_NAME, buffer)
     }
-}
 
-/// Tells the audit log of a truncation. The extend mutex must not be held.
-pub(super) fn audit(reason: Reason, result: Result) {
-    let cause = match reason {
-        Reason::User => c"user",
-        Reason::Retention => c"retention",
-        Reason::Kexec => c"kexec",
-    };
-    seam::audit(EVENT_NAME, c"truncate", cause, result);
+    /// Tells the audit log of a truncation. The extend mutex must not be held.
+    pub(super) fn audit_truncation(&self, reason: Reason, result: Result) {
+        let cause = match reason {
+            Reason::User => c"user",
+            Reason::Retention => c"retention",
+            Reason::Kexec => c"kexec",
+        };
+        self.machine.audit(EVENT_NAME, c"truncate", cause, result);
+    }
 }

@@ -6,11 +6,12 @@
 
 use super::Span;
 use crate::{
-    env::SHA1_SIZE,
     format::{
         record::Record,
         ByteOrder, //
     },
+    memory::KVVec, //
+    platform::SHA1_SIZE,
 };
 use core::slice;
 use kernel::{
@@ -27,7 +28,7 @@ use kernel::{
 };
 
 /// Bytes of a segment's first chunk. A segment of few records costs no more than that.
-pub(super) const MIN_SIZE: usize = 4096;
+pub(super) const MIN_SIZE: usize = 1024;
 /// Bytes of a chunk of a segment that has grown. Larger records get a chunk of their own.
 pub(super) const MAX_SIZE: usize = 65536;
 
@@ -69,8 +70,16 @@ impl Memory {
     }
 
     /// Bytes.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Is it right for a chunk that starts with a record of `len` bytes, and has `usual` bytes
+    /// otherwise? In a chunk of more than twice that too much would lie idle.
+    pub(super) fn suits(&self, len: usize, usual: usize) -> bool {
+        let most = usual.max(len).saturating_mul(2);
+        (len..=most).contains(&self.size)
     }
 }
 
@@ -142,6 +151,7 @@ pub(super) struct ChunkWriter(Arc<Chunk>);
 impl ChunkWriter {
     /// An empty chunk at `start`.
     pub(super) fn new(memory: Memory, start: Span) -> Result<Self> {
+        crate::memory::ask()?;
         let chunk = Arc::new(
             // INVARIANT: Nothing is committed, and nobody else has the chunk.
             Chunk {
@@ -176,13 +186,14 @@ impl ChunkWriter {
         Some(unsafe { slice::from_raw_parts_mut(self.0.memory.data.add(committed), len) })
     }
 
-    /// Shows `len` more bytes to readers.
-    pub(super) fn commit(&mut self, len: usize) {
+    /// Shows `len` more bytes to readers, and returns these.
+    pub(super) fn commit(&mut self, len: usize) -> &[u8] {
         let len = len.min(self.room());
         let committed = self.0.committed.load(Relaxed);
         COMMITTED.fetch_add(len as u64, Relaxed);
         // INVARIANT: It grows, to the memory's size at most. The release store orders the writes of
         // these bytes before it, and `reserve` hands out bytes behind them only.
         self.0.committed.store(committed + len, Release);
+        self.0.records().get(committed..).unwrap_or_default()
     }
 }

@@ -3,9 +3,14 @@
 //! Numbers by tag: an extendible hash table that grows a bucket at a time.
 //!
 //! A full bucket is split in two, so that adding a number costs the same however many there are.
-//! What grows by doubling is in parts, so that no single addition has much to copy. Nothing is taken
-//! out again, except a whole bucket at a time, see [`Index::take`].
+//! What grows by doubling is in parts, so that no single addition has much to copy. Nothing is
+//! taken out again, except a whole bucket at a time, see [`Index::take`].
 
+use crate::memory::{
+    KBox,
+    KVVec,
+    KVec, //
+};
 use kernel::prelude::*;
 
 /// Entries in a bucket: with its header it has 512 bytes.

@@ -14,16 +14,17 @@ use super::{
         Index,
         Taken, //
     },
-    Segment,
+    SealedSegment,
     Store, //
 };
 use crate::{
-    env::{
-        Env,
+    abstractions::random,
+    format::record::Record,
+    memory::KVVec,
+    platform::{
+        Platform,
         SHA1_SIZE, //
     },
-    format::record::Record,
-    seam, //
 };
 use core::mem;
 use kernel::{
@@ -108,20 +109,20 @@ pub(crate) struct Known {
     retiring: Index,
     digests: Digests,
     /// Freed, and not in `digests` yet, oldest first.
-    freed: KVec<Arc<Segment>>,
+    freed: KVVec<SealedSegment>,
 }
 
 impl Known {
     /// Remembers digests of `digest_size` bytes.
     pub(crate) fn new(digest_size: usize) -> Self {
         Self {
-            key: u64::from_ne_bytes(seam::random()) | 1,
+            key: u64::from_ne_bytes(random::bytes()) | 1,
             width: digest_size.min(MAX_WIDTH) + 1,
             origin: None,
             index: Index::default(),
             retiring: Index::default(),
             digests: Digests::default(),
-            freed: KVec::new(),
+            freed: KVVec::new(),
         }
     }
 
@@ -142,7 +143,7 @@ impl Known {
     /// Was the digest measured?
     pub(crate) fn contains(
         &self,
-        env: &Env,
+        platform: &Platform,
         store: &Store,
         scope: Scope,
         wanted: Wanted<'_>,
@@ -153,13 +154,20 @@ impl Known {
         let tag = self.tag(wanted);
         Iterator::chain(self.index.with_tag(tag), self.retiring.with_tag(tag))
             .map(|number| origin.wrapping_add(number.into()))
-            .any(|record| self.is(env, store, scope, record, wanted))
+            .any(|record| self.is(platform, store, scope, record, wanted))
     }
 
     /// Is the wanted digest that of this record?
-    fn is(&self, env: &Env, store: &Store, scope: Scope, record: u64, wanted: Wanted<'_>) -> bool {
-        let compare = |bytes: &[u8]| is_digest_of(env, bytes, wanted).unwrap_or(false);
-        if let Some(found) = store.with_record(record, env.order(), compare) {
+    fn is(
+        &self,
+        platform: &Platform,
+        store: &Store,
+        scope: Scope,
+        record: u64,
+        wanted: Wanted<'_>,
+    ) -> bool {
+        let compare = |bytes: &[u8]| is_digest_of(platform, bytes, wanted).unwrap_or(false);
+        if let Some(found) = store.with_record(record, platform.order(), compare) {
             return found;
         }
         if scope == Scope::Live {
@@ -171,9 +179,16 @@ impl Known {
                 u32::from(*pcr) == wanted.pcr && front == Some(digest)
             });
         }
-        self.freed
-            .iter()
-            .find_map(|segment| segment.with_record(record, env.order(), compare))
+        let starts_before = |sealed: &SealedSegment| sealed.segment.start().records <= record;
+        let after = self.freed.partition_point(starts_before);
+        after
+            .checked_sub(1)
+            .and_then(|at| self.freed.get(at))
+            .and_then(|sealed| {
+                sealed
+                    .segment
+                    .with_record(record, platform.order(), compare)
+            })
             .unwrap_or(false)
     }
 
@@ -193,13 +208,13 @@ impl Known {
 
     /// Takes segments that were just freed, to remember the digests in them. Those that have none
     /// are left.
-    pub(crate) fn keep(&mut self, freed: &mut KVec<Arc<Segment>>) {
+    pub(crate) fn keep(&mut self, freed: &mut KVVec<SealedSegment>) {
         let Some(origin) = self.origin else {
             return;
         };
-        freed.retain(|segment| {
-            let other = segment.end().records <= origin;
-            other || self.freed.push_within_capacity(segment.clone()).is_err()
+        freed.retain(|sealed| {
+            let other = sealed.end.records <= origin;
+            other || self.freed.push_within_capacity(sealed.clone()).is_err()
         });
     }
 
@@ -223,9 +238,10 @@ impl Known {
             let digests = mem::take(&mut self.digests);
             return Step::Drop(Garbage::Freed(mem::take(&mut self.freed), digests));
         }
-        let (Some(segment), Some(origin)) = (self.freed.first(), self.origin) else {
+        let (Some(sealed), Some(origin)) = (self.freed.first(), self.origin) else {
             return self.shrink(store);
         };
+        let segment = &sealed.segment;
         let start = segment.start().records.max(origin);
         if self.digests.len == 0 {
             self.digests.first = start;
@@ -258,9 +274,9 @@ impl Known {
             );
         }
         let end = self.digests.end();
-        if self.freed.first().is_some_and(|s| s.end().records <= end) {
-            if let Ok(segment) = self.freed.remove(0) {
-                return Garbage::Segment(segment);
+        if self.freed.first().is_some_and(|s| s.end.records <= end) {
+            if let Ok(sealed) = self.freed.remove(0) {
+                return Garbage::Segment(sealed);
             }
         }
         Garbage::Nothing
@@ -273,7 +289,7 @@ impl Known {
         } else {
             self.freed
                 .first()
-                .map_or_else(|| store.start(), |segment| segment.start())
+                .map_or_else(|| store.start(), |sealed| sealed.segment.start())
                 .records
         }
     }
@@ -319,12 +335,12 @@ pub(crate) enum Step {
 #[allow(dead_code, reason = "it is only dropped")]
 pub(crate) enum Garbage {
     Nothing,
-    Segment(Arc<Segment>),
-    Freed(KVec<Arc<Segment>>, Digests),
+    Segment(SealedSegment),
+    Freed(KVVec<SealedSegment>, Digests),
     Digests(Digests),
     Bucket(Taken),
     Index(Index),
-    All([Index; 2], Digests, KVec<Arc<Segment>>),
+    All([Index; 2], Digests, KVVec<SealedSegment>),
 }
 
 /// Records whose digests are to be computed.
@@ -338,17 +354,18 @@ pub(crate) struct Undigested {
 
 impl Undigested {
     /// The records' PCRs and digests, in order.
-    pub(crate) fn digest(self, env: &Env) -> Result<KVVec<u8>> {
+    pub(crate) fn digest(self, platform: &Platform) -> Result<KVVec<u8>> {
         let chunk = self.chunk.ok_or(EIO)?;
-        let bank = env.banks().get(env.hash_index()).ok_or(EINVAL)?;
+        let bank = platform.banks().get(platform.hash_index()).ok_or(EINVAL)?;
         let mut digests = KVVec::new();
         let mut rest = chunk.records();
         let mut at = chunk.start().records;
         while !rest.is_empty() {
-            let (record, len) = Record::parse(rest, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
+            let (record, len) =
+                Record::parse(rest, SHA1_SIZE, platform.order()).map_err(|_| EIO)?;
             rest = rest.get(len..).ok_or(EIO)?;
             if at >= self.first {
-                let digest = env.template_digest(&record, bank)?;
+                let digest = platform.template_digest(&record, bank)?;
                 let pcr = u8::try_from(record.pcr()).unwrap_or(NO_PCR);
                 let pcr = if record.is_violation() { NO_PCR } else { pcr };
                 digests.push(pcr, GFP_KERNEL)?;
@@ -362,12 +379,12 @@ impl Undigested {
 }
 
 /// Is the wanted digest that of the record at the front of `bytes`?
-fn is_digest_of(env: &Env, bytes: &[u8], wanted: Wanted<'_>) -> Result<bool> {
-    let (record, _) = Record::parse(bytes, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
+fn is_digest_of(platform: &Platform, bytes: &[u8], wanted: Wanted<'_>) -> Result<bool> {
+    let (record, _) = Record::parse(bytes, SHA1_SIZE, platform.order()).map_err(|_| EIO)?;
     if record.pcr() != wanted.pcr || record.is_violation() {
         return Ok(false);
     }
-    let bank = env.banks().get(env.hash_index()).ok_or(EINVAL)?;
-    let digest = env.template_digest(&record, bank)?;
+    let bank = platform.banks().get(platform.hash_index()).ok_or(EINVAL)?;
+    let digest = platform.template_digest(&record, bank)?;
     Ok(bank.trim(&digest) == wanted.digest)
 }

@@ -10,15 +10,16 @@ use super::{
     Store, //
 };
 use crate::{
-    env::{
-        Bank,
-        Env,
-        SHA1_SIZE, //
-    },
     format::{
         ascii,
         record::Record,
         ByteOrder, //
+    },
+    memory::KVVec, //
+    platform::{
+        Bank,
+        Platform,
+        SHA1_SIZE, //
     },
 };
 use kernel::{
@@ -72,14 +73,34 @@ impl ResolvedView {
     }
 }
 
-enum Source {
+/// What a view is copied to.
+pub(crate) trait Output {
+    /// Bytes that it still takes.
+    fn room(&self) -> usize;
+
+    /// Takes all of `bytes`, which are at most [`Output::room`]. EFAULT.
+    fn put(&mut self, bytes: &[u8]) -> Result;
+}
+
+impl Output for UserSliceWriter {
+    fn room(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result {
+        self.write_slice(bytes)
+    }
+}
+
+enum Source<'a> {
     /// From what was first at the start, to whatever is there at each read.
-    Live(&'static Store),
+    Live(&'a Store),
     /// One segment, which stays as long as the reader.
     Pinned(Arc<Segment>),
 }
 
-/// Where the last read ended: the next read need not walk through the chunk again.
+/// A record of a chunk, or the chunk's end. The one where a read ended is kept: the next read need
+/// not walk through the chunk again.
 #[derive(Clone, Copy)]
 struct Cursor {
     /// Start of the chunk.
@@ -90,10 +111,18 @@ struct Cursor {
     at: Span,
 }
 
+impl Cursor {
+    /// The bytes from the record on; `None` at the end of the chunk, whose bytes are `records`.
+    fn rest<'c>(&self, records: &'c [u8]) -> Option<&'c [u8]> {
+        records.get(self.offset..).filter(|rest| !rest.is_empty())
+    }
+}
+
 /// Copies a view to user memory; one per open file, which keeps the position.
-pub(crate) struct Reader {
-    env: &'static Env,
-    source: Source,
+pub(crate) struct Reader<'a> {
+    platform: &'a Platform,
+    bank: &'a Bank,
+    source: Source<'a>,
     view: ResolvedView,
     /// Position in the list of the file's byte 0.
     origin: Span,
@@ -102,21 +131,26 @@ pub(crate) struct Reader {
     scratch: KVVec<u8>,
 }
 
-impl Reader {
-    /// Reads the live list, from what is first now.
-    pub(crate) fn live(env: &'static Env, store: &'static Store, view: View) -> Result<Self> {
-        Self::new(env, view, store.start(), Source::Live(store))
+impl<'a> Reader<'a> {
+    /// Reads the live list, from what is first now. EINVAL if there is no such bank.
+    pub(crate) fn live(platform: &'a Platform, store: &'a Store, view: View) -> Result<Self> {
+        Self::new(platform, view, store.start(), Source::Live(store))
     }
 
-    /// Reads `segment`, and keeps it even if it is freed.
-    pub(crate) fn segment(env: &'static Env, segment: Arc<Segment>, view: View) -> Result<Self> {
-        Self::new(env, view, segment.start(), Source::Pinned(segment))
+    /// Reads `segment`, and keeps it even if it is freed. EINVAL if there is no such bank.
+    pub(crate) fn segment(
+        platform: &'a Platform,
+        segment: Arc<Segment>,
+        view: View,
+    ) -> Result<Self> {
+        Self::new(platform, view, segment.start(), Source::Pinned(segment))
     }
 
-    fn new(env: &'static Env, view: View, origin: Span, source: Source) -> Result<Self> {
-        let bank = env.banks().get(view.bank).ok_or(EINVAL)?;
+    fn new(platform: &'a Platform, view: View, origin: Span, source: Source<'a>) -> Result<Self> {
+        let bank = platform.banks().get(view.bank).ok_or(EINVAL)?;
         Ok(Self {
-            env,
+            platform,
+            bank,
             source,
             view: ResolvedView::new(view, bank.digest_size()),
             origin,
@@ -129,17 +163,16 @@ impl Reader {
     ///
     /// Returns the number of bytes, 0 at the end. Copies whole records if at least one fits.
     /// ESTALE: these bytes were freed. EFAULT, ENOMEM: nothing was copied.
-    pub(crate) fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {
+    pub(crate) fn read(&mut self, position: u64, out: &mut impl Output) -> Result<usize> {
         let origin = self.view.position(&self.origin);
         let target = origin.checked_add(position).ok_or(EINVAL)?;
         let mut copied = 0usize;
-        while !out.is_empty() {
-            let result = match self.lookup(target.wrapping_add(copied as u64)) {
+        while out.room() > 0 {
+            let target = target.wrapping_add(copied as u64);
+            let result = match self.lookup(target) {
                 Lookup::End => break,
                 Lookup::Freed => Err(ESTALE),
-                Lookup::Chunk(chunk) => {
-                    self.copy_chunk(&chunk, target.wrapping_add(copied as u64), copied > 0, out)
-                }
+                Lookup::Chunk(chunk) => self.copy(&chunk, target, copied > 0, out),
             };
             match result {
                 Ok(0) => break,
@@ -161,112 +194,158 @@ impl Reader {
         }
     }
 
-    /// Copies what `chunk` has from byte `target` of the view on.
+    /// Copies what `chunk` has from byte `target` of the view on, or a part of it. Returns 0 if
+    /// there is nothing.
     ///
-    /// `some_copied`: this read has copied whole records already, and stops before one that does
-    /// not fit.
-    fn copy_chunk(
+    /// `some_copied`: this read has copied whole records already, and returns 0 as well if the next
+    /// one does not fit.
+    fn copy(
         &mut self,
         chunk: &Chunk,
         target: u64,
-        mut some_copied: bool,
-        out: &mut UserSliceWriter,
+        some_copied: bool,
+        out: &mut impl Output,
     ) -> Result<usize> {
-        let env = self.env;
-        let bank = env.banks().get(self.view.view.bank).ok_or(EINVAL)?;
         let records = chunk.records();
-        let mut cursor = match self.cursor {
-            Some(cursor)
-                if cursor.chunk == chunk.start() && self.view.position(&cursor.at) <= target =>
-            {
-                cursor
-            }
-            _ => Cursor {
-                chunk: chunk.start(),
-                offset: 0,
-                at: chunk.start(),
-            },
+        let (from, skip) = self.find(chunk.start(), records, target)?;
+        let (copied, to) = if self.is_stored() {
+            self.copy_stored(records, from, skip, some_copied, out)?
+        } else {
+            self.copy_rendered(records, from, skip, some_copied, out)?
         };
-        let mut copied = 0usize;
-        while let Some(rest) = records.get(cursor.offset..).filter(|rest| !rest.is_empty()) {
-            let at = self.view.position(&cursor.at);
-            let wanted = target.wrapping_add(copied as u64);
-            let skip = usize::try_from(wanted.wrapping_sub(at)).map_err(|_| EINVAL)?;
+        self.cursor = Some(to);
+        Ok(copied)
+    }
 
-            // Bytes go as they stand, as many whole records as fit.
-            if self.is_stored(bank, env) && skip == 0 {
-                let part = whole_records(rest, out.len(), env.order())?;
-                if !part.is_empty() {
-                    out.write_slice(part)?;
-                    cursor.offset = cursor.offset.saturating_add(part.len());
-                    cursor.at.bytes = cursor.at.bytes.wrapping_add(part.len() as u64);
-                    self.cursor = Some(cursor);
-                    return Ok(copied.saturating_add(part.len()));
-                }
-            }
-
-            let (record, len) = Record::parse(rest, SHA1_SIZE, env.order()).map_err(|_| EIO)?;
-            let ascii = match self.view.view.encoding {
-                Encoding::Binary => 0,
-                Encoding::Ascii => ascii::ascii_len(&record, SHA1_SIZE),
-            };
-            let next = Cursor {
-                chunk: cursor.chunk,
-                offset: cursor.offset.saturating_add(len),
-                at: cursor.at.after(len as u64, ascii),
-            };
-            let size = self.view.position(&next.at).wrapping_sub(at);
-            if skip as u64 >= size {
-                cursor = next;
-                continue;
-            }
-            let room = out.len();
-            let left = usize::try_from(size).map_err(|_| EIO)?.saturating_sub(skip);
-            if left > room && some_copied {
+    /// Finds the record of the chunk at `start` that byte `target` of the view is in. Returns that
+    /// record and how many of its bytes precede `target`; the end, if the chunk ends before.
+    fn find(&self, start: Span, records: &[u8], target: u64) -> Result<(Cursor, usize)> {
+        let is_before = |cursor: &Cursor| self.view.position(&cursor.at) <= target;
+        let last = self
+            .cursor
+            .filter(|last| last.chunk == start && is_before(last));
+        let mut cursor = last.unwrap_or(Cursor {
+            chunk: start,
+            offset: 0,
+            at: start,
+        });
+        // A read that goes on where the last one ended has nothing to parse here.
+        while self.view.position(&cursor.at) != target {
+            let Some(rest) = cursor.rest(records) else {
                 break;
-            }
-            let stored = rest.get(..len).ok_or(EIO)?;
-            let shown = if self.is_stored(bank, env) {
-                stored
-            } else {
-                self.render(env, bank, &record, stored)?
             };
-            let part = shown.get(skip..).ok_or(EIO)?;
-            let part = part.get(..room).unwrap_or(part);
-            out.write_slice(part)?;
-            copied = copied.saturating_add(part.len());
-            some_copied = true;
-            if part.len() < left || out.is_empty() {
-                if part.len() == left {
-                    cursor = next;
-                }
+            let (_, next) = self.step(cursor, rest)?;
+            if !is_before(&next) {
                 break;
             }
             cursor = next;
         }
-        self.cursor = Some(cursor);
-        Ok(copied)
+        let skip = target.wrapping_sub(self.view.position(&cursor.at));
+        let skip = usize::try_from(skip).map_err(|_| EINVAL)?;
+        Ok((cursor, skip))
+    }
+
+    /// Copies bytes as they stand: as many whole records as fit, or the rest of one record after
+    /// `skip` bytes, or the front of one that does not fit. Returns how many, and where they end.
+    fn copy_stored(
+        &self,
+        records: &[u8],
+        mut cursor: Cursor,
+        skip: usize,
+        some_copied: bool,
+        out: &mut impl Output,
+    ) -> Result<(usize, Cursor)> {
+        let Some(rest) = cursor.rest(records) else {
+            return Ok((0, cursor));
+        };
+        let order = self.platform.order();
+        let whole = if skip == 0 {
+            whole_records(rest, out.room(), order)?
+        } else {
+            &[]
+        };
+        let (part, passed) = if whole.is_empty() {
+            let len = Record::skip(rest, SHA1_SIZE, order).map_err(|_| EIO)?;
+            let left = rest.get(skip..len).ok_or(EIO)?;
+            match left.get(..out.room()).unwrap_or(left) {
+                part if part.len() == left.len() => (part, len),
+                _ if some_copied => return Ok((0, cursor)),
+                part => (part, 0),
+            }
+        } else {
+            (whole, whole.len())
+        };
+        out.put(part)?;
+        cursor.offset = cursor.offset.saturating_add(passed);
+        cursor.at.bytes = cursor.at.bytes.wrapping_add(passed as u64);
+        Ok((part.len(), cursor))
+    }
+
+    /// Renders records one by one and copies them: whole ones as long as they fit, the first one
+    /// without `skip` bytes and, if nothing was copied yet, as far as it fits. Returns how many
+    /// bytes, and where they end.
+    fn copy_rendered(
+        &mut self,
+        records: &[u8],
+        mut cursor: Cursor,
+        mut skip: usize,
+        some_copied: bool,
+        out: &mut impl Output,
+    ) -> Result<(usize, Cursor)> {
+        let mut copied = 0usize;
+        while let Some(rest) = cursor.rest(records) {
+            let (record, next) = self.step(cursor, rest)?;
+            let (at, end) = (self.view.position(&cursor.at), self.view.position(&next.at));
+            let size = end.wrapping_sub(at);
+            let left = usize::try_from(size).map_err(|_| EIO)?.saturating_sub(skip);
+            let fits = left <= out.room();
+            if !fits && (some_copied || copied > 0) {
+                break;
+            }
+            let stored = next.offset.saturating_sub(cursor.offset);
+            let stored = rest.get(..stored).ok_or(EIO)?;
+            let shown = self.render(&record, stored)?.get(skip..).ok_or(EIO)?;
+            let part = shown.get(..out.room()).unwrap_or(shown);
+            out.put(part)?;
+            copied = copied.saturating_add(part.len());
+            if !fits {
+                break;
+            }
+            cursor = next;
+            skip = 0;
+        }
+        Ok((copied, cursor))
+    }
+
+    /// The record at `cursor`, at the front of `rest`, and where the next one is.
+    fn step<'c>(&self, cursor: Cursor, rest: &'c [u8]) -> Result<(Record<'c>, Cursor)> {
+        let (record, len) =
+            Record::parse(rest, SHA1_SIZE, self.platform.order()).map_err(|_| EIO)?;
+        let ascii = match self.view.view.encoding {
+            Encoding::Binary => 0,
+            Encoding::Ascii => ascii::ascii_len(&record, SHA1_SIZE),
+        };
+        let next = Cursor {
+            chunk: cursor.chunk,
+            offset: cursor.offset.saturating_add(len),
+            at: cursor.at.after(len as u64, ascii),
+        };
+        Ok((record, next))
     }
 
     /// Chunks hold the very bytes of this view.
-    fn is_stored(&self, bank: &Bank, env: &Env) -> bool {
-        bank.index() == env.sha1() && self.view.view.encoding == Encoding::Binary
+    fn is_stored(&self) -> bool {
+        self.bank.index() == self.platform.sha1() && self.view.view.encoding == Encoding::Binary
     }
 
     /// A record as this view shows it.
-    fn render(
-        &mut self,
-        env: &Env,
-        bank: &Bank,
-        record: &Record<'_>,
-        stored: &[u8],
-    ) -> Result<&[u8]> {
+    fn render(&mut self, record: &Record<'_>, stored: &[u8]) -> Result<&[u8]> {
         let computed;
-        let digest = if bank.index() == env.sha1() {
+        let digest = if self.bank.index() == self.platform.sha1() {
             record.digest()
         } else {
-            computed = env.template_digest(record, bank)?;
-            bank.trim(&computed)
+            computed = self.platform.template_digest(record, self.bank)?;
+            self.bank.trim(&computed)
         };
         self.scratch.clear();
         match self.view.view.encoding {

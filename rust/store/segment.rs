@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Segments: a checkpoint and the records up to the next one.
+//!
+//! How far one has grown, and whether it is sealed, is in the table of live segments.
 
 use super::{
     chunk::Chunk,
@@ -8,25 +10,19 @@ use super::{
     Span, //
 };
 use crate::{
-    env::{
-        Digest,
-        Env, //
-    },
     format::ByteOrder,
+    memory::{
+        KVVec,
+        KVec, //
+    },
+    platform::Digest,
 };
 use kernel::{
-    new_mutex, new_spinlock,
+    new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Acquire,
-            AtomicFlag,
-            Relaxed,
-            Release, //
-        },
         Arc,
-        Mutex,
-        SpinLock, //
+        Mutex, //
     },
 };
 
@@ -37,13 +33,9 @@ pub(crate) struct Segment {
     /// SHA-256 of the checkpoint's buffer; zeros for segment 0.
     digest: [u8; 32],
     start: Span,
+    /// What the replay of the default PCR starts from, one per bank; empty while that is unknown.
     #[pin]
-    end: SpinLock<Span>,
-    sealed: AtomicFlag,
-    broken: AtomicFlag,
-    /// What the replay of the default PCR starts from, one per bank.
-    #[pin]
-    base: Mutex<KVec<Digest>>,
+    base: Mutex<Arc<KVec<Digest>>>,
     /// Oldest first; no byte of a chunk belongs to another segment.
     #[pin]
     chunks: Mutex<KVVec<Arc<Chunk>>>,
@@ -57,15 +49,13 @@ impl Segment {
         start: Span,
         base: KVec<Digest>,
     ) -> Result<Arc<Self>> {
-        let end = start;
+        crate::memory::ask()?;
+        let base = Arc::new(base, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 seq,
                 digest,
                 start,
-                end <- new_spinlock!(end),
-                sealed: AtomicFlag::new(false),
-                broken: AtomicFlag::new(false),
                 base <- new_mutex!(base),
                 chunks <- new_mutex!(KVVec::new()),
             }),
@@ -88,55 +78,21 @@ impl Segment {
         self.start
     }
 
-    /// Where it ends by now.
-    pub(crate) fn end(&self) -> Span {
-        *self.end.lock()
-    }
-
-    /// Its size by now.
-    pub(crate) fn len(&self) -> Span {
-        self.end() - self.start
-    }
-
     /// Index of its first record since cold boot.
     pub(crate) fn first_record(&self) -> u64 {
         self.start.records
     }
 
-    /// It does not grow any more.
-    pub(crate) fn is_sealed(&self) -> bool {
-        self.sealed.load(Acquire)
-    }
-
-    /// The default PCR was extended behind IMA's back while it grew.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Relaxed)
-    }
-
-    /// Value of the default PCR in bank number `bank` that its replay starts from.
-    ///
-    /// `None` for a bank that cannot be replayed.
-    pub(crate) fn base(&self, env: &Env, bank: usize) -> Option<Digest> {
-        env.banks().get(bank).filter(|bank| bank.mapped())?;
-        self.base.lock().get(bank).copied()
+    /// What the replay of the default PCR starts from, one value per bank; none while that is
+    /// unknown.
+    pub(super) fn base(&self) -> Arc<KVec<Digest>> {
+        self.base.lock().clone()
     }
 
     /// Sets the base; that of segment 0 is known only once a record is about to be extended.
-    pub(crate) fn set_base(&self, base: KVec<Digest>) {
+    pub(crate) fn set_base(&self, base: Arc<KVec<Digest>>) {
         let old = core::mem::replace(&mut *self.base.lock(), base);
         drop(old);
-    }
-
-    pub(super) fn seal(&self) {
-        self.sealed.store(true, Release);
-    }
-
-    pub(crate) fn mark_broken(&self) {
-        self.broken.store(true, Relaxed);
-    }
-
-    pub(super) fn set_end(&self, end: Span) {
-        *self.end.lock() = end;
     }
 
     /// Adds a chunk behind the others. The writer is the only one to add chunks.

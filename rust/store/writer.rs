@@ -8,11 +8,14 @@ use super::{
         ChunkWriter,
         Memory, //
     },
+    Seal,
     Segment,
     Span,
     Store, //
 };
-use crate::seam::Sha256;
+use crate::abstractions::{
+    sha256::Sha256, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -56,63 +59,72 @@ impl Writer {
         self.sha256.digest()
     }
 
+    /// Size of the active segment by now.
+    pub(crate) fn segment_len(&self) -> Span {
+        self.end - self.active.start()
+    }
+
     /// Appends a record of `len` bytes, which `fill` writes; it returns the length of the record in
     /// the ASCII view.
     ///
-    /// With `next`, which is empty and starts here, the active segment is sealed and the record
-    /// becomes the first of `next`; the caller has called [`Store::reserve_segment`]. On an error
-    /// nothing was appended and nothing sealed.
+    /// With a `seal` the active segment is sealed and the record becomes the first of the next one.
+    /// ENOMEM, or the error of `fill`: nothing was appended and nothing sealed.
     pub(crate) fn append(
         &mut self,
         store: &Store,
-        next: Option<Arc<Segment>>,
+        seal: Option<Seal>,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<u64>,
     ) -> Result {
-        let fresh = match &self.chunk {
-            Some(chunk) if next.is_none() && chunk.room() >= len => None,
-            _ => Some(self.new_chunk(store, next.is_some(), len)?),
-        };
-        let segment = next.as_ref().unwrap_or(&self.active);
-        if let Some(fresh) = fresh {
-            segment.add_chunk(fresh.chunk().clone())?;
-            self.chunk = Some(fresh);
+        let first = seal.is_some();
+        if first {
+            store.reserve()?;
         }
-        let chunk = self.chunk.as_mut().ok_or(ENOMEM)?;
-        let record = chunk.reserve(len).ok_or(ENOMEM)?;
-        let ascii = fill(record)?;
+        let mut fresh = match &self.chunk {
+            Some(chunk) if !first && chunk.room() >= len => None,
+            _ => Some(self.new_chunk(store, first, len)?),
+        };
+        let chunk = match &mut fresh {
+            Some(fresh) => fresh,
+            None => self.chunk.as_mut().ok_or(ENOMEM)?,
+        };
+        let ascii = fill(chunk.reserve(len).ok_or(ENOMEM)?)?;
+        if let Some(fresh) = &fresh {
+            let segment = seal.as_ref().map_or(&self.active, |seal| &seal.next);
+            segment.add_chunk(fresh.chunk().clone())?;
+        }
 
-        // From here on nothing fails.
-        if next.is_some() {
+        // So far nothing has changed for the next record. From here on nothing fails.
+        if let Some(seal) = &seal {
+            self.active = seal.next.clone();
             self.sha256 = Sha256::new();
         }
-        self.sha256.update(record);
-        chunk.commit(len);
-        self.end = self.end.after(len as u64, ascii);
-        segment.set_end(self.end);
-        store.room.store(chunk.room(), Relaxed);
-        if let Some(next) = next {
-            store.seal(next.clone());
-            self.active = next;
+        if fresh.is_some() {
+            self.chunk = fresh;
         }
+        if let Some(chunk) = &mut self.chunk {
+            self.sha256.update(chunk.commit(len));
+            store.room.store(chunk.room(), Relaxed);
+        }
+        self.end = self.end.after(len as u64, ascii);
+        store.append(seal, self.end);
         store.next_size.store(self.next_size(), Relaxed);
         Ok(())
     }
 
     /// A chunk for a record of `len` bytes, the first of a segment or not.
     fn new_chunk(&self, store: &Store, first: bool, len: usize) -> Result<ChunkWriter> {
-        let size = if first {
+        let usual = if first {
             chunk::MIN_SIZE
         } else {
             self.next_size()
         };
-        let size = size.max(len);
-        // One that a longer segment left is too large for a short one.
-        let fits = |spare: &mut Memory| !first && (len..=2 * size).contains(&spare.size());
-        let spare = store.spare.lock().take_if(fits);
+        // The spare one is for a segment that has grown.
+        let suits = |spare: &mut Memory| !first && spare.suits(len, usual);
+        let spare = store.spare.lock().take_if(suits);
         let memory = match spare {
             Some(memory) => memory,
-            None => Memory::new(size)?,
+            None => Memory::new(usual.max(len))?,
         };
         ChunkWriter::new(memory, self.end)
     }
@@ -120,8 +132,7 @@ impl Writer {
     /// Bytes of the next chunk: a quarter of what the segment has, so that a short one wastes
     /// little.
     fn next_size(&self) -> usize {
-        let has = (self.end - self.active.start()).bytes;
-        let quarter = usize::try_from(has / 4).unwrap_or(usize::MAX);
+        let quarter = usize::try_from(self.segment_len().bytes / 4).unwrap_or(usize::MAX);
         let size = quarter.clamp(chunk::MIN_SIZE, chunk::MAX_SIZE);
         1 << size.ilog2()
     }

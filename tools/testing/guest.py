@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a script in the test guest and read what it left in the share."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,17 @@ import tap
 TESTING = Path(__file__).resolve().parent
 RUN_GUEST = TESTING.parents[1] / "scripts" / "run-guest"
 SCRIPTS = TESTING / "guest"
+
+# Beds that a case can use, the best first. QEMU has kexec, disks, a TPM that can be held, systemd, and
+# kernels without the extension; User-Mode Linux has none of these, and the speed of this machine.
+QEMU = ("qemu",)
+ANY = ("uml", "qemu")
+
+
+def choose_bed(beds):
+    """The variable GUEST_BED says which, where a case can use it."""
+    wanted = os.environ.get("GUEST_BED")
+    return wanted if wanted in beds else beds[0]
 
 
 def need(*programs):
@@ -33,7 +45,7 @@ def build(program, directory):
 class Run:
     """One run of a guest script; its share lives as long as this object."""
 
-    def __init__(self, script, *options, programs=(), prepare=None, timeout=120):
+    def __init__(self, script, *options, programs=(), prepare=None, timeout=120, beds=QEMU):
         self.directory = tempfile.TemporaryDirectory(prefix="ima-checkpoint-")
         self.share = Path(self.directory.name)
         shutil.copy(SCRIPTS / "lib.sh", self.share)
@@ -42,7 +54,7 @@ class Run:
         if prepare:
             prepare(self.share)
         done = subprocess.run(
-            [RUN_GUEST, "--share", self.share, "--timeout", str(timeout), *options,
+            [RUN_GUEST, "--bed", choose_bed(beds), "--share", self.share, "--timeout", str(timeout), *options,
              SCRIPTS / script], capture_output=True, check=False)
         self.status, self.stdout = done.returncode, done.stdout
         self.stderr = done.stderr.decode(errors="replace")

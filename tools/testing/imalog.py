@@ -8,6 +8,7 @@ sharing no code with the kernel or the tool, so that a fault in either shows.
 
 import argparse
 import hashlib
+import re
 import struct
 import sys
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from records import (BANKS, DEFAULT_PCR, Cursor, Fault, ascii_line, extend, hash
 BANK_OF_ALG = {alg: bank for bank, alg in BANKS.items()}
 CHECKPOINT_NAME = b".ima/checkpoint\0"
 TRUNCATE_NAME = b".ima/truncate\0"
+CONFIG_NAME = b".ima/config\0"
 MAX_BUFFER = 3968
 
 FLAGS = {1: "automatic", 2: "before-kexec", 4: "no-tpm", 8: "log-lost",
@@ -26,6 +28,7 @@ FLAGS = {1: "automatic", 2: "before-kexec", 4: "no-tpm", 8: "log-lost",
 MATCH, DIFFERS, UNSHADOWED, UNREADABLE, VIRTUAL = range(5)
 VALUE, SHADOW, BEFORE, LABEL = 0x8001, 0x8002, 0x8003, 0x0004
 REASONS = {1: "user", 2: "retention", 3: "kexec"}
+CONFIG_REASONS = {1: "boot", 2: "user"}
 
 
 # ---- our records ---------------------------------------------------------------
@@ -68,6 +71,15 @@ class Truncate:
     digest: bytes
     records: int
     bytes: int
+
+
+@dataclass
+class Change:
+    """Settings that were changed at once."""
+
+    reason: str
+    log_id: bytes
+    settings: list  # (name, old value, new value)
 
 
 def parse_item_value(payload):
@@ -129,6 +141,20 @@ def parse_truncate(data):
     return Truncate(REASONS[reason], log_id, seq, digest, records, size)
 
 
+def parse_config(data):
+    if not 32 < len(data) <= MAX_BUFFER:
+        raise Fault(f"config record of {len(data)} bytes, it has 33 to {MAX_BUFFER}")
+    magic, version, reason, length, log_id = struct.unpack_from("<8sHHI16s", data)
+    if magic != b"IMA-CONF" or version != 1 or length != 32 or reason not in CONFIG_REASONS:
+        raise Fault(f"config record with magic {magic!r}, version {version}, "
+                    f"length {length}, reason {reason}")
+    word = rb"([a-z0-9_]{1,64})"
+    if not re.fullmatch(rb"(%s=%s->%s\n)+" % (word, word, word), data[length:]):
+        raise Fault(f"config record with the changes {data[length:]!r}")
+    changes = re.findall(rb"%s=%s->%s\n" % (word, word, word), data[length:])
+    return Change(CONFIG_REASONS[reason], log_id, [tuple(part.decode() for part in change) for change in changes])
+
+
 def checkpoint_of(record):
     """The checkpoint in this record, or None."""
     data = record.buffer(CHECKPOINT_NAME)
@@ -139,6 +165,12 @@ def truncate_of(record):
     """The truncation that this record announces, or None."""
     data = record.buffer(TRUNCATE_NAME)
     return data and decode(record, data, parse_truncate)
+
+
+def config_of(record):
+    """The change of settings that this record announces, or None."""
+    data = record.buffer(CONFIG_NAME)
+    return data and decode(record, data, parse_config)
 
 
 def decode(record, data, parser):
@@ -176,6 +208,7 @@ class Chain:
             raise Fault("the list is empty")
         self.checkpoints = {r.number: c for r in self.records if (c := checkpoint_of(r))}
         self.truncations = {r.number: t for r in self.records if (t := truncate_of(r))}
+        self.changes = {r.number: c for r in self.records if (c := config_of(r))}
         self.base = base or {}
         self.banks = {bank for bank, _ in [*self.base, *(expected or {})]}
         for checkpoint in self.checkpoints.values():
@@ -275,7 +308,7 @@ class Chain:
             demand("log id", checkpoint.log_id.hex(), previous.log_id.hex())
             if checkpoint.generation < previous.generation:
                 raise record.fault(f"checkpoint {checkpoint.seq}: generation went back")
-        if checkpoint.violations < self.violations:  # counted before it is appended
+        if checkpoint.violations != self.violations:
             raise record.fault(f"checkpoint {checkpoint.seq}: {checkpoint.violations} violations, "
                                f"the list has {self.violations}")
         states = {state for state, _ in checkpoint.values.values()}

@@ -167,7 +167,8 @@ mod tests {
         assert!(buffer.starts_with(b"IMA-CKPT\x01\0\xa8\0\x01\0\0\0\x01\x01"));
         assert!(buffer.ends_with(b"\x04\0\x03\0why\x01\x80\x09\0\x0a\0\x0b\0VALUE"));
         let numbers = b"\x02\0\0\0\0\0\0\0\x03\0\0\0\x0a\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\
-            \x06\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0a\0\0\0\0\0\0\0";
+            \x06\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\
+            \x0a\0\0\0\0\0\0\0";
         assert_eq!(buffer.get(32..104), Some(numbers.as_slice()));
         assert_eq!(buffer.get(104..136), Some([11; 32].as_slice()));
         assert_eq!(buffer.get(136..168), Some([12; 32].as_slice()));

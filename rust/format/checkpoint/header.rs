@@ -19,6 +19,10 @@ const VERSION: u16 = 1;
 /// Largest number of a record or segment, and largest offset: that of a file.
 const MAX_COUNT: u64 = i64::MAX as u64;
 
+/// Bytes that a record has more in the widest view than in the sha1 view: the hexadecimal digits of
+/// a digest of 64 bytes instead of one of 20.
+const WIDEST_SURPLUS: u64 = 2 * (64 - 20);
+
 /// What is special about a checkpoint. Unknown bits mean nothing and are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u32);
@@ -98,6 +102,22 @@ impl Header {
     /// Bytes of the fixed part.
     pub const SIZE: usize = 168;
 
+    /// Largest count that a log may start with: 2^55.
+    ///
+    /// The offset of such a start is below 2^62 in every view, so that a file offset can be added
+    /// to it, and 2^55 records or 2^61 bytes can follow before any number or offset is 2^63. At a
+    /// million records and a gigabyte a second this takes seventy years; honest logs start lower.
+    pub const MAX_START: u64 = 1 << 55;
+
+    /// Can a log that starts with this checkpoint be continued?
+    ///
+    /// The records before it are gone, so that nothing contradicts what it says of their number. A
+    /// kernel that believed any number could soon neither make a checkpoint nor show its list.
+    pub fn leaves_room(&self) -> bool {
+        let counts = [self.sequence, self.record, self.offset, self.violations];
+        counts.iter().all(|count| *count <= Self::MAX_START)
+    }
+
     /// Where the flags are.
     pub(super) const FLAGS_OFFSET: usize = 12;
 
@@ -174,5 +194,79 @@ impl Header {
         writer.u64(self.segment_bytes)?;
         writer.bytes(&self.segment_digest)?;
         writer.bytes(&self.previous)
+    }
+}
+
+// The widest offset of a start, and as much again.
+const _: () = assert!(Header::MAX_START * (WIDEST_SURPLUS + 1) <= MAX_COUNT / 2);
+
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(ima_checkpoint_header)
+)]
+#[cfg_attr(not(CONFIG_KUNIT = "y"), cfg(test))]
+mod tests {
+    use super::*;
+
+    /// A header with the same number wherever the log as a whole is counted.
+    fn counting(count: u64) -> Header {
+        Header {
+            sequence: count,
+            record: count,
+            offset: count,
+            violations: count,
+            ..Header::default()
+        }
+    }
+
+    fn encodes(header: &Header) -> bool {
+        let mut out = [0; Header::SIZE];
+        let mut writer = Writer::new(&mut out, ByteOrder::Little);
+        header.write(&mut writer).is_ok() && Header::parse(&out).is_ok_and(|(h, _)| h == *header)
+    }
+
+    #[test]
+    fn what_a_log_may_start_with_can_be_continued() {
+        let start = counting(Header::MAX_START);
+        assert!(start.leaves_room() && encodes(&start));
+        // 2^55 records of 64 bytes
+        let later = Header {
+            offset: start.offset + (1 << 61),
+            ..counting(Header::MAX_START + (1 << 55))
+        };
+        assert!(encodes(&later));
+        // ... and where they end in the files of a sha512 bank, binary and as text.
+        let binary = later.offset + later.record * (64 - 20);
+        let text = (1 << 61) + later.record * 2 * (64 - 20);
+        assert!(binary.max(text) <= i64::MAX as u64);
+    }
+
+    #[test]
+    fn a_forged_count_leaves_no_room() {
+        let most = i64::MAX as u64;
+        assert!(encodes(&counting(most)) && !encodes(&counting(most + 1)));
+        let start = counting(1);
+        let forged = [
+            Header {
+                sequence: most,
+                ..start
+            },
+            Header {
+                record: most,
+                ..start
+            },
+            Header {
+                offset: most,
+                ..start
+            },
+            Header {
+                violations: most,
+                ..start
+            },
+            counting(Header::MAX_START + 1),
+        ];
+        for header in forged {
+            assert!(encodes(&header) && !header.leaves_room());
+        }
     }
 }

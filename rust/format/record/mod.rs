@@ -89,7 +89,8 @@ impl<'a> Record<'a> {
         Ok((record, bytes.len().saturating_sub(reader.rest().len())))
     }
 
-    /// Length of the record at the front of `bytes`, which may hold more. Only lengths are looked at.
+    /// Length of the record at the front of `bytes`, which may hold more. Only lengths are looked
+    /// at.
     ///
     /// # Errors
     ///

@@ -16,6 +16,7 @@ use ima_checkpoint_format::{
         Label,
         State, //
     },
+    config,
     record::{
         NewRecord,
         Record, //
@@ -141,6 +142,14 @@ fn truncation() -> Vec<u8> {
         .encode(&mut [0; Truncation::SIZE])
         .unwrap()
         .to_vec()
+}
+
+fn changes() -> Vec<u8> {
+    let mut out = [0; 100];
+    let reason = config::Reason::User;
+    let mut builder = config::Builder::new(&mut out, reason, &LOG_ID).unwrap();
+    builder.push("duplicate_scope", "log", "live").unwrap();
+    builder.finish().to_vec()
 }
 
 /// Lines of a literal block: offset, bytes in hex, what they are.
@@ -269,6 +278,17 @@ fn truncation_parts() -> Vec<(usize, String)> {
     ]
 }
 
+fn change_parts() -> Vec<(usize, String)> {
+    vec![
+        part(8, "magic \"IMA-CONF\""),
+        part(2, "version 1"),
+        part(2, "reason: user"),
+        part(4, "length of the fixed part: 32"),
+        part(16, "log id"),
+        part(26, "\"duplicate_scope=log->live\", newline"),
+    ]
+}
+
 #[track_caller]
 fn assert_documented(block: &str) {
     assert!(DOCUMENT.contains(block), "not in the document:\n{block}");
@@ -297,6 +317,11 @@ fn checkpoint_record() {
 #[test]
 fn truncate_buffer() {
     assert_documented(&annotate(&truncation(), &truncation_parts()));
+}
+
+#[test]
+fn config_buffer() {
+    assert_documented(&annotate(&changes(), &change_parts()));
 }
 
 #[test]

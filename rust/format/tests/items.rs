@@ -177,21 +177,37 @@ fn crowded(banks: u16) -> Vec<u8> {
 fn nanoseconds(mut what: impl FnMut()) -> u128 {
     let mut run = || {
         let start = Instant::now();
-        (0..100).for_each(|_| what());
-        start.elapsed().as_nanos() / 100
+        (0..10).for_each(|_| what());
+        start.elapsed().as_nanos() / 10
     };
     (0..20).map(|_| run()).min().unwrap_or_default()
+}
+
+/// Nanoseconds to parse a full checkpoint, and one with half of its items.
+fn full_and_half(banks: u16) -> (u128, u128) {
+    let full = crowded(banks);
+    let half = &full[..Header::SIZE + (full.len() - Header::SIZE) / 9 / 2 * 9];
+    assert!(Checkpoint::parse(&full).is_ok() && Checkpoint::parse(half).is_ok());
+    let parse = |buffer: &[u8]| assert!(Checkpoint::parse(black_box(buffer)).is_ok());
+    (nanoseconds(|| parse(&full)), nanoseconds(|| parse(half)))
+}
+
+/// Twice as many items take twice as long. To compare each with all others takes four times as
+/// long, however busy the machine is: one good run of some tells.
+#[test]
+fn the_time_grows_with_the_number_of_items() {
+    for banks in [2, MAX_BANKS as u16] {
+        let mut runs = (0..10).map(|_| full_and_half(banks));
+        let linear = runs.any(|(full, half)| full < 3 * half);
+        assert!(linear, "{banks} banks: {:?}", full_and_half(banks));
+    }
 }
 
 #[test]
 #[ignore = "a measurement: cargo test --release --test items -- --ignored --nocapture"]
 fn how_long_items_take() {
     for banks in [2, MAX_BANKS as u16] {
-        let full = crowded(banks);
-        let half = &full[..Header::SIZE + (full.len() - Header::SIZE) / 9 / 2 * 9];
-        assert!(Checkpoint::parse(&full).is_ok() && Checkpoint::parse(half).is_ok());
-        let parse = |buffer: &[u8]| assert!(Checkpoint::parse(black_box(buffer)).is_ok());
-        let (full, half) = (nanoseconds(|| parse(&full)), nanoseconds(|| parse(half)));
+        let (full, half) = full_and_half(banks);
         println!("{banks} banks: 422 items take {full} ns, half of them {half} ns");
     }
 }

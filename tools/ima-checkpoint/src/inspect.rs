@@ -22,6 +22,7 @@ use ima_checkpoint_format::{
         Flags,
         State, //
     },
+    config,
     record::Record,
     template::Field,
     truncate::Reason, //
@@ -37,7 +38,7 @@ use std::{
 /// How records are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// For people: a line each, and more for checkpoints and truncations.
+    /// For people: a line each, and more for checkpoints, truncations and settings.
     Text,
     /// For programs: a JSON object a line, as the schema [`SCHEMA`] says.
     Json,
@@ -126,6 +127,14 @@ fn bank_name(algorithm: u16) -> String {
         || format!("tpm_alg_{algorithm:x}"),
         |bank| bank.name().to_owned(),
     )
+}
+
+/// The name of when settings were changed.
+fn change_reason_name(reason: config::Reason) -> &'static str {
+    match reason {
+        config::Reason::Boot => "boot",
+        config::Reason::User => "user",
+    }
 }
 
 /// The name of the reason of a truncation.

@@ -11,7 +11,14 @@ use common::{
     PCR, //
 };
 use ima_checkpoint::bank::Bank;
-use ima_checkpoint_format::ByteOrder;
+use ima_checkpoint_format::{
+    config::{
+        self,
+        Builder,
+        Reason, //
+    },
+    ByteOrder, //
+};
 use serde_json::Value;
 use std::{
     error::Error,
@@ -175,6 +182,34 @@ fn names_and_claims_in_json() -> Outcome {
     assert_eq!(claims["reason"], "user");
     assert_eq!(claims["records"], "4");
     assert_eq!(claims["buffer_sha256"], digest);
+    Ok(())
+}
+
+#[test]
+fn changed_settings() -> Outcome {
+    let mut host = Host::new(ByteOrder::Little, &[Bank::Sha1]);
+    host.file(b"boot_aggregate", b"PCRs");
+    let mut out = [0; 200];
+    let mut builder = Builder::new(&mut out, Reason::Boot, &[0xab; 16])?;
+    builder.push("duplicate_scope", "log", "live")?;
+    builder.push("retain_bytes", 0, 1000)?;
+    host.special(config::EVENT_NAME, builder.finish());
+    let list = host.view(Bank::Sha1)?;
+    let shown = inspect(&list, &["--checkpoints"])?;
+    let claims = "        change of settings (boot), which claims:\n\
+        \x20         log        abababababababababababababababab\n\
+        \x20         duplicate_scope: log -> live\n\
+        \x20         retain_bytes: 0 -> 1000\n";
+    assert!(String::from_utf8(shown.stdout)?.ends_with(claims));
+    let records = objects(&inspect(&list, &["--checkpoints", "--json"])?)?;
+    let claims = &records[0]["config_claims"];
+    assert_eq!(claims["reason"], "boot");
+    assert_eq!(claims["log_id"], "ab".repeat(16));
+    let changes = claims["changes"].as_array().ok_or("no changes")?;
+    assert_eq!(changes.len(), 2);
+    assert_eq!(changes[1]["setting"], "retain_bytes");
+    assert_eq!(changes[1]["old"], "0");
+    assert_eq!(changes[1]["new"], "1000");
     Ok(())
 }
 

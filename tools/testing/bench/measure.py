@@ -66,7 +66,7 @@ class Boot:
     @property
     def built(self):
         """What `build` takes."""
-        return self.kernel.split("+")[0]
+        return self.kernel.split("+")[0].replace("staging", "off")
 
     def run(self, program, kernel, timeout):
         """Boots the kernel in that folder, and fills in the rows; what went wrong, or None."""

@@ -33,7 +33,8 @@ done <<'END'
 checkpoint_records=1000000000000
 checkpoint_records=0012\n
 checkpoint_bytes=1000000000000\ncheckpoint_seconds=1000000000
-checkpoint_kexec_load=1\nduplicate_scope=live\ntruncate_needs_digest=0\n
+checkpoint_kexec_load=0\nduplicate_scope=live\ntruncate_needs_digest=0\n
+kexec_reserve_percent=1000
 retain_segments=7\nretain_bytes=1000000000000\n
 checkpoint_records=1\ncheckpoint_records=2
 END
@@ -65,6 +66,7 @@ checkpoint_bytes=99999999999999999999999
 checkpoint_seconds=1000000001
 checkpoint_kexec_load=2
 checkpoint_kexec_load=yes
+kexec_reserve_percent=1001
 duplicate_scope=
 duplicate_scope=all
 duplicate_scope=LIVE

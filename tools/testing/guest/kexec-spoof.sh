@@ -62,8 +62,12 @@ too-many) with_header $((1 << 40)) 0 | hand_over too-long ;;
 too-long) with_header 0 0 2 | hand_over version ;;
 version) head -c 10 /dev/zero | hand_over short ;;
 short) { with_header 0 0 | head -c 24 && yes 0123456 | head -c 4096; } | hand_over garbage ;;
-garbage)
+garbage) hand_over no-room <"$SHARE/head-no-room" ;;
+no-room | no-pcr)
 	measure last
 	seal last >/dev/null || exit
-	snapshot end ;;
+	snapshot "$stage-end"
+	cut_to "$(count checkpoints)"
+	echo $? >"$SHARE/$stage-cut"
+	[ "$stage" = no-pcr ] || hand_over no-pcr <"$SHARE/head-no-pcr" ;;
 esac

@@ -125,7 +125,7 @@ snapshot()
 load_kernel()
 {
 	kexec -s -l "/boot/bzImage${2:+-$2}" --initrd=/boot/initrd \
-		--command-line="$(cat /proc/cmdline) resume=$1"
+		--command-line="$(cat /proc/cmdline) ${2:+$(cat "/boot/cmdline-$2")} resume=$1"
 }
 
 # start_kernel: does not return

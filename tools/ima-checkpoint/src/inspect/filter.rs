@@ -44,7 +44,7 @@ pub struct Filter {
     #[arg(long)]
     violations: bool,
 
-    /// Checkpoints and truncations
+    /// Checkpoints, truncations and changes of settings
     #[arg(long)]
     checkpoints: bool,
 

@@ -4,6 +4,7 @@
 
 use super::{
     bank_name,
+    change_reason_name,
     fields,
     flag_names,
     id,
@@ -25,6 +26,7 @@ use ima_checkpoint_format::{
         self,
         Checkpoint, //
     },
+    config::Changes,
     record::Record,
     truncate::Truncation, //
 };
@@ -108,6 +110,8 @@ enum Claims<'a> {
     Checkpoint(Box<CheckpointClaims<'a>>),
     #[serde(rename = "truncation_claims")]
     Truncation(TruncationClaims<'a>),
+    #[serde(rename = "config_claims")]
+    Config(ConfigClaims<'a>),
     Impostor(String),
 }
 
@@ -154,6 +158,20 @@ struct TruncationClaims<'a> {
     bytes: Long,
 }
 
+#[derive(Serialize)]
+struct ConfigClaims<'a> {
+    reason: &'static str,
+    log_id: Hex<'a>,
+    changes: Vec<Change<'a>>,
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    setting: &'a str,
+    old: &'a str,
+    new: &'a str,
+}
+
 /// Writes a record as an object, and a newline.
 pub(super) fn write(
     entry: &Entry<'_>,
@@ -189,6 +207,7 @@ pub(super) fn write(
             Ok(Some(Special::Truncation(truncation))) => {
                 Some(Claims::Truncation(truncation_claims(truncation)))
             }
+            Ok(Some(Special::Config(changes))) => Some(Claims::Config(config_claims(changes))),
             Err(why) => Some(Claims::Impostor(why.to_string())),
         },
     };
@@ -256,5 +275,20 @@ fn truncation_claims(truncation: &Truncation) -> TruncationClaims<'_> {
         buffer_sha256: Hex(&truncation.digest),
         records: Long(truncation.records),
         bytes: Long(truncation.bytes),
+    }
+}
+
+fn config_claims<'c>(changes: &'c Changes<'_>) -> ConfigClaims<'c> {
+    ConfigClaims {
+        reason: change_reason_name(changes.reason()),
+        log_id: Hex(changes.log_id()),
+        changes: changes
+            .iter()
+            .map(|change| Change {
+                setting: change.name,
+                old: change.old,
+                new: change.new,
+            })
+            .collect(),
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{
     bank_name,
+    change_reason_name,
     fields,
     flag_names,
     id,
@@ -22,6 +23,7 @@ use crate::{
 };
 use ima_checkpoint_format::{
     checkpoint::Checkpoint,
+    config::Changes,
     record::Record,
     template::Field,
     truncate::Truncation, //
@@ -63,6 +65,7 @@ pub(super) fn write(
         Ok(None) => Ok(()),
         Ok(Some(Special::Checkpoint(checkpoint))) => write_checkpoint(record, checkpoint, out),
         Ok(Some(Special::Truncation(truncation))) => write_truncation(truncation, out),
+        Ok(Some(Special::Config(changes))) => write_changes(changes, out),
         Err(why) => writeln!(out, "        NOT WHAT ITS NAME SAYS: {why}"),
     }
 }
@@ -175,6 +178,20 @@ fn write_truncation(truncation: &Truncation, out: &mut impl Write) -> io::Result
         truncation.bytes,
         Hex(&truncation.digest),
     )
+}
+
+fn write_changes(changes: &Changes<'_>, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "        change of settings ({}), which claims:\n\
+        \x20         log        {}",
+        change_reason_name(changes.reason()),
+        Hex(changes.log_id()),
+    )?;
+    changes.iter().try_for_each(|change| {
+        let (name, old, new) = (change.name, change.old, change.new);
+        writeln!(out, "          {name}: {old} -> {new}")
+    })
 }
 
 /// The bytes before the first NUL, if only that follows; else all, so that nothing stays hidden.

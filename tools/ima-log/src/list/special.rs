@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What single records tell by themselves: which are checkpoints, truncations or boot aggregates, and
-//! which are not what they are labelled.
+//! What single records tell by themselves: which are checkpoints, truncations, changes of settings or
+//! boot aggregates, and which are not what they are labelled.
 //!
 //! A template digest covers the template data, but not the name of the template. So whoever passes
 //! a list on can relabel a record, and it replays as before. Our event names are therefore searched
@@ -19,6 +19,10 @@ use ima_checkpoint_format::{
         self,
         Checkpoint, //
     },
+    config::{
+        self,
+        Changes, //
+    },
     record::Record,
     template::{
         Field,
@@ -33,6 +37,13 @@ use ima_checkpoint_format::{
 };
 use std::fmt;
 
+/// Event names of what segments add to a list.
+const OUR_NAMES: [&[u8]; 3] = [
+    checkpoint::EVENT_NAME,
+    truncate::EVENT_NAME,
+    config::EVENT_NAME,
+];
+
 /// Event names of the record that IMA appends when it starts, early or late in the boot.
 const BOOT_AGGREGATE: [&[u8]; 2] = [b"boot_aggregate", b"boot_aggregate_late"];
 
@@ -46,6 +57,8 @@ pub enum Special<'a> {
     Checkpoint(Checkpoint<'a>),
     /// Segments were freed.
     Truncation(Truncation),
+    /// Settings were changed.
+    Config(Changes<'a>),
 }
 
 /// Why a record that has the event name of one is none.
@@ -82,7 +95,8 @@ impl fmt::Display for Impostor {
     }
 }
 
-/// Is this record a checkpoint or a truncation? Nothing if it has another event name.
+/// Is this record a checkpoint, a truncation or a change of settings? Nothing if it has another event
+/// name.
 ///
 /// # Errors
 ///
@@ -92,11 +106,10 @@ pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor>
     let second = record.fields().nth(1).unwrap_or_default();
     let raw = second.strip_suffix(b"\0").unwrap_or(second);
     let told = record.event_name().unwrap_or_default();
-    let is = |name| raw == name || told == name;
-    let is_checkpoint = is(checkpoint::EVENT_NAME);
-    if !is_checkpoint && !is(truncate::EVENT_NAME) {
+    let is = |name: &&[u8]| [raw, told].contains(name);
+    let Some(name) = OUR_NAMES.into_iter().find(is) else {
         return Ok(None);
-    }
+    };
     if record.template_name() != b"ima-buf" || raw != told {
         return Err(Impostor::Template);
     }
@@ -108,10 +121,10 @@ pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor>
         return Err(Impostor::Digest);
     }
     let buffer = record.buffer().unwrap_or_default();
-    let parsed = if is_checkpoint {
-        Checkpoint::parse(buffer).map(Special::Checkpoint)
-    } else {
-        Truncation::parse(buffer).map(Special::Truncation)
+    let parsed = match name {
+        checkpoint::EVENT_NAME => Checkpoint::parse(buffer).map(Special::Checkpoint),
+        truncate::EVENT_NAME => Truncation::parse(buffer).map(Special::Truncation),
+        _ => Changes::parse(buffer).map(Special::Config),
     };
     parsed.map(Some).map_err(Impostor::Buffer)
 }
@@ -143,7 +156,7 @@ pub enum Remark {
     BufferUnchecked,
     /// It is in a PCR that IMA cannot use.
     BadPcr(u32),
-    /// It has the event name of a checkpoint or a truncation and is none.
+    /// It has the event name of a checkpoint, a truncation or a change of settings and is none.
     Impostor(Impostor),
     /// It can be read as a record of another template with the same digest.
     Ambiguous(&'static str),
@@ -170,7 +183,7 @@ pub(crate) fn wants_look(record: &Record<'_>) -> bool {
     let name = fields.next().unwrap_or_default();
     // a signature that may be a buffer, or the reverse
     let mut third = || fields.next().is_some_and(|third| !third.is_empty());
-    (13..=21).contains(&name.len()) && is_our_name(name)
+    (11..=20).contains(&name.len()) && is_our_name(name)
         || third() && has_third_field(record.template_name())
         || record.pcr() > LAST_PCR
         || record.template().fields().first() != Some(&Field::DigestNg) && has_our_name(record)
@@ -188,7 +201,7 @@ fn has_third_field(template: &[u8]) -> bool {
 
 fn is_our_name(field: &[u8]) -> bool {
     let name = field.strip_suffix(b"\0").unwrap_or(field);
-    name == checkpoint::EVENT_NAME || name == truncate::EVENT_NAME || BOOT_AGGREGATE.contains(&name)
+    OUR_NAMES.contains(&name) || BOOT_AGGREGATE.contains(&name)
 }
 
 /// A digest that could be the length of a field; or one of our names.
@@ -218,6 +231,8 @@ pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
     match recognise(record) {
         Ok(Some(Mark::Checkpoint(claim))) => put(Remark::Checkpoint(claim)),
         Ok(Some(Mark::Truncation(truncation))) => put(Remark::Truncation(truncation)),
+        // it says nothing of other records
+        Ok(Some(Mark::Config)) => (),
         Err(impostor) => put(Remark::Impostor(impostor)),
         Ok(None) => look_at_fields(record, put),
     }
@@ -291,7 +306,7 @@ fn reads_as_fields(record: &Record<'_>) -> bool {
     rest.is_empty() && fields > 1
 }
 
-/// The checkpoint or truncation that a record is, with all conditions of
+/// The checkpoint, truncation or change of settings that a record is, with all conditions of
 /// `Documentation/record-format.rst`.
 ///
 /// # Errors
@@ -301,6 +316,7 @@ pub fn recognise(record: &Record<'_>) -> Result<Option<Mark>, Impostor> {
     match special(record)? {
         None => Ok(None),
         Some(Special::Truncation(truncation)) => Ok(Some(Mark::Truncation(truncation))),
+        Some(Special::Config(_)) => Ok(Some(Mark::Config)),
         Some(Special::Checkpoint(checkpoint)) => {
             let buffer = record.buffer().unwrap_or_default();
             let claim = Claim::new(&checkpoint, buffer).map_err(Impostor::Buffer)?;
@@ -322,6 +338,8 @@ pub enum Mark {
     Checkpoint(Box<Claim>),
     /// Segments were freed.
     Truncation(Truncation),
+    /// Settings were changed.
+    Config,
 }
 
 #[cfg(test)]
@@ -357,6 +375,7 @@ mod tests {
         Ok(special(&record)?.map(|special| match special {
             Special::Checkpoint(_) => "checkpoint",
             Special::Truncation(_) => "truncation",
+            Special::Config(_) => "config",
         }))
     }
 
@@ -394,6 +413,48 @@ mod tests {
         let swapped = [good.as_slice(), b".ima/truncate\0", buffer];
         let result = with(b"ima-buf", &[1; 20], swapped);
         assert_eq!(result, Err(Impostor::Buffer(FormatError::BadMagic)));
+        Ok(())
+    }
+
+    #[test]
+    fn changed_settings() -> Result<(), FormatError> {
+        let mut out = [0; 200];
+        let mut builder = config::Builder::new(&mut out, config::Reason::User, &[1; 16])?;
+        builder.push("duplicate_scope", "log", "live")?;
+        let buffer = builder.finish();
+        let name = b".ima/config\0".as_slice();
+        let good = d_ng(buffer);
+        let with = |template, digest, fields| judge(template, digest, fields);
+
+        let fields = [good.as_slice(), name, buffer];
+        assert_eq!(with(b"ima-buf", &[1; 20], fields), Ok(Some("config")));
+        assert_eq!(with(b"ima-sig", &[1; 20], fields), Err(Impostor::Template));
+        assert_eq!(with(b"ima-buf", &[0; 20], fields), Err(Impostor::Violation));
+        let cut = &buffer[..buffer.len() - 1];
+        let cut = [&*d_ng(cut), name, cut];
+        let result = with(b"ima-buf", &[1; 20], cut);
+        assert_eq!(result, Err(Impostor::Buffer(FormatError::BadChange)));
+        Ok(())
+    }
+
+    /// The quick look at each record sees all of our names, with their NUL and without.
+    #[test]
+    fn our_names_are_looked_at() -> Result<(), FormatError> {
+        for name in OUR_NAMES.into_iter().chain(BOOT_AGGREGATE) {
+            for name in [name, &[name, b"\0"].concat()] {
+                let new = NewRecord {
+                    pcr: 10,
+                    digest: &[1; 20],
+                    template_name: b"ima-ng",
+                    fields: [b"sha256:\0".as_slice(), name].into_iter(),
+                    order: ByteOrder::Little,
+                };
+                let mut out = [0; 200];
+                let length = new.encode(&mut out)?;
+                let (record, _) = Record::parse(&out[..length], 20, ByteOrder::Little)?;
+                assert!(wants_look(&record), "{name:?}");
+            }
+        }
         Ok(())
     }
 }

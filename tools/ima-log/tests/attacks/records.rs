@@ -189,7 +189,7 @@ fn event_names_that_are_not_theirs() -> Result {
     let buffer = good.checkpoints[0].buffer.clone();
     let fields = [d_ng(&buffer), name.clone(), buffer.clone()];
     type Forged<'a> = (&'a str, &'a [u8], Vec<Vec<u8>>);
-    let attacks: [Forged<'_>; 5] = [
+    let attacks: [Forged<'_>; 6] = [
         ("a file", b"ima-ng", vec![d_ng(b"x"), name.clone()]),
         ("a signature", b"ima-sig", fields.to_vec()),
         (
@@ -206,6 +206,11 @@ fn event_names_that_are_not_theirs() -> Result {
             "a truncation",
             b"ima-buf",
             vec![d_ng(b""), nul(b".ima/truncate"), Vec::new()],
+        ),
+        (
+            "a setting",
+            b"ima-buf",
+            vec![d_ng(b"x"), nul(b".ima/config"), b"x".to_vec()],
         ),
     ];
     for (what, template, fields) in attacks {
