@@ -98,7 +98,8 @@ fn shown(field: Field, data: &[u8], order: ByteOrder) -> Shown<'_> {
         | Field::Modsig
         | Field::EvmSignature
         | Field::XattrLengths
-        | Field::XattrValues => Shown {
+        | Field::XattrValues
+        | Field::Unknown => Shown {
             hex: data,
             ..Shown::default()
         },

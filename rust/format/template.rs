@@ -60,6 +60,8 @@ pub enum Field {
     XattrLengths,
     /// `xattrvalues`: their values.
     XattrValues,
+    /// A field of a template that is not known here.
+    Unknown,
 }
 
 impl Field {
@@ -150,6 +152,30 @@ impl Template {
             at += 1;
         }
         template
+    }
+
+    /// A template that is not known here: of its fields only the number is, 1 to [`MAX_FIELDS`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTemplate`] if there is no such number of fields, or `name` is no graphic ASCII.
+    pub(super) fn unknown(name: &[u8], count: usize) -> Result<Self, Error> {
+        let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+        let fields = [Field::Unknown; MAX_FIELDS];
+        if !is_name || !(1..=MAX_FIELDS).contains(&count) {
+            return Err(Error::UnknownTemplate);
+        }
+        Ok(Self {
+            fields,
+            count,
+            legacy: false,
+        })
+    }
+
+    /// Is it one that IMA knows?
+    #[inline]
+    pub fn is_known(&self) -> bool {
+        self.fields().first() != Some(&Field::Unknown)
     }
 
     fn custom(format: &[u8]) -> Result<Self, Error> {

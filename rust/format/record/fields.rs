@@ -23,6 +23,18 @@ pub(super) fn legacy_data_len(mut reader: Reader<'_>) -> Result<usize, Error> {
     Ok(LEGACY_DIGEST_SIZE + size_of::<u32>() + name_len)
 }
 
+/// How many fields these are, each behind its length; nothing if they do not fill `data`.
+pub(super) fn count(data: &[u8], order: ByteOrder) -> Option<usize> {
+    let mut reader = Reader::new(data, order);
+    let mut count: usize = 0;
+    while !reader.rest().is_empty() {
+        let len = reader.len32().ok()?;
+        reader.bytes(len).ok()?;
+        count = count.saturating_add(1);
+    }
+    Some(count)
+}
+
 /// Iterates over the data of a record's fields.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {

@@ -18,7 +18,10 @@ pub use self::{
     fields::Fields, //
 };
 
-use self::fields::legacy_data_len;
+use self::fields::{
+    count,
+    legacy_data_len, //
+};
 use super::{
     bytes::Reader,
     template::{
@@ -59,6 +62,38 @@ impl<'a> Record<'a> {
         digest_size: usize,
         order: ByteOrder,
     ) -> Result<(Self, usize), Error> {
+        Self::parse_as(bytes, digest_size, order, Template::lookup)
+    }
+
+    /// The same, but of templates that IMA does not know as well: those of other kernels. A record
+    /// says how long its data and their fields are, and its digest is of the data as they stand.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse); [`Error::UnknownTemplate`] if the name is no graphic ASCII, or the
+    /// fields are not 1 to [`MAX_FIELDS`](super::template::MAX_FIELDS).
+    #[inline]
+    pub fn parse_any(
+        bytes: &'a [u8],
+        digest_size: usize,
+        order: ByteOrder,
+    ) -> Result<(Self, usize), Error> {
+        let lookup = |name: &[u8]| Template::lookup(name).or_else(|_| Template::unknown(name, 1));
+        let (mut record, len) = Self::parse_as(bytes, digest_size, order, lookup)?;
+        if !record.template.is_known() {
+            let count = count(record.data, order).ok_or(Error::BadFields)?;
+            record.template = Template::unknown(record.template_name, count)?;
+        }
+        Ok((record, len))
+    }
+
+    #[inline]
+    fn parse_as(
+        bytes: &'a [u8],
+        digest_size: usize,
+        order: ByteOrder,
+        lookup: impl FnOnce(&[u8]) -> Result<Template, Error>,
+    ) -> Result<(Self, usize), Error> {
         let mut reader = Reader::new(bytes, order);
         let pcr = reader.u32()?;
         let digest = reader.bytes(digest_size)?;
@@ -67,7 +102,7 @@ impl<'a> Record<'a> {
             return Err(Error::TooLong);
         }
         let template_name = reader.bytes(name_len)?;
-        let template = Template::lookup(template_name)?;
+        let template = lookup(template_name)?;
         let data_len = if template.is_legacy() {
             legacy_data_len(reader.clone())?
         } else {
@@ -83,7 +118,8 @@ impl<'a> Record<'a> {
             order,
         };
 
-        if !record.fields().exact() {
+        // those of an unknown template are not counted yet
+        if record.template.is_known() && !record.fields().exact() {
             return Err(Error::BadFields);
         }
         Ok((record, bytes.len().saturating_sub(reader.rest().len())))
@@ -233,6 +269,35 @@ mod tests {
         let digest: (&[u8], &[u8]) = (b"sha256", b"abc");
         assert_eq!(record.file_digest(), Some(digest));
         assert_eq!(record.fields().count(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn of_an_unknown_template() -> Result<(), Error> {
+        let bytes = b"\x0a\0\0\0DDDDDDDDDDDDDDDDDDDD\x07\0\0\0vendor1\x0d\0\0\0\
+            \x01\0\0\0a\0\0\0\0\0\0\0\0next record";
+        let strict = Record::parse(bytes, 20, ORDER);
+        assert_eq!(strict.err(), Some(Error::UnknownTemplate));
+        let (record, len) = Record::parse_any(bytes, 20, ORDER)?;
+        assert_eq!(bytes.get(len..), Some(b"next record".as_slice()));
+        assert!(!record.template().is_known());
+        assert!(record.fields().eq([b"a".as_slice(), b"", b""]));
+        assert_eq!(record.event_name(), None);
+        for at in 0..len {
+            let result = Record::parse_any(bytes.get(..at).unwrap_or_default(), 20, ORDER);
+            assert_eq!(result.err(), Some(Error::Truncated));
+        }
+        // no name, more than its fields, no field
+        for (at, byte, error) in [
+            (28, 0, Error::UnknownTemplate),
+            (39, 2, Error::BadFields),
+            (35, 0, Error::UnknownTemplate),
+        ] {
+            let mut bad = *bytes;
+            let slot = bad.get_mut(at).ok_or(Error::NoSpace)?;
+            *slot = byte;
+            assert_eq!(Record::parse_any(&bad, 20, ORDER).err(), Some(error));
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ pub(crate) fn list(list: &[u8]) -> Vec<u8> {
     let layout = detect::layout(list, None, None);
     let mut out = list.to_vec();
     let mut at = 0;
-    while let Ok((record, length)) = Record::parse(&list[at..], layout.bank.size(), layout.order) {
+    while let Ok((record, length)) = Record::parse_any(&list[at..], layout.bank.size(), layout.order) {
         digests(&record, layout.bank, &mut out[at..at + length]);
         at += length;
     }
@@ -30,7 +30,7 @@ fn digests(record: &Record<'_>, bank: Bank, raw: &mut [u8]) {
             raw[start..start + 32].copy_from_slice(digest.as_bytes());
         }
     }
-    let (mended, _) = Record::parse(raw, bank.size(), record.order()).expect("as before");
+    let (mended, _) = Record::parse_any(raw, bank.size(), record.order()).expect("as before");
     let mut input = Vec::new();
     mended.digest_input(|piece| input.extend_from_slice(piece));
     let digest = bank.hash(&[&input]);

@@ -84,6 +84,7 @@ fn id(field: Field) -> &'static str {
         Field::XattrNames => "xattrnames",
         Field::XattrLengths => "xattrlengths",
         Field::XattrValues => "xattrvalues",
+        Field::Unknown => "unknown",
     }
 }
 

@@ -138,6 +138,29 @@ impl Bank {
     }
 }
 
+/// What a kernel extends into the PCRs of a bank. No list says it: it shows in what the PCRs held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Template digests of the bank's own hash; for a violation ones.
+    Own,
+    /// SHA-1 digests with zeros behind them; for a violation the ones of a SHA-1 digest, and zeros.
+    /// Kernels before 5.8 do so in all banks, later ones in those whose hash they do not know.
+    Padded,
+    /// SHA-1 digests with zeros behind them, but for a violation nothing but ones. Kernels do so if
+    /// they know the hash and cannot allocate it.
+    Unallocated,
+}
+
+impl Content {
+    /// What most kernels extend into a bank.
+    pub fn usual(bank: Bank) -> Self {
+        match bank.mapped() {
+            true => Self::Own,
+            false => Self::Padded,
+        }
+    }
+}
+
 impl fmt::Display for Bank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -123,6 +123,7 @@ fn written_again(entry: &Entry<'_>) {
     match new.encode(&mut out) {
         Ok(length) if cut => assert!(length < out.len()),
         Ok(length) => assert_eq!(&out[..length], entry.raw),
+        Err(_) if !record.template().is_known() => (),
         Err(error) => panic!("{error}"),
     }
 }

@@ -93,14 +93,21 @@ fn honest(order: ByteOrder) -> Honest {
     let since = host.view_of(bank, accepted.record..host.records.len());
     Honest {
         policy,
-        measured: measured(&since.expect("it fits"), Layout { bank, order }),
+        measured: measured(
+            &since.expect("it fits"),
+            Layout {
+                bank,
+                order,
+                padded: false,
+            },
+        ),
     }
 }
 
 /// The records of IMA's PCR.
 fn measured(mut list: &[u8], layout: Layout) -> Measured {
     let mut all = Vec::new();
-    while let Ok((record, length)) = Record::parse(list, layout.bank.size(), layout.order) {
+    while let Ok((record, length)) = Record::parse_any(list, layout.bank.size(), layout.order) {
         let mut input = Vec::new();
         record.digest_input(|piece| input.extend_from_slice(piece));
         if record.pcr() == PCR {
@@ -125,7 +132,7 @@ fn is_true(list: &[u8], verdict: &Verdict, honest: &Honest) {
     let layout = detect::layout(list, None, None);
     let (first, end) = proven.proven.expect("it was asserted");
     let (mut rest, mut start, mut number) = (list, list.len(), 0);
-    while let Ok((_, length)) = Record::parse(rest, layout.bank.size(), layout.order) {
+    while let Ok((_, length)) = Record::parse_any(rest, layout.bank.size(), layout.order) {
         let at = list.len() - rest.len();
         start = if number == first { at } else { start };
         if number == end {

@@ -10,6 +10,7 @@ use crate::{
     archive,
     bank::{
         Bank,
+        Content,
         Digest, //
     },
     claim::Claim,
@@ -102,13 +103,17 @@ pub(super) fn survey(
         layout: Layout {
             bank: Bank::Sha1,
             order: plan.order,
+            padded: false,
         },
         segment: None,
         seals: false,
     };
     let how = replay::Plan {
         checks: !plan.banks.is_empty(),
-        banks: plan.banks.clone(),
+        banks: {
+            let banks = plan.banks.iter();
+            banks.map(|bank| (*bank, Content::usual(*bank))).collect()
+        },
         jobs: 1,
     };
     let mut surveyor = Surveyor {

@@ -225,6 +225,7 @@ impl From<&evidence::Error> for Code {
             Error::NotRegular { .. }
             | Error::TooLarge { .. }
             | Error::NotAList { .. }
+            | Error::NotMeasured { .. }
             | Error::EventLog { .. } => Self::Internal,
         }
     }
@@ -234,8 +235,8 @@ impl From<&verify::Error> for Code {
     fn from(error: &verify::Error) -> Self {
         use verify::Error;
         match error {
-            Error::Empty | Error::ValuesNeeded(_) | Error::ForeignBanks(_) => Self::Usage,
-            Error::Source(_) | Error::Unsealed { .. } => Self::Internal,
+            Error::ValuesNeeded(_) | Error::ForeignBanks(_) => Self::Usage,
+            Error::Empty | Error::Source(_) | Error::Unsealed { .. } => Self::Internal,
             // the kernel freed what a reader had not read yet
             Error::Read { error, .. } => match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::STALE) => Self::Stale,

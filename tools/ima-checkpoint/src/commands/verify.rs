@@ -58,12 +58,14 @@ use ima_log::{
     },
     verify::{
         self,
+        contents,
         finding::{
             Finding,
             Kind, //
         },
         policy::{
             Anchor,
+            Contents,
             Policy,
             Told, //
         },
@@ -272,7 +274,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let policy = policy(arguments)?;
     let mut left = ATTEMPTS;
     let verdict = loop {
-        match judge(arguments, &policy) {
+        match settle(arguments, &policy) {
             Err(error) if arguments.live && Code::from(&error) == Code::Stale => {
                 if left == 0 {
                     return Err(Failure::Restless(Box::new(error)));
@@ -288,6 +290,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         print(&text(&verdict))?;
     }
     Ok(verdict.outcome().into())
+}
+
+/// Finds out what the kernel extends, unless a list can only be read once.
+fn settle(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
+    let is_file = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.is_file());
+    if arguments.input.iter().all(is_file) {
+        return contents::settle(policy, |policy| judge(arguments, policy));
+    }
+    let mut verdict = judge(arguments, policy)?;
+    if contents::is_worth_settling(&verdict) {
+        let text =
+            "the kernel may extend SHA-1 digests into other banks, as old ones do: give the \
+                    list as a file to find out, because a pipe can only be read once";
+        verdict.find(Finding::new(Kind::PaddedBank, text));
+    }
+    Ok(verdict)
 }
 
 fn judge(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
@@ -384,6 +402,7 @@ fn policy(arguments: &Arguments) -> Result<Policy> {
         breaks: breaks.map(|pin| (pin.seq, pin.digest)).collect(),
         start: arguments.accept_start.map(|pin| (pin.seq, pin.digest)),
         allow_weak_bank: arguments.allow_weak_bank,
+        contents: Contents::new(),
         jobs: match arguments.jobs {
             Some(jobs) => jobs.get(),
             None => thread::available_parallelism().map_or(1, NonZeroUsize::get),

@@ -4,7 +4,8 @@
 
 use crate::{
     bank::Bank,
-    escape::Escaped, //
+    escape::Escaped,
+    input::Looks, //
 };
 use ima_log::eventlog;
 use std::{
@@ -32,6 +33,13 @@ pub enum Error {
     NotAList {
         /// It.
         path: PathBuf,
+    },
+    /// An input is no list.
+    NotMeasured {
+        /// What messages call it.
+        name: String,
+        /// What it may be.
+        looks: Looks,
     },
     /// The list of the kernel cannot be opened.
     NoIma {
@@ -82,6 +90,9 @@ impl fmt::Display for Error {
                 "{}: this is neither a file nor a pipe",
                 Escaped::path(path)
             ),
+            Self::NotMeasured { name, looks } => {
+                write!(f, "{name}: not a measurement list; {looks}")
+            }
             Self::NoIma {
                 path,
                 error,

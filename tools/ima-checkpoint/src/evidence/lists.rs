@@ -12,7 +12,14 @@ use crate::{
         Error,
         Result, //
     },
-    input::decompressed,
+    escape::Escaped,
+    input::{
+        is_plain,
+        recognised,
+        unwrapped,
+        Looks,
+        START, //
+    },
     kernel::Kernel,
     whole::{
         Source,
@@ -213,19 +220,23 @@ fn refused(path: &Path, error: io::Error) -> Error {
 fn file<'a>(path: &Path, seals: bool, progress: &'a ProgressBar) -> Result<Input<'a>> {
     if path == Path::new("-") {
         let name = "standard input";
-        let bytes = decompressed(io::stdin());
-        let bytes = bytes.map_err(|error| Error::io("read", name, error))?;
+        let bytes = recognised(name, unwrapped(io::stdin()))?;
         return Ok(Input::new(name, bytes));
     }
+    let shown = Escaped::path(path).to_string();
     let name = name(path);
     let failed = |error: io::Error| Error::io("read", path, error);
     let (file, regular) = open(path)?;
     if regular {
         let end = file.metadata().map_err(failed)?.len();
-        let mut magic = [0; 4];
-        let read = file.read_at(&mut magic, 0).map_err(failed)?;
+        let mut start = vec![0; START];
+        let read = file.read_at(&mut start, 0).map_err(failed)?;
+        start.truncate(read);
         // files of the kernel have no size
-        if end > 0 && !crate::input::is_zstd(magic.get(..read).unwrap_or_default()) {
+        if end > 0 && is_plain(&start) {
+            if let Some(looks) = Looks::of(&start) {
+                return Err(Unfit::NotMeasured { name: shown, looks }.into());
+            }
             let seals = seals || seems_sealed(&file, end).map_err(failed)?;
             return Ok(Input {
                 seals,
@@ -233,7 +244,7 @@ fn file<'a>(path: &Path, seals: bool, progress: &'a ProgressBar) -> Result<Input
             });
         }
     }
-    let bytes = decompressed(progress.wrap_read(file)).map_err(failed)?;
+    let bytes = recognised(&shown, unwrapped(progress.wrap_read(file)))?;
     Ok(Input::new(name, bytes))
 }
 

@@ -84,6 +84,7 @@ fn write_fields(record: &Record<'_>, out: &mut impl Write) -> io::Result<()> {
             Field::Uid | Field::Gid | Field::Mode => {
                 write!(out, " {}={}", id(field), Number(record, field, data))?;
             }
+            Field::Unknown => write!(out, " {}", Raw(data))?,
             Field::Signature
             | Field::Buffer
             | Field::Modsig
@@ -212,6 +213,24 @@ impl fmt::Display for Hash<'_> {
                 write!(f, "{}{}", Escaped::word(name), Value(digest))
             }
             _ => Value(self.0).fmt(f),
+        }
+    }
+}
+
+/// A field of which nobody knows what it is: text if it looks like that, or like a digest.
+struct Raw<'a>(&'a [u8]);
+
+impl fmt::Display for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = until_nul(self.0);
+        let end = text.iter().position(|byte| *byte == 0);
+        let prefix = end.and_then(|end| text.get(..end)).unwrap_or_default();
+        if prefix.ends_with(b":") && prefix.is_ascii() {
+            Hash(self.0).fmt(f)
+        } else if !text.is_empty() && text.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+            Escaped::word(text).fmt(f)
+        } else {
+            write!(f, "0x{}", Hex(self.0))
         }
     }
 }

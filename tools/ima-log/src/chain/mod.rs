@@ -25,6 +25,7 @@ use self::{
 };
 use crate::{
     bank::Digest,
+    escape::Escaped,
     list::{
         claim::Claim,
         records::Fault,
@@ -58,6 +59,7 @@ use crate::{
 };
 use std::collections::{
     BTreeMap,
+    BTreeSet,
     VecDeque, //
 };
 
@@ -66,6 +68,9 @@ const SHOWN: usize = 1000;
 
 /// Boot aggregates that are kept: there is one for each kernel that ran.
 const AGGREGATES: usize = 16;
+
+/// Names of unknown templates that are noted, each once.
+const TEMPLATES: usize = 16;
 
 /// A source has a checkpoint, though it was given as one without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +107,8 @@ pub(crate) struct Chain<'p> {
     pub(crate) named: BTreeMap<u32, u64>,
     /// The boot aggregates, with their places and sources.
     pub(crate) aggregates: BTreeMap<Aggregate, (Place, String)>,
+    /// Unknown templates that were noted.
+    templates: BTreeSet<Box<[u8]>>,
     pub(crate) findings: Findings,
     /// The newest checkpoint that agrees with the replay of a PCR: number, and record since cold boot.
     pub(crate) agreed: BTreeMap<Register, (u64, u64)>,
@@ -130,6 +137,7 @@ impl<'p> Chain<'p> {
             freed: None,
             named: BTreeMap::new(),
             aggregates: BTreeMap::new(),
+            templates: BTreeSet::new(),
             findings: Findings::default(),
             agreed: BTreeMap::new(),
             expected: None,
@@ -209,6 +217,15 @@ impl<'p> Chain<'p> {
                 self.note(Kind::BadPcr, at, text);
             }
             Remark::Impostor(impostor) => self.impostor(at, impostor),
+            Remark::UnknownTemplate(name) => {
+                if self.templates.len() < TEMPLATES && self.templates.insert(name.clone()) {
+                    let name = Escaped::word(name);
+                    let text = format!(
+                        "IMA has no template {name}: what the fields of its records mean is not known"
+                    );
+                    self.note(Kind::UnknownTemplate, at, text);
+                }
+            }
             Remark::Ambiguous(why) => {
                 let text = format!("its template may be another, with the same digest: {why}");
                 self.note(Kind::Ambiguous, at, text);

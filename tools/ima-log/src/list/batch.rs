@@ -138,7 +138,7 @@ impl Batch {
     /// The record, parsed once more.
     pub fn record(&self, item: Item) -> Option<Record<'_>> {
         let raw = self.raw(item);
-        let parsed = Record::parse(raw, self.layout.bank.size(), self.layout.order);
+        let parsed = Record::parse_any(raw, self.layout.bank.size(), self.layout.order);
         parsed.ok().map(|(record, _)| record)
     }
 }
@@ -252,7 +252,7 @@ impl<R: Read> Batches<R> {
     }
 
     fn has_record(&self, bytes: &[u8]) -> bool {
-        Record::parse(bytes, self.layout.bank.size(), self.layout.order).is_ok()
+        Record::parse_any(bytes, self.layout.bank.size(), self.layout.order).is_ok()
     }
 
     /// Finds the whole records in the bytes.
@@ -260,7 +260,7 @@ impl<R: Read> Batches<R> {
         let mut start = batch.items.last().map_or(0, |item| item.end as usize);
         loop {
             let bytes = batch.bytes.get(start..).unwrap_or_default();
-            let parsed = Record::parse(bytes, self.layout.bank.size(), self.layout.order);
+            let parsed = Record::parse_any(bytes, self.layout.bank.size(), self.layout.order);
             let (record, length) = match parsed {
                 Ok(parsed) => parsed,
                 Err(FormatError::Truncated) => return Ok(()),

@@ -8,7 +8,7 @@
 
 use crate::bank::{
     Bank,
-    Digest, //
+    Content, //
 };
 use ima_checkpoint_format::{
     record::Record,
@@ -36,6 +36,28 @@ pub struct Layout {
     pub bank: Bank,
     /// The order of the bytes in its numbers.
     pub order: ByteOrder,
+    /// Are these digests not the bank's own, but those of SHA-1, with zeros behind them?
+    pub padded: bool,
+}
+
+impl Layout {
+    /// The bank that the template digests are of, and how it is extended.
+    pub(crate) fn digests(self) -> (Bank, Content) {
+        let bank = match self.padded {
+            true => Bank::Sha1,
+            false => self.bank,
+        };
+        (bank, Content::Own)
+    }
+
+    /// A digest of the list without its padding; nothing if that is not zero.
+    pub(crate) fn unpadded(self, digest: &[u8]) -> Option<&[u8]> {
+        if !self.padded {
+            return Some(digest);
+        }
+        let (digest, padding) = digest.split_at_checked(Bank::Sha1.size())?;
+        padding.iter().all(|byte| *byte == 0).then_some(digest)
+    }
 }
 
 /// A source with what was read of it in front again; nothing more of it if that was all.
@@ -77,14 +99,22 @@ pub fn layout(sample: &[u8], bank: Option<Bank>, order: Option<ByteOrder>) -> La
     let mut best = Layout {
         bank: bank.unwrap_or(Bank::Sha1),
         order: order.unwrap_or(ByteOrder::NATIVE),
+        padded: false,
     };
     let mut best_fit = Fit::default();
     for order in orders {
-        for bank in &banks {
-            let layout = Layout { bank: *bank, order };
-            let fit = Fit::of(sample, layout);
-            if fit > best_fit {
-                (best, best_fit) = (layout, fit);
+        // a hash that the kernel lacks is more likely than one that it does not know
+        for padded in [false, true] {
+            for bank in banks.iter().filter(|bank| !padded || **bank != Bank::Sha1) {
+                let layout = Layout {
+                    bank: *bank,
+                    order,
+                    padded,
+                };
+                let fit = Fit::of(sample, layout);
+                if fit > best_fit {
+                    (best, best_fit) = (layout, fit);
+                }
             }
         }
     }
@@ -96,6 +126,8 @@ pub fn layout(sample: &[u8], bank: Option<Bank>, order: Option<ByteOrder>) -> La
 struct Fit {
     /// Records whose template digest is the hash of their data.
     matching: usize,
+    /// Records that parse, of a template that IMA knows.
+    known: usize,
     /// Records that parse.
     parsed: usize,
     /// The rest is not malformed, but goes on behind the sample.
@@ -106,10 +138,11 @@ impl Fit {
     fn of(mut sample: &[u8], layout: Layout) -> Self {
         let mut fit = Self::default();
         while fit.parsed < RECORDS && !sample.is_empty() {
-            match Record::parse(sample, layout.bank.size(), layout.order) {
+            match Record::parse_any(sample, layout.bank.size(), layout.order) {
                 Ok((record, length)) => {
                     fit.parsed += 1;
-                    fit.matching += usize::from(matches(&record, layout.bank));
+                    fit.known += usize::from(record.template().is_known());
+                    fit.matching += usize::from(matches(&record, layout));
                     sample = sample.get(length..).unwrap_or_default();
                 }
                 Err(error) => {
@@ -122,18 +155,12 @@ impl Fit {
     }
 }
 
-/// Is the template digest that of the data? IMA fills up the SHA-1 digest with zeros for a bank
-/// whose hash it does not know.
-fn matches(record: &Record<'_>, bank: Bank) -> bool {
+/// Is the template digest that of the data?
+fn matches(record: &Record<'_>, layout: Layout) -> bool {
     let mut input = Vec::new();
     record.digest_input(|piece| input.extend_from_slice(piece));
-    let hash = if bank.mapped() { bank } else { Bank::Sha1 };
-    let mut padded = [0; Digest::MAX];
-    let digest = hash.hash(&[&input]);
-    for (to, from) in padded.iter_mut().zip(digest.as_bytes()) {
-        *to = *from;
-    }
-    padded.get(..bank.size()) == Some(record.digest())
+    let (bank, _) = layout.digests();
+    layout.unpadded(record.digest()) == Some(bank.hash(&[&input]).as_bytes())
 }
 
 #[cfg(test)]
@@ -164,11 +191,7 @@ mod tests {
             input.extend(layout.order.put_u32(field.len() as u32));
             input.extend(field);
         }
-        let hash = if layout.bank.mapped() {
-            layout.bank
-        } else {
-            Bank::Sha1
-        };
+        let (hash, _) = layout.digests();
         let mut digest = hash.hash(&[&input]).as_bytes().to_vec();
         digest.resize(layout.bank.size(), 0);
         record(layout, &digest, name)
@@ -178,7 +201,11 @@ mod tests {
     fn every_bank_and_order() -> io::Result<()> {
         for order in [ByteOrder::Little, ByteOrder::Big] {
             for bank in Bank::ALL.into_iter().filter(|bank| bank.mapped()) {
-                let wanted = Layout { bank, order };
+                let wanted = Layout {
+                    bank,
+                    order,
+                    padded: false,
+                };
                 let violation = record(wanted, bank.zeros().as_bytes(), b"/a\0");
                 let list = [violation, hashed(wanted, b"/b\0"), b"cut".to_vec()].concat();
                 let (found, mut source) = detect(&*list, None, None)?;
@@ -191,14 +218,35 @@ mod tests {
         Ok(())
     }
 
+    /// Of a padded list the length of the digests is all that tells the bank.
     #[test]
-    fn unmapped_banks_differ_by_size_only() {
-        for (bank, found) in [(Bank::Sha3_384, 48), (Bank::Sha3_512, 64)] {
-            let order = ByteOrder::Little;
-            let list = hashed(Layout { bank, order }, b"/b\0");
-            assert_eq!(layout(&list, None, None).bank.size(), found);
-            assert_eq!(layout(&list, None, None).bank, bank);
-            assert_eq!(layout(&list, Some(bank), None).bank, bank);
+    fn padded_banks_differ_by_size_only() {
+        for (bank, found) in [
+            (Bank::Sha384, Bank::Sha384),
+            (Bank::Sha3_384, Bank::Sha384),
+            (Bank::Sha3_512, Bank::Sha512),
+        ] {
+            let wanted = |bank| Layout {
+                bank,
+                order: ByteOrder::Little,
+                padded: true,
+            };
+            let list = hashed(wanted(bank), b"/b\0");
+            assert_eq!(layout(&list, None, None), wanted(found));
+            assert_eq!(layout(&list, Some(bank), None), wanted(bank));
+        }
+    }
+
+    /// No bank is padded because of its name.
+    #[test]
+    fn own_digests_of_any_bank() {
+        for bank in Bank::ALL {
+            let wanted = Layout {
+                bank,
+                order: ByteOrder::Little,
+                padded: false,
+            };
+            assert_eq!(layout(&hashed(wanted, b"/b\0"), None, None), wanted);
         }
     }
 
@@ -207,6 +255,7 @@ mod tests {
         let wanted = Layout {
             bank: Bank::Sha256,
             order: ByteOrder::Little,
+            padded: false,
         };
         let list = [hashed(wanted, b"/a\0"), hashed(wanted, b"/b\0")].concat();
         for at in hashed(wanted, b"/a\0").len()..list.len() {
@@ -222,6 +271,7 @@ mod tests {
             let wanted = Layout {
                 bank,
                 order: ByteOrder::Big,
+                padded: false,
             };
             let list = record(wanted, bank.zeros().as_bytes(), b"/a\0");
             assert_eq!(layout(&list, None, None), wanted);
@@ -233,6 +283,7 @@ mod tests {
         let native = Layout {
             bank: Bank::Sha1,
             order: ByteOrder::NATIVE,
+            padded: false,
         };
         for list in [b"".as_slice(), &[0xff; 300]] {
             assert_eq!(layout(list, None, None), native);

@@ -2,6 +2,7 @@
 
 //! The measurement list: its records, and what checkpoints and truncations among them say.
 
+mod algorithm;
 pub mod batch;
 pub mod claim;
 pub mod detect;

@@ -124,7 +124,7 @@ impl<R: Read> Records<R> {
         }
         let at = self.at;
         let bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
-        let (record, length) = match Record::parse(bytes, self.digest_size, self.order) {
+        let (record, length) = match Record::parse_any(bytes, self.digest_size, self.order) {
             Ok(parsed) => parsed,
             Err(FormatError::Truncated) if bytes.is_empty() => return Ok(None),
             Err(FormatError::Truncated) => return Err(Fault::Cut(at)),
@@ -158,7 +158,7 @@ impl<R: Read> Records<R> {
 
     /// Is what is there the start of a record? Only then it is worth reading more.
     fn parses_so_far(&self, bytes: &[u8]) -> bool {
-        let parsed = Record::parse(bytes, self.digest_size, self.order);
+        let parsed = Record::parse_any(bytes, self.digest_size, self.order);
         matches!(parsed, Err(FormatError::Truncated))
     }
 

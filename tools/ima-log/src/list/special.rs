@@ -9,7 +9,10 @@
 //! nobody can have another record measured under them, while anybody who may add a key to a keyring
 //! can have a buffer with our magic in it measured, and would break attestation by that.
 
-use super::claim::Claim;
+use super::{
+    algorithm,
+    claim::Claim, //
+};
 use crate::bank::{
     Bank,
     Digest, //
@@ -106,7 +109,12 @@ pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor>
     let second = record.fields().nth(1).unwrap_or_default();
     let raw = second.strip_suffix(b"\0").unwrap_or(second);
     let told = record.event_name().unwrap_or_default();
-    let is = |name: &&[u8]| [raw, told].contains(name);
+    // of an unknown template it may be any
+    let unknown = (!record.template().is_known()).then(|| record.fields());
+    let is = |name: &&[u8]| {
+        let mut fields = unknown.clone().into_iter().flatten();
+        [raw, told].contains(name) || fields.any(|field| is_name(field, name))
+    };
     let Some(name) = OUR_NAMES.into_iter().find(is) else {
         return Ok(None);
     };
@@ -134,8 +142,7 @@ fn buffer_fits(record: &Record<'_>) -> Option<bool> {
     let Some((algorithm, digest)) = record.file_digest() else {
         return Some(false);
     };
-    let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
-    let hash = bank.hash(&[record.buffer().unwrap_or_default()]);
+    let hash = algorithm::digest(algorithm, record.buffer().unwrap_or_default())?;
     Some(hash.as_bytes() == digest)
 }
 
@@ -160,6 +167,8 @@ pub enum Remark {
     Impostor(Impostor),
     /// It can be read as a record of another template with the same digest.
     Ambiguous(&'static str),
+    /// IMA has no template of that name.
+    UnknownTemplate(Box<[u8]>),
 }
 
 /// The hash of the PCRs that firmware and boot loader extend, as IMA computed it.
@@ -183,7 +192,8 @@ pub(crate) fn wants_look(record: &Record<'_>) -> bool {
     let name = fields.next().unwrap_or_default();
     // a signature that may be a buffer, or the reverse
     let mut third = || fields.next().is_some_and(|third| !third.is_empty());
-    (11..=20).contains(&name.len()) && is_our_name(name)
+    !record.template().is_known()
+        || (11..=20).contains(&name.len()) && is_our_name(name)
         || third() && has_third_field(record.template_name())
         || record.pcr() > LAST_PCR
         || record.template().fields().first() != Some(&Field::DigestNg) && has_our_name(record)
@@ -200,8 +210,13 @@ fn has_third_field(template: &[u8]) -> bool {
 }
 
 fn is_our_name(field: &[u8]) -> bool {
-    let name = field.strip_suffix(b"\0").unwrap_or(field);
-    OUR_NAMES.contains(&name) || BOOT_AGGREGATE.contains(&name)
+    let mut names = OUR_NAMES.iter().chain(&BOOT_AGGREGATE);
+    names.any(|name| is_name(field, name))
+}
+
+/// Is the field that name, with a NUL or without?
+fn is_name(field: &[u8], name: &[u8]) -> bool {
+    field.strip_suffix(b"\0").unwrap_or(field) == name
 }
 
 /// A digest that could be the length of a field; or one of our names.
@@ -223,32 +238,37 @@ pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
     if record.pcr() > LAST_PCR {
         put(Remark::BadPcr(record.pcr()));
     }
+    if !record.template().is_known() {
+        put(Remark::UnknownTemplate(record.template_name().into()));
+    }
     if record.template().is_legacy() && reads_as_fields(record) {
         put(Remark::Ambiguous(
             "its digest and name are the fields of another template",
         ));
     }
-    match recognise(record) {
+    let recognised = recognise(record);
+    let ours = matches!(recognised, Ok(Some(_)));
+    match recognised {
         Ok(Some(Mark::Checkpoint(claim))) => put(Remark::Checkpoint(claim)),
         Ok(Some(Mark::Truncation(truncation))) => put(Remark::Truncation(truncation)),
         // it says nothing of other records
         Ok(Some(Mark::Config)) => (),
         Err(impostor) => put(Remark::Impostor(impostor)),
-        Ok(None) => look_at_fields(record, put),
+        Ok(None) => look_at_fields(record, &mut put),
+    }
+    if ours && buffer_fits(record).is_none() {
+        put(Remark::BufferUnchecked);
     }
 }
 
 /// Of a record that is none of ours.
 fn look_at_fields(record: &Record<'_>, mut put: impl FnMut(Remark)) {
-    let name = record.event_name().unwrap_or_default();
-    if BOOT_AGGREGATE.contains(&name) && !record.is_violation() {
-        if let Some((algorithm, digest)) = record.file_digest() {
-            let pcr = record.pcr();
-            put(Remark::BootAggregate(aggregate(pcr, algorithm, digest)));
-        }
-    }
     if record.is_violation() {
         return;
+    }
+    if let Some((algorithm, digest)) = hashed_pcrs(record) {
+        let pcr = record.pcr();
+        put(Remark::BootAggregate(aggregate(pcr, algorithm, digest)));
     }
     match record.buffer() {
         // a rule for files may have this template: what it measures has no buffer
@@ -263,6 +283,30 @@ fn look_at_fields(record: &Record<'_>, mut put: impl FnMut(Remark)) {
         )),
         None => (),
     }
+}
+
+/// The digest that a boot aggregate has, and its algorithm. In an unknown template one field has the
+/// name, and another one, if it is as in `d-ng`, the digest.
+fn hashed_pcrs<'a>(record: &Record<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    let is_aggregate = |field: &[u8]| BOOT_AGGREGATE.iter().any(|name| is_name(field, name));
+    if record.template().is_known() {
+        let name = record.event_name()?;
+        return BOOT_AGGREGATE
+            .contains(&name)
+            .then(|| record.file_digest())?;
+    }
+    if !record.fields().any(is_aggregate) {
+        return None;
+    }
+    let digest = record.fields().find_map(|field| {
+        let end = field.iter().position(|byte| *byte == 0)?;
+        let (prefix, digest) = field.split_at_checked(end)?;
+        let algorithm = prefix.strip_suffix(b":")?;
+        let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
+        let digest = digest.get(1..).filter(|digest| digest.len() == bank.size());
+        Some((algorithm, digest?))
+    });
+    Some(digest.unwrap_or((b"unknown", b"")))
 }
 
 fn aggregate(pcr: u32, algorithm: &[u8], digest: &[u8]) -> Aggregate {
@@ -282,8 +326,7 @@ fn signs_itself(record: &Record<'_>) -> bool {
     let third = record.fields().nth(2).unwrap_or_default();
     let fits = || {
         let (algorithm, digest) = record.file_digest()?;
-        let bank = Bank::from_name(std::str::from_utf8(algorithm).ok()?)?;
-        Some(bank.hash(&[third]).as_bytes() == digest)
+        Some(algorithm::digest(algorithm, third)?.as_bytes() == digest)
     };
     !third.is_empty() && fits() == Some(true)
 }

@@ -12,6 +12,7 @@ use super::hash::{
 use crate::{
     bank::{
         Bank,
+        Content,
         Digest, //
     },
     list::{
@@ -38,6 +39,14 @@ impl Column {
             Bank::Sha1 => Self::Sha1(Vec::with_capacity(records)),
             Bank::Sha256 => Self::Sha256(Vec::with_capacity(records)),
             _ => Self::Other(bank, Vec::with_capacity(records)),
+        }
+    }
+
+    pub(super) fn push(&mut self, digest: &Digest) {
+        match self {
+            Self::Sha1(words) => words.push(hash::words(digest.as_bytes()).unwrap_or_default()),
+            Self::Sha256(words) => words.push(hash::words(digest.as_bytes()).unwrap_or_default()),
+            Self::Other(_, digests) => digests.push(*digest),
         }
     }
 
@@ -78,28 +87,34 @@ pub(super) struct Digests {
 
 impl Digests {
     /// Computes those of these banks. That of the list's bank is compared with the list.
-    pub(super) fn of(batch: &Batch, banks: &[Bank], room: &mut Room) -> Self {
+    pub(super) fn of(batch: &Batch, banks: &[(Bank, Content)], room: &mut Room) -> Self {
         let items = batch.items();
-        let columns = banks.iter().map(|bank| Column::new(*bank, items.len()));
+        let columns = banks.iter();
+        let columns = columns.map(|(bank, _)| Column::new(*bank, items.len()));
         let mut new = Self {
             columns: columns.collect(),
             remarks: Vec::new(),
         };
-        let view = batch.layout().bank;
-        let view = new.columns.iter().position(|column| column.bank() == view);
+        let contents = || banks.iter().map(|(_, content)| *content);
+        let layout = batch.layout();
+        let shown = banks.iter().position(|at| *at == layout.digests());
         for (at, item) in items.iter().enumerate() {
             if item.is_violation() {
-                new.columns.iter_mut().for_each(hash::push_violation);
+                for (to, content) in new.columns.iter_mut().zip(contents()) {
+                    hash::push_violation(to, content);
+                }
             } else {
                 let message = match item.is_legacy() {
                     true => room.legacy(batch.record(*item).as_ref()),
                     false => room.message(batch.data(*item)),
                 };
-                new.columns.iter_mut().for_each(|to| message.push(to));
-                let column = view.and_then(|view| new.columns.get(view));
-                if let Some(column) = column.filter(|to| !to.is(at, batch.digest(*item))) {
-                    let remark = Remark::TemplateDigest(column.bank());
-                    new.remarks.push((at, remark));
+                for (to, content) in new.columns.iter_mut().zip(contents()) {
+                    message.push(to, content);
+                }
+                let column = shown.and_then(|shown| new.columns.get(shown));
+                let digest = layout.unpadded(batch.digest(*item));
+                if column.is_some_and(|to| !to.is(at, digest.unwrap_or_default())) {
+                    new.remarks.push((at, Remark::TemplateDigest(layout.bank)));
                 }
             }
             if item.is_special() {

@@ -8,6 +8,7 @@
 use super::digests::Column;
 use crate::bank::{
     Bank,
+    Content,
     Digest, //
 };
 use ima_checkpoint_format::record::Record;
@@ -106,10 +107,12 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// Adds the template digest to a column: of a hash that IMA does not know, the SHA-1 digest with
-    /// zeros behind it.
+    /// Adds the template digest to a column, as the kernel extends it.
     #[inline]
-    pub(super) fn push(&self, to: &mut Column) {
+    pub(super) fn push(&self, to: &mut Column, content: Content) {
+        if content != Content::Own {
+            return to.push(&with_zeros(to.bank(), &bytes::<20>(&self.sha1())));
+        }
         match to {
             Column::Sha1(digests) => digests.push(self.sha1()),
             Column::Sha256(digests) => {
@@ -117,12 +120,7 @@ impl Message<'_> {
                 sha2::compress256(&mut words, self.blocks);
                 digests.push(words);
             }
-            Column::Other(bank, digests) if bank.mapped() => {
-                digests.push(bank.hash(&[self.bytes]));
-            }
-            Column::Other(bank, digests) => {
-                digests.push(with_zeros(*bank, &bytes::<20>(&self.sha1())));
-            }
+            Column::Other(bank, digests) => digests.push(bank.hash(&[self.bytes])),
         }
     }
 
@@ -133,17 +131,14 @@ impl Message<'_> {
     }
 }
 
-/// What IMA extends for a violation: ones. In a bank whose hash it does not know, the ones of a
-/// SHA-1 digest, and zeros behind them.
-pub(super) fn push_violation(to: &mut Column) {
-    match to {
-        Column::Sha1(digests) => digests.push([u32::MAX; 5]),
-        Column::Sha256(digests) => digests.push([u32::MAX; 8]),
-        Column::Other(bank, digests) => {
-            let ones = if bank.mapped() { *bank } else { Bank::Sha1 };
-            digests.push(with_zeros(*bank, &[0xff; Digest::MAX][..ones.size()]));
-        }
-    }
+/// What IMA extends for a violation: ones, as many as its digest would have bits.
+pub(super) fn push_violation(to: &mut Column, content: Content) {
+    let bank = to.bank();
+    let ones = match content {
+        Content::Own | Content::Unallocated => bank,
+        Content::Padded => Bank::Sha1,
+    };
+    to.push(&with_zeros(bank, &[0xff; Digest::MAX][..ones.size()]));
 }
 
 /// A digest with zeros behind it, as long as the bank wants it.
@@ -161,7 +156,7 @@ fn bytes<const N: usize>(words: &[u32]) -> [u8; N] {
     out
 }
 
-fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
+pub(super) fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
     let mut out = [0; N];
     for (word, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
         *word = u32::from_be_bytes(bytes.try_into().ok()?);

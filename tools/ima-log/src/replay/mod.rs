@@ -126,9 +126,9 @@ pub struct Replay {
 }
 
 impl Replay {
-    fn new(banks: &[Bank]) -> Self {
+    fn new(banks: Vec<Bank>) -> Self {
         Self {
-            banks: banks.to_vec(),
+            banks,
             pcrs: Vec::new(),
         }
     }

@@ -22,7 +22,10 @@ use super::{
     Seen, //
 };
 use crate::{
-    bank::Bank,
+    bank::{
+        Bank,
+        Content, //
+    },
     list::{
         batch::{
             Batch,
@@ -79,8 +82,8 @@ impl Source<'_> {
 /// How to replay.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The banks to replay.
-    pub banks: Vec<Bank>,
+    /// The banks to replay, and what is extended into them.
+    pub banks: Vec<(Bank, Content)>,
     /// Threads that may work.
     pub jobs: usize,
     /// Compare the template digests of the list with those that are computed?
@@ -115,7 +118,7 @@ pub fn run<'a, O: Observer>(
             scope.spawn(|| shared.help_until_the_end());
         }
         let mut list = List {
-            replay: Replay::new(&plan.banks),
+            replay: Replay::new(plan.banks.iter().map(|(bank, _)| *bank).collect()),
             observer,
             record: 0,
         };
@@ -397,9 +400,10 @@ impl<'p> Shared<'p> {
 
     /// The banks whose template digests are needed: those that are replayed, that of the list, whose
     /// digests are compared, and sha1, in whose view segments are hashed.
-    fn banks(&self, layout: Layout, seals: bool) -> Vec<Bank> {
+    fn banks(&self, layout: Layout, seals: bool) -> Vec<(Bank, Content)> {
         let mut banks = self.plan.banks.clone();
-        for (bank, needed) in [(layout.bank, self.plan.checks), (Bank::Sha1, seals)] {
+        let sha1 = (Bank::Sha1, Content::Own);
+        for (bank, needed) in [(layout.digests(), self.plan.checks), (sha1, seals)] {
             if needed && !banks.contains(&bank) {
                 banks.push(bank);
             }

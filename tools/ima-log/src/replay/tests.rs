@@ -3,6 +3,7 @@
 //! What PCRs hold after records of every length and kind, against extends that are done one by one.
 
 use super::*;
+use crate::bank::Content;
 use ima_checkpoint_format::{
     record::NewRecord,
     ByteOrder,
@@ -70,12 +71,16 @@ fn replayed(list: impl Read, banks: &[Bank], jobs: usize, counter: &mut Counter)
         layout: Layout {
             bank: Bank::Sha1,
             order: ByteOrder::Little,
+            padded: false,
         },
         segment: None,
         seals: true,
     };
     let plan = Plan {
-        banks: banks.to_vec(),
+        banks: banks
+            .iter()
+            .map(|bank| (*bank, Content::usual(*bank)))
+            .collect(),
         jobs,
         checks: true,
     };

@@ -108,6 +108,10 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
             );
         }
         Outcome::Missing => "what is here agrees, but it is not all",
+        Outcome::Unanchored if has(Kind::PaddedBank) && weak() => {
+            "the kernel extends SHA-1 digests, which alone prove nothing any more: give another \
+             bank, or --allow-weak-bank"
+        }
         Outcome::Unanchored if weak() => {
             "sha1 alone proves nothing any more: give another bank, or --allow-weak-bank"
         }

@@ -6,7 +6,6 @@
 use super::{
     finding::Kind,
     judge::Judge,
-    policy::is_weak,
     start,
     verdict::Standing, //
 };
@@ -110,7 +109,8 @@ impl Judge<'_> {
 
     pub(super) fn nobody_vouches(&mut self, pcr: u32) {
         let origins = self.verdict.registers.iter();
-        let origins = origins.filter(|one| one.register.pcr == pcr && !is_weak(one.register.bank));
+        let weak = |bank| self.policy.is_weak(bank);
+        let origins = origins.filter(|one| one.register.pcr == pcr && !weak(one.register.bank));
         let claimed = origins
             .filter_map(|one| match one.origin {
                 Origin::Claimed(seq) => Some(seq),

@@ -99,6 +99,10 @@ pub enum Kind {
     UnknownBank,
     /// A boot aggregate leaves PCRs 8 and 9 out, as old kernels do.
     OldAggregate,
+    /// IMA has no template of that name.
+    UnknownTemplate,
+    /// The kernel extends a bank with something else than most kernels do.
+    PaddedBank,
     /// Other values than the quote's were given for what it covers.
     OtherValue,
     /// A broken segment or a start that was accepted.
@@ -120,6 +124,8 @@ impl Kind {
             | Self::UnknownBank
             | Self::BufferUnchecked
             | Self::OldAggregate
+            | Self::PaddedBank
+            | Self::UnknownTemplate
             | Self::OtherValue
             | Self::Accepted => Gravity::Note,
             _ => Gravity::Tampered,

@@ -39,6 +39,7 @@
 //! ```
 
 mod aggregate;
+pub mod contents;
 mod explain;
 pub mod finding;
 mod judge;
@@ -214,14 +215,18 @@ pub fn verify<'a>(
     if let Some(Ok(source)) = sources.peek() {
         banks.insert(source.layout.bank);
     }
+    let banks: Vec<Bank> = banks.into_iter().collect();
     let plan = Plan {
-        banks: banks.into_iter().collect(),
+        banks: banks
+            .iter()
+            .map(|bank| (*bank, policy.content(*bank)))
+            .collect(),
         jobs: policy.jobs.max(1),
         checks: true,
     };
     let mut verifier = Verifier {
         chain: Chain::new(policy),
-        search: Search::new(policy, &plan.banks)?,
+        search: Search::new(policy, &banks)?,
         end: Position::default(),
         begun: false,
     };

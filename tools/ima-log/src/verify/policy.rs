@@ -5,6 +5,7 @@
 use crate::{
     bank::{
         Bank,
+        Content,
         Digest, //
     },
     quote::{
@@ -20,6 +21,9 @@ use std::collections::{
     BTreeMap,
     BTreeSet, //
 };
+
+/// What the kernel extends into banks, where that is not the usual.
+pub type Contents = BTreeMap<Bank, Content>;
 
 /// What a verification rests on.
 #[derive(Clone, Debug)]
@@ -37,6 +41,9 @@ pub struct Policy {
     pub breaks: BTreeMap<u64, Digest>,
     /// The checkpoint that the list may start with: number, and digest of its buffer.
     pub start: Option<(u64, Digest)>,
+    /// What the kernel extends into banks, where that is not the usual. See
+    /// [`settle`](super::contents::settle), which finds it out.
+    pub contents: Contents,
     /// May banks prove something that rest on SHA-1?
     pub allow_weak_bank: bool,
     /// Threads.
@@ -52,6 +59,7 @@ impl Default for Policy {
             anchor: Anchor::default(),
             breaks: BTreeMap::new(),
             start: None,
+            contents: Contents::new(),
             allow_weak_bank: false,
             jobs: 1,
         }
@@ -59,10 +67,20 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Does a bank count? Those that rest on SHA-1 do only if that is allowed: a bank whose hash
-    /// IMA does not know is extended with SHA-1 digests.
+    /// Does a bank count? Those that rest on SHA-1 do only if that is allowed.
     pub fn counts(&self, bank: Bank) -> bool {
-        self.allow_weak_bank || !is_weak(bank)
+        self.allow_weak_bank || !self.is_weak(bank)
+    }
+
+    /// Does a bank rest on SHA-1? Others than sha1 do if the kernel extends SHA-1 digests into them.
+    pub fn is_weak(&self, bank: Bank) -> bool {
+        bank == Bank::Sha1 || self.content(bank) != Content::Own
+    }
+
+    /// What the kernel extends into a bank.
+    pub(crate) fn content(&self, bank: Bank) -> Content {
+        let known = self.contents.get(&bank).copied();
+        known.unwrap_or(Content::usual(bank))
     }
 
     /// The banks in which something is known, and those that most have.
@@ -75,11 +93,6 @@ impl Policy {
         banks.extend([Bank::Sha1, Bank::Sha256]);
         banks
     }
-}
-
-/// Does the bank rest on SHA-1?
-pub fn is_weak(bank: Bank) -> bool {
-    bank == Bank::Sha1 || !bank.mapped()
 }
 
 /// What the PCRs held, as somebody says whom the verifier trusts: the user, or by a quote the TPM.

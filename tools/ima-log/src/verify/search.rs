@@ -97,7 +97,8 @@ pub(crate) struct Search {
     /// Where the furthest value of the default PCR was reached, in a bank that counts.
     pub(crate) snapshot: Option<Snapshot>,
     default_pcr: u32,
-    weak: bool,
+    /// The banks that count.
+    counting: Vec<Bank>,
 }
 
 impl Search {
@@ -115,7 +116,10 @@ impl Search {
             quote: None,
             snapshot: None,
             default_pcr: policy.default_pcr,
-            weak: policy.allow_weak_bank,
+            counting: {
+                let banks = banks.iter().copied();
+                banks.filter(|bank| policy.counts(*bank)).collect()
+            },
         };
         for (register, value) in &anchor.values {
             let bank = banks.iter().position(|bank| *bank == register.bank);
@@ -140,8 +144,7 @@ impl Search {
     }
 
     fn counts(&self, register: Register) -> bool {
-        let counts = self.weak || !super::policy::is_weak(register.bank);
-        register.pcr == self.default_pcr && counts
+        register.pcr == self.default_pcr && self.counting.contains(&register.bank)
     }
 
     /// Before the first record: a monitor's round may bring nothing new. Only what the verifier knows
@@ -233,7 +236,7 @@ impl Search {
                 if run.value == wanted.hash && wanted.reached.is_none() {
                     wanted.reached = Some(reached(run, record, replayed.records));
                     anchored |= wanted.register.pcr == self.default_pcr
-                        && (self.weak || !super::policy::is_weak(wanted.register.bank));
+                        && self.counting.contains(&wanted.register.bank);
                 }
             }
         }
@@ -241,8 +244,7 @@ impl Search {
             if quote.after(pcr, record, replay) {
                 let quoted = quote.slots.iter().map(|(register, ..)| *register);
                 anchored |= quoted.into_iter().any(|register| {
-                    register.pcr == self.default_pcr
-                        && (self.weak || !super::policy::is_weak(register.bank))
+                    register.pcr == self.default_pcr && self.counting.contains(&register.bank)
                 });
             }
         }

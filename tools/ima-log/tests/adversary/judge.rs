@@ -35,6 +35,7 @@ use ima_log::{
         Values, //
     },
     verify::{
+        contents::settle,
         policy::{
             Anchor,
             Policy,
@@ -98,7 +99,10 @@ pub(crate) fn judge(case: &Case) -> Judged {
         view: verifier.told.then_some(known(verifier.view)),
         order: verifier.told.then_some(order),
     };
-    match verify([Ok(Input::new("list", &*list))], &policy(case), layouts) {
+    let verdict = settle(&policy(case), |policy| {
+        verify([Ok(Input::new("list", &*list))], policy, layouts)
+    });
+    match verdict {
         Ok(verdict) => judged(&verdict),
         Err(error) => Judged {
             exit: 2,

@@ -27,26 +27,33 @@ use crate::{
 use ima_log::{
     bank::Bank,
     verify::{
-        finding::Kind,
+        finding::{
+            Finding,
+            Kind, //
+        },
         verdict::Verdict, //
     },
 };
 
-/// Of a violation in the last segment, nothing proves the data. Here it is in the first.
+/// Of a violation in the last segment, nothing proves the data. Here it is in the first. The name of a
+/// template there is covered by nothing either, but if it is none of IMA's, that is told.
 #[test]
 fn any_byte_flipped() -> Result {
     let host = host()?;
     let list = host.view(Bank::Sha1)?;
+    let sealed = host.view_of(Bank::Sha1, 0..host.first_of(3))?.len();
     for at in (0..list.len()).step_by(3) {
         let mut list = list.clone();
         list[at] ^= 1 << (at % 8);
         let verdict = judge(&[&list], &against(pcrs(&host)))?;
-        assert_eq!(
-            code(&verdict),
-            1,
-            "byte {at}: {:#?}",
-            verdict.findings.kept()
-        );
+        let found = verdict.findings.kept();
+        if let [Finding { kind, .. }] = found {
+            if *kind == Kind::UnknownTemplate {
+                assert!(at > sealed, "byte {at}");
+                continue;
+            }
+        }
+        assert_eq!(code(&verdict), 1, "byte {at}: {found:#?}");
         assert!(!kinds(&verdict).is_empty());
     }
     Ok(())

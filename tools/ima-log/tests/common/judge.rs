@@ -33,6 +33,7 @@ use ima_log::{
         Values, //
     },
     verify::{
+        contents::settle,
         finding::{
             Gravity,
             Kind, //
@@ -230,9 +231,11 @@ pub(crate) fn standing(verdict: &Verdict, register: Register) -> Option<Standing
 
 /// Verifies files that are one list.
 pub(crate) fn judge(files: &[&[u8]], policy: &Policy) -> Result<Verdict, VerifyError> {
-    let inputs = files.iter().enumerate();
-    let inputs = inputs.map(|(number, bytes)| Ok(Input::new(format!("file {number}"), *bytes)));
-    verify(inputs, policy, Layouts::default())
+    settle(policy, |policy| {
+        let inputs = files.iter().enumerate();
+        let inputs = inputs.map(|(number, bytes)| Ok(Input::new(format!("file {number}"), *bytes)));
+        verify(inputs, policy, Layouts::default())
+    })
 }
 
 /// The exit code that the program gives an outcome.

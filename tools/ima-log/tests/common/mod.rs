@@ -29,6 +29,7 @@ use ima_checkpoint_format::{
 };
 use ima_log::bank::{
     Bank,
+    Content,
     Digest, //
 };
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub(crate) struct Made {
 pub(crate) struct Host {
     pub(crate) order: ByteOrder,
     pub(crate) banks: Vec<Bank>,
+    /// What it extends into banks and says of them, where that is not the usual.
+    pub(crate) contents: BTreeMap<Bank, (Content, State)>,
     pub(crate) records: Vec<Measured>,
     pub(crate) checkpoints: Vec<Made>,
     /// Kexecs since cold boot.
@@ -77,6 +80,7 @@ impl Host {
         Self {
             order,
             banks: banks.to_vec(),
+            contents: BTreeMap::new(),
             records: Vec::new(),
             checkpoints: Vec::new(),
             generation: 0,
@@ -193,10 +197,11 @@ impl Host {
         let (pcr, bank) = key;
         let value = self.pcr(pcr, bank);
         let shadow = self.shadow.insert(key, value).unwrap_or(value);
-        let state = match (bank.mapped(), shadow == value) {
-            (false, _) => State::Unshadowed,
-            (true, true) => State::Match,
-            (true, false) => State::Differs,
+        let state = match (self.contents.get(&bank), shadow == value) {
+            (Some((_, state)), true) => *state,
+            (None, _) if !bank.mapped() => State::Unshadowed,
+            (_, true) => State::Match,
+            (_, false) => State::Differs,
         };
         let entry = |state, value| Entry {
             pcr: pcr as u8,
@@ -299,11 +304,16 @@ impl Host {
             bytes[..20].copy_from_slice(sha1.as_bytes());
             Digest::new(&bytes[..bank.size()])
         };
-        match (record.violation, bank.mapped()) {
-            (true, true) => Digest::new(&[0xff; Digest::MAX][..bank.size()]),
-            (true, false) => unmapped(&Digest::new(&[0xff; 20]), 0),
-            (false, true) => bank.hash(&[&self.input(record)]),
-            (false, false) => unmapped(&Bank::Sha1.hash(&[&self.input(record)]), 0),
+        let content = match self.contents.get(&bank) {
+            Some((content, _)) => *content,
+            None if bank.mapped() => Content::Own,
+            None => Content::Padded,
+        };
+        match (record.violation, content) {
+            (true, Content::Padded) => unmapped(&Digest::new(&[0xff; 20]), 0),
+            (true, _) => Digest::new(&[0xff; Digest::MAX][..bank.size()]),
+            (false, Content::Own) => bank.hash(&[&self.input(record)]),
+            (false, _) => unmapped(&Bank::Sha1.hash(&[&self.input(record)]), 0),
         }
     }
 

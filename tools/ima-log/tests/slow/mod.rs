@@ -110,8 +110,16 @@ fn record(bytes: &mut Bytes<'_>, digest_size: usize) -> Option<Record> {
             fields.push(data.counted()?.to_vec());
         }
     }
-    if fields.len() != identifiers(&template)?.len() {
-        return None;
+    match identifiers(&template) {
+        Some(known) if fields.len() != known.len() => return None,
+        Some(_) => (),
+        None => {
+            let graphic = |byte: &u8| (b'!'..=b'~').contains(byte);
+            let is_name = (1..255).contains(&template.len()) && template.iter().all(graphic);
+            if !is_name || fields.is_empty() || fields.len() > 15 {
+                return None;
+            }
+        }
     }
     let length = start.len() - bytes.0.len();
     let rest = (start[..4].to_vec(), start[4 + digest_size..length].to_vec());
@@ -190,6 +198,13 @@ pub(crate) fn replay(list: &[u8], view: u16, big: bool, banks: &[u16]) -> Option
         }
         let is_buffer = record.template == b"ima-buf" && !violation;
         if is_buffer && !d_ng_matches(&record) {
+            return None;
+        }
+        // in an unknown template, any field may be our name
+        let ours = record.fields.iter().any(|field| {
+            [b".ima/checkpoint\0".as_slice(), b".ima/truncate\0"].contains(&field.as_slice())
+        });
+        if ours && identifiers(&record.template).is_none() {
             return None;
         }
         let name = name(&record);
