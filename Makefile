@@ -12,6 +12,10 @@ demo: ## from nothing to a running guest: checkpoint, export, truncate, verify, 
 check: ## every test; ends with "N passed, N failed, N skipped"
 	@scripts/check
 
+check-hard: ## stress the kernel side with sanitizers and failing allocations (CHECK_HARD_SECONDS=600)
+	@scripts/install-deps
+	@scripts/check-hard
+
 fuzz: ## fuzz the tool's parsers (TARGET=all SECONDS=600 each)
 	@scripts/install-deps
 	@scripts/fuzz $(or $(TARGET),all) $(SECONDS)
@@ -38,6 +42,10 @@ kernel-without: ## build it without the option, and without Rust
 kernel-debug: ## build it with lockdep and KASAN; GUEST_KERNEL=debug makes the tests use it
 	@scripts/install-deps
 	@scripts/build-kernel debug
+
+kernel-uml: ## build it for User-Mode Linux, the tests' second bed
+	@scripts/install-deps
+	@scripts/build-kernel uml
 
 run: ## boot the guest with SCRIPT=file (ARGS=options of scripts/run-guest)
 	@scripts/run-guest $(ARGS) $(or $(SCRIPT),$(error say which: make run SCRIPT=file))
@@ -70,4 +78,4 @@ series: ## write the series as it is sent to a list (SERIES=/path, a new directo
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check fuzz bench bench-verify lint kernel kernel-without kernel-debug run tool install deb prepare unprepare edit-tree refresh-patches series clean
+.PHONY: help demo check check-hard fuzz bench bench-verify lint kernel kernel-without kernel-debug kernel-uml run tool install deb prepare unprepare edit-tree refresh-patches series clean

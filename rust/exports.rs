@@ -55,13 +55,15 @@ fn log() -> Result<&'static Log> {
 ///
 /// `platform` must point to a valid environment.
 #[export]
-pub(crate) unsafe extern "C" fn ima_store_init(platform: *const bindings::ima_store_env) -> c_int {
+pub(crate) unsafe extern "C" fn ima_store_init(
+    platform: *const bindings::ima_store_platform,
+) -> c_int {
     // SAFETY: By the safety requirements.
     errno(read_platform(unsafe { &*platform }).and_then(Log::init))
 }
 
 /// What IMA tells of this boot.
-fn read_platform(raw: &bindings::ima_store_env) -> Result<Platform> {
+fn read_platform(raw: &bindings::ima_store_platform) -> Result<Platform> {
     let facts = Facts {
         sha1: raw.sha1 as usize,
         hash: raw.hash as usize,

@@ -32,7 +32,9 @@ use common::{
         pcrs,
         quoted,
         record_of_pcr_11,
-        standing, //
+        standing,
+        PCR_11,
+        SHA256, //
     },
     nul,
     Host,
@@ -75,12 +77,6 @@ use std::{
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
-
-const SHA256: Register = Register {
-    pcr: PCR,
-    bank: Bank::Sha256,
-};
-const PCR_11: Register = Register { pcr: 11, ..SHA256 };
 
 /// What the PCRs of one bank hold.
 fn sha256_of(host: &Host) -> Values {

@@ -17,8 +17,10 @@ use common::{
         judge,
         pcrs,
         record_of_pcr_11,
-        standing, //
+        standing,
         BANKS,
+        PCR_11,
+        SHA256, //
     },
     nul,
     Host,
@@ -57,12 +59,6 @@ use std::{
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
-
-const SHA256: Register = Register {
-    pcr: PCR,
-    bank: Bank::Sha256,
-};
-const PCR_11: Register = Register { pcr: 11, ..SHA256 };
 
 fn new_host() -> Host {
     Host::new(ByteOrder::Little, &BANKS)

@@ -6,7 +6,8 @@ use super::{
     d_ng,
     nul,
     Host,
-    Measured, //
+    Measured,
+    PCR, //
 };
 use ima_checkpoint_format::{
     record::Record,
@@ -53,6 +54,13 @@ use ima_log::{
         Layouts, //
     },
 };
+
+/// The default PCR in the bank that counts, and the other PCR of the host in it.
+pub(crate) const SHA256: Register = Register {
+    pcr: PCR,
+    bank: Bank::Sha256,
+};
+pub(crate) const PCR_11: Register = Register { pcr: 11, ..SHA256 };
 
 /// The banks of the host.
 pub(crate) const BANKS: [Bank; 2] = [Bank::Sha1, Bank::Sha256];

@@ -208,7 +208,8 @@ pub(crate) fn replay(list: &[u8], view: u16, big: bool, banks: &[u16]) -> Option
             return None;
         }
         let name = name(&record);
-        if name == Some(b".ima/checkpoint") || name == Some(b".ima/truncate") {
+        let own: [&[u8]; 3] = [b".ima/checkpoint", b".ima/truncate", b".ima/config"];
+        if name.is_some_and(|name| own.contains(&name)) {
             if !is_buffer {
                 return None;
             }
