@@ -10,14 +10,15 @@ mount -t debugfs debugfs $DEBUG || exit
 measure_owner
 mkdir /tmp/load "$SHARE/segments"
 
-# range PATTERN: first and last address of the functions whose names match
+# range PATTERN: first and last address of the functions whose names match, those of the boot and of
+# unloading excepted, which are elsewhere
 range()
 {
-	awk -v pattern="$1" '$2 ~ /[tT]/ && $3 ~ pattern {
+	sort /proc/kallsyms | awk -v pattern="$1" '$2 ~ /[tT]/ && $3 ~ pattern && $3 !~ /(init|exit)$/ {
 		if (!first) first = $1
 		last = $1
 	}
-	END { print "0x" first, "0x" last }' /tmp/symbols
+	END { print "0x" first, "0x" last }'
 }
 
 # faults PROBABILITY: percent of the allocations of tasks that want it. Never in the TPM's driver:
@@ -55,7 +56,6 @@ scan()
 	echo clear >$DEBUG/kmemleak
 }
 
-sort /proc/kallsyms >/tmp/symbols
 # shellcheck disable=SC2046 # two words
 set -- $(range '^tpm')
 TPM_START=$1 TPM_END=$2
