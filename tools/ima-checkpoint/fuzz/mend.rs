@@ -13,7 +13,9 @@ pub(crate) fn list(list: &[u8]) -> Vec<u8> {
     let layout = detect::layout(list, None, None);
     let mut out = list.to_vec();
     let mut at = 0;
-    while let Ok((record, length)) = Record::parse_any(&list[at..], layout.bank.size(), layout.order) {
+    while let Ok((record, length)) =
+        Record::parse_any(&list[at..], layout.bank.size(), layout.order)
+    {
         digests(&record, layout.bank, &mut out[at..at + length]);
         at += length;
     }

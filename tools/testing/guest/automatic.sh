@@ -174,8 +174,9 @@ second)
 	# no setting that frees counts before the TPM knows of it
 	tpm-hold take || exit
 	records=$(count records_total)
-	echo retain_segments=1 >"$CHECKPOINT/config"
-	echo "$? $(($(count records_total) - records))" >"$SHARE/not-set"
+	result=0
+	echo retain_segments=1 >"$CHECKPOINT/config" || result=$?
+	echo "$result $(($(count records_total) - records))" >"$SHARE/not-set"
 	grep retain_segments "$CHECKPOINT/config" >>"$SHARE/not-set"
 	tpm-hold release
 	configure retain_segments=1
