@@ -175,7 +175,7 @@ second)
 	tpm-hold take || exit
 	records=$(count records_total)
 	result=0
-	echo retain_segments=1 >"$CHECKPOINT/config" || result=$?
+	configure retain_segments=1 || result=$?
 	echo "$result $(($(count records_total) - records))" >"$SHARE/not-set"
 	grep retain_segments "$CHECKPOINT/config" >>"$SHARE/not-set"
 	tpm-hold release
