@@ -41,7 +41,9 @@ static size_t contents(const char *path, char *buf, size_t size)
 /* What a refused command must leave as it was: no clock, no memory in use, no error. */
 static void state(char *buf, size_t size)
 {
-	static const char * const keys[] = { "records_", "bytes_live", "bytes_freed", "segments_", "checkpoints=" };
+	static const char * const keys[] = {
+		"records_", "bytes_live", "bytes_freed", "segments_", "checkpoints=",
+	};
 	static char status[65536];
 	size_t used;
 
@@ -82,6 +84,15 @@ static void newest(char *buf, size_t size)
 	if (!digest)
 		exit(2);
 	snprintf(buf, size, "%lu %.64s", strtoul(line + 4, NULL, 10), digest + 7);
+}
+
+/* What export takes: the active segment, with a record in it. */
+static void newest_segment(char *buf, size_t size)
+{
+	char checkpoint[128];
+
+	newest(checkpoint, sizeof(checkpoint));
+	snprintf(buf, size, "%lu ascii sha256", strtoul(checkpoint, NULL, 10));
 }
 
 /* Let the @n-th fail from here on. */
@@ -127,12 +138,12 @@ int main(int argc, char **argv)
 		if (!strcmp(what, "truncate"))
 			newest(data, sizeof(data));
 		else if (!strcmp(what, "config"))
-			snprintf(data, sizeof(data), "checkpoint_seconds=%d\ntruncate_needs_digest=%d",
-				 10000 + n, n % 2);
+			snprintf(data, sizeof(data),
+				 "checkpoint_seconds=%d\ntruncate_needs_digest=%d", 10000 + n, n % 2);
 		else if (!strcmp(what, "create"))
 			snprintf(data, sizeof(data), "number %d", n);
-		else /* the active segment, so that there is one */
-			snprintf(data, sizeof(data), "%lu ascii sha256", (newest(buf, sizeof(buf)), strtoul(buf, NULL, 10)));
+		else
+			newest_segment(data, sizeof(data));
 		if (reading && write(fd, data, strlen(data)) < 0)
 			die(path);
 		state(before, sizeof(before));
@@ -148,7 +159,8 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		if (result < 0 && strcmp(before, after)) {
-			fprintf(stderr, "%s %d: refused, but changed:\n%s\n%s\n", what, n, before, after);
+			fprintf(stderr, "%s %d: refused, but changed:\n%s\n%s\n", what, n, before,
+				after);
 			return 1;
 		}
 		close(fd);

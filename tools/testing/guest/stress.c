@@ -384,6 +384,7 @@ int main(int argc, char **argv)
 		configure();
 	else
 		return 2;
-	printf("%s%s%s done=%lu refused=%lu\n", role, argc > 2 ? " " : "", argc > 2 ? argv[2] : "", done, refused);
+	printf("%s%s%s done=%lu refused=%lu\n", role, argc > 2 ? " " : "", argc > 2 ? argv[2] : "",
+	       done, refused);
 	return 0;
 }
