@@ -30,10 +30,10 @@ third) # kexec_load(2) in place of a loaded image
 	measure c
 	seal c >/dev/null || exit
 	measure d
-	snapshot third-end
 	load_kernel wrong on || exit
 	kexec -c -l /boot/bzImage-on --initrd=/boot/initrd \
 		--command-line="$(cat /proc/cmdline) resume=fourth" || exit
+	snapshot third-end
 	start_kernel ;;
 fourth)
 	snapshot fourth
