@@ -82,7 +82,8 @@ const SWITCH: Values = Values::AtMost(1);
 /// What a change of a setting leaves behind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trace {
-    /// A record in the list: it decides what the log can lose, or what it says of what was measured.
+    /// A record in the list: it decides what the log can lose, or what it says of what was
+    /// measured.
     Measured,
     /// Nothing: it only makes checkpoints more or less often.
     Silent,
@@ -264,8 +265,8 @@ impl Config {
         }
     }
 
-    /// Sets one, before the log is made, which measures it later. EINVAL if there is no such setting
-    /// or value; the kernel log says what is wrong.
+    /// Sets one, before the log is made, which measures it later. EINVAL if there is no such
+    /// setting or value; the kernel log says what is wrong.
     pub(crate) fn set(&self, name: &[u8], value: &[u8]) -> Result {
         self.store(self.snapshot().with(name, value)?);
         Ok(())

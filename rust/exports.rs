@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What IMA calls, declared in `include/linux/ima_store.h`. Each function turns C's arguments into safe
-//! types and an error into an errno.
+//! What IMA calls, declared in `include/linux/ima_store.h`. Each function turns C's arguments into
+//! safe types and an error into an errno.
 
 use crate::{
     abstractions::{

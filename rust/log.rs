@@ -108,8 +108,8 @@ use kernel::{
     },
 };
 
-/// The logs that IMA asked for, of which the last counts. When IMA cannot be initialised with the hash
-/// of `ima_hash=`, it tries once more with the default hash, which other banks may belong to.
+/// The logs that IMA asked for, of which the last counts. When IMA cannot be initialised with the
+/// hash of `ima_hash=`, it tries once more with the default hash, which other banks may belong to.
 static LOGS: [SetOnce<Arc<Log>>; 2] = [SetOnce::new(), SetOnce::new()];
 
 /// A record on its way into the list.
@@ -349,8 +349,8 @@ impl Log {
         Ok(())
     }
 
-    /// Asks the TPM what a PCR holds before its first record, if this is the first. Gives the PCR, for
-    /// which there is room, and its values.
+    /// Asks the TPM what a PCR holds before its first record, if this is the first. Gives the PCR,
+    /// for which there is room, and its values.
     fn first_use(&self, held: &mut Extend, index: u32) -> Result<Option<(Pcr, Arc<KVec<Digest>>)>> {
         let (state, held) = self.state.get_with(held);
         if state.pcrs.get(index).is_some() {
@@ -372,8 +372,8 @@ impl Log {
         state.pcrs.insert(pcr);
     }
 
-    /// Appends a record of the log's own and extends it. EIO: the TPM refused it, and it is in the list
-    /// all the same. On another error nothing was appended.
+    /// Appends a record of the log's own and extends it. EIO: the TPM refused it, and it is in the
+    /// list all the same. On another error nothing was appended.
     fn append_own(&self, held: &mut Extend, event_name: &CStr, buffer: &[u8]) -> Result {
         match self.machine.extend_buffer(self, held, event_name, buffer)? {
             Extended::Both => Ok(()),
@@ -420,8 +420,8 @@ impl State {
         Ok(self.appended(config, seals, own, len))
     }
 
-    /// A record of `bytes` is in the list, a checkpoint if it `seals` a segment. Tells when the next
-    /// one is due.
+    /// A record of `bytes` is in the list, a checkpoint if it `seals` a segment. Tells when the
+    /// next one is due.
     fn appended(&mut self, config: &Config, seals: bool, own: bool, bytes: usize) -> Due {
         if seals {
             self.fresh = Fresh::default();

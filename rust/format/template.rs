@@ -158,7 +158,8 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownTemplate`] if there is no such number of fields, or `name` is no graphic ASCII.
+    /// [`Error::UnknownTemplate`] if there is no such number of fields, or `name` is no graphic
+    /// ASCII.
     pub(super) fn unknown(name: &[u8], count: usize) -> Result<Self, Error> {
         let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
         let fields = [Field::Unknown; MAX_FIELDS];

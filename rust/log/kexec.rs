@@ -56,8 +56,8 @@ const MIN_RESERVE: u64 = 1 << 20;
 pub(crate) const MIN_SIZE: usize = Header::SIZE + RESERVE;
 
 impl Log {
-    /// Bytes of the buffer: for the list as it is, what is likely to be measured until the kexec, and
-    /// what the kexec adds.
+    /// Bytes of the buffer: for the list as it is, what is likely to be measured until the kexec,
+    /// and what the kexec adds.
     ///
     /// Whoever can cause measurements can make the list outgrow its buffer, and its oldest part is
     /// then left behind. The reserve makes that a matter of many records.
@@ -95,7 +95,8 @@ impl Log {
         }
     }
 
-    /// Starts with the oldest segment from which on the list fits. ENOSPC if not even the newest does.
+    /// Starts with the oldest segment from which on the list fits. ENOSPC if not even the newest
+    /// does.
     ///
     /// Allocates no table of segments: there may be many, and memory is short in pieces by now.
     fn choose(&self, held: &mut Extend, room: usize) -> Result<Handover> {
@@ -141,8 +142,8 @@ impl Log {
     }
 
     /// Writes the buffer that [`Log::suspend`] decided on, and returns its length. If nothing is
-    /// carried, the buffer says so: the memory that it is in may hold anything. 0 if it has not even
-    /// room for that.
+    /// carried, the buffer says so: the memory that it is in may hold anything. 0 if it has not
+    /// even room for that.
     pub(crate) fn dump(&self, out: &mut [u8]) -> usize {
         let handover = self.state.get(&mut ima::lock()).handover;
         if let Some(result) = handover.and_then(|handover| handover.left_behind) {

@@ -4,8 +4,8 @@
 //!
 //! Segments, counters and shadows come from the replay. A checkpoint is believed only if all that
 //! it says agrees with it; the first record of a truncated list is the one that nothing can
-//! contradict. All that can fail is done before a record is in the list: a restore that stops leaves
-//! the log as the records before made it.
+//! contradict. All that can fail is done before a record is in the list: a restore that stops
+//! leaves the log as the records before made it.
 
 use super::{
     automatic::wake,
@@ -348,8 +348,8 @@ impl Log {
         Ok(digests)
     }
 
-    /// The shadow PCRs with one more, and what it held before its first record. `None` if it is known
-    /// already, or IMA can never extend it.
+    /// The shadow PCRs with one more, and what it held before its first record. `None` if it is
+    /// known already, or IMA can never extend it.
     fn with_pcr(
         &self,
         state: &LogState,
@@ -413,8 +413,8 @@ impl Log {
 
     /// What is true of the log if the checkpoint is; `None` if it is not to be believed.
     ///
-    /// The first record of the list has nothing to agree with. It must give what the log cannot go on
-    /// without, and no position from which it could not go on.
+    /// The first record of the list has nothing to agree with. It must give what the log cannot go
+    /// on without, and no position from which it could not go on.
     fn believe(
         &self,
         state: &LogState,
@@ -458,7 +458,8 @@ impl Log {
         }))
     }
 
-    /// The shadow PCRs as the checkpoint has them. The first record may name any that IMA can extend.
+    /// The shadow PCRs as the checkpoint has them. The first record may name any that IMA can
+    /// extend.
     fn pcrs_at(
         &self,
         state: &LogState,

@@ -94,7 +94,8 @@ impl Log {
         self.append_own(held, EVENT_NAME, buffer)
     }
 
-    /// Tells the audit log of each change that was to be measured. The extend mutex must not be held.
+    /// Tells the audit log of each change that was to be measured. The extend mutex must not be
+    /// held.
     fn audit_settings(&self, cause: &CStr, old: Snapshot, new: Snapshot, result: Result) {
         for change in old.measured_changes(new) {
             let text = format_args!("{}={}->{}", change.name, change.old, change.new);

@@ -70,8 +70,8 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse); [`Error::UnknownTemplate`] if the name is no graphic ASCII, or the
-    /// fields are not 1 to [`MAX_FIELDS`](super::template::MAX_FIELDS).
+    /// As [`parse`](Self::parse); [`Error::UnknownTemplate`] if the name is no graphic ASCII, or
+    /// the fields are not 1 to [`MAX_FIELDS`](super::template::MAX_FIELDS).
     #[inline]
     pub fn parse_any(
         bytes: &'a [u8],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random operations, with a TPM and memory that fail, against a list in the plainest form: what the
-//! machine appended, one record after the other.
+//! Random operations, with a TPM and memory that fail, against a list in the plainest form: what
+//! the machine appended, one record after the other.
 //!
 //! A case is a seed: it gives the operations. One that fails is shrunk to the operations that it
 //! takes, and printed; `ima_checkpoint.model=FIRST,COUNT` on the kernel's command line runs other

@@ -25,8 +25,8 @@ use crate::{
     store, //
 };
 
-/// A kexec buffer of a checkpoint as the first record, made by somebody who can compute digests, and
-/// then a file.
+/// A kexec buffer of a checkpoint as the first record, made by somebody who can compute digests,
+/// and then a file.
 fn forged_head(log: &Log, header: &CheckpointHeader, entries: &[Entry<'_>]) -> Result<KVVec<u8>> {
     let mut buffer = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
     let mut builder = Builder::new(&mut buffer, header, Label::default()).map_err(|_| EINVAL)?;
