@@ -212,6 +212,7 @@ impl Log {
         Ok(())
     }
 
+    /// What checkpoints tell of PCRs before their first record.
     fn first_values(&self, records: Records<'_>) -> Result<FirstValues> {
         let mut values = FirstValues::new(self.platform.banks().len())?;
         for (record, _) in records.flatten() {
