@@ -6,47 +6,28 @@
 #[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
-use common::{
-    Host,
-    LOG_ID, //
-};
+use common::{Host, LOG_ID};
 use ima_checkpoint::{
     archive::{
-        archiver::{
-            Archiver,
-            Options, //
-        },
+        archiver::{Archiver, Options},
         durable::Access,
         live::Live,
         notice::Notice,
         removal::Remove,
-        retention::Keep, //
+        retention::Keep,
     },
-    bank::{
-        Bank,
-        Digest, //
-    },
-    error::{
-        Error,
-        Result, //
-    },
-    kernel::{
-        Created,
-        Segment,
-        Status, //
-    },
+    bank::{Bank, Digest},
+    error::{Error, Result},
+    kernel::{Created, Segment, Status},
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
     cell::Cell,
     collections::BTreeMap,
     env,
-    io::{
-        ErrorKind,
-        Read, //
-    },
+    io::{ErrorKind, Read},
     rc::Rc,
-    time::Instant, //
+    time::Instant,
 };
 
 const SEGMENT: usize = 100_000;

@@ -3,15 +3,8 @@
 //! What a replay cannot be faster than: `hash-limit RECORDS BYTES` does only what SHA-1 and SHA-256 have
 //! to do for so many records with template data of so many bytes.
 
-use sha2::digest::{
-    consts::U64,
-    generic_array::GenericArray, //
-};
-use std::{
-    env,
-    error::Error,
-    hint::black_box, //
-};
+use sha2::digest::{consts::U64, generic_array::GenericArray};
+use std::{env, error::Error, hint::black_box};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<usize> = env::args().skip(1).flat_map(|text| text.parse()).collect();

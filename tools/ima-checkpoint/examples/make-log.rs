@@ -9,43 +9,20 @@
 #[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
-use common::{
-    busy::busy,
-    Host,
-    Measured,
-    PCR, //
-};
-use ima_checkpoint::bank::{
-    Bank,
-    Digest, //
-};
+use common::{busy::busy, Host, Measured, PCR};
+use ima_checkpoint::bank::{Bank, Digest};
 use ima_checkpoint_format::{
-    checkpoint::{
-        self,
-        Builder,
-        Entry,
-        Header,
-        Kind,
-        Label,
-        State, //
-    },
+    checkpoint::{self, Builder, Entry, Header, Kind, Label, State},
     record::NewRecord,
-    ByteOrder, //
+    ByteOrder,
 };
-use sha2::{
-    Digest as _,
-    Sha256, //
-};
+use sha2::{Digest as _, Sha256};
 use std::{
     env,
     error::Error,
     fs,
-    io::{
-        self,
-        BufWriter,
-        Write, //
-    },
-    path::Path, //
+    io::{self, BufWriter, Write},
+    path::Path,
 };
 
 type Outcome = Result<(), Box<dyn Error>>;

@@ -10,23 +10,14 @@ mod common;
 use common::PCR;
 use ima_checkpoint::bank::Bank;
 use ima_checkpoint_format::{
-    record::{
-        NewRecord,
-        Record, //
-    },
-    ByteOrder, //
+    record::{NewRecord, Record},
+    ByteOrder,
 };
 use std::{
     error::Error,
     hint::black_box,
-    io::{
-        self,
-        BufRead, //
-    },
-    time::{
-        Duration,
-        Instant, //
-    },
+    io::{self, BufRead},
+    time::{Duration, Instant},
 };
 
 const CHUNK: usize = 64 << 10;

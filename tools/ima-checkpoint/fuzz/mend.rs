@@ -2,10 +2,7 @@
 
 //! Repairs what no fuzzer finds by itself: digests.
 
-use ima_checkpoint::{
-    bank::Bank,
-    detect, //
-};
+use ima_checkpoint::{bank::Bank, detect};
 use ima_checkpoint_format::record::Record;
 
 /// The list with the digests that its records should have.

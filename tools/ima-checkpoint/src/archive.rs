@@ -33,43 +33,21 @@ pub use self::{
     contents::Contents,
     error::Error,
     listing::Names,
-    meta::{
-        Meta,
-        Name,
-        State, //
-    },
+    meta::{Meta, Name, State},
 };
 
-use self::{
-    listing::Listing,
-    open::Directory, //
-};
+use self::{listing::Listing, open::Directory};
 use crate::{
-    error::{
-        self as failure,
-        Result, //
-    },
-    kernel::{
-        Kernel,
-        IMA, //
-    },
+    error::{self as failure, Result},
+    kernel::{Kernel, IMA},
 };
 use rustix::fs::FileType;
 use std::{
     fmt,
-    fs::{
-        self,
-        File, //
-    },
+    fs::{self, File},
     io,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    time::{
-        SystemTime,
-        UNIX_EPOCH, //
-    },
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// An archive, of which there may be one for many hosts.

@@ -6,35 +6,15 @@ use crate::{
     archive::Archive,
     bank::Bank,
     commands::{
-        self,
-        archive,
-        cat,
-        checkpoint,
-        exit::Code,
-        failure::Failure,
-        fsck,
-        generate,
-        inspect,
-        mount,
-        reindex,
-        status,
-        truncate,
-        verify, //
+        self, archive, cat, checkpoint, exit::Code, failure::Failure, fsck, generate, inspect,
+        mount, reindex, status, truncate, verify,
     },
     error,
     evidence::Evidence,
-    kernel::{
-        Kernel,
-        IMA, //
-    },
+    kernel::{Kernel, IMA},
     whole::Whole,
 };
-use clap::{
-    Args,
-    Parser,
-    Subcommand,
-    ValueEnum, //
-};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
 use indicatif::ProgressBar;
 use std::path::PathBuf;

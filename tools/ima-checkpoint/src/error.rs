@@ -5,25 +5,15 @@
 
 use crate::{
     archive,
-    escape::{
-        self,
-        Escaped, //
-    },
-    evidence,
-    kernel,
+    escape::{self, Escaped},
+    evidence, kernel,
     records::Fault,
-    whole, //
+    whole,
 };
-use ima_log::{
-    quote,
-    verify, //
-};
+use ima_log::{quote, verify};
 use std::{
     fmt, io,
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
 };
 
 /// What failed. The text is one line that does a terminal no harm, whatever it was made of.
@@ -105,11 +95,7 @@ impl Error {
 
     /// Is there nothing of that name in the archive?
     pub(crate) fn is_absent(&self) -> bool {
-        use archive::Error::{
-            Absent,
-            NoArchive,
-            NoLog, //
-        };
+        use archive::Error::{Absent, NoArchive, NoLog};
         matches!(
             self.cause(),
             Self::Archive(Absent { .. } | NoArchive { .. } | NoLog { .. })
@@ -128,12 +114,7 @@ impl Error {
     /// May it be gone when archive and kernel are looked at again? A segment that was freed in
     /// between is archived by then.
     pub(crate) fn may_pass(&self) -> bool {
-        use whole::Error::{
-            Changed,
-            Empty,
-            Missing,
-            OtherLog, //
-        };
+        use whole::Error::{Changed, Empty, Missing, OtherLog};
         let moved = matches!(
             self.cause(),
             Self::Whole(Changed | Empty | Missing { .. } | OtherLog { .. })

@@ -7,43 +7,22 @@
 
 use crate::{
     bank::Bank,
-    error::{
-        Error,
-        Result, //
-    },
-    kernel::{
-        Format,
-        Kernel, //
-    },
-    notify::{
-        complain,
-        Level, //
-    },
+    error::{Error, Result},
+    kernel::{Format, Kernel},
+    notify::{complain, Level},
     view::View,
-    whole::Seekable, //
+    whole::Seekable,
 };
 use fuser::{
-    consts::FOPEN_DIRECT_IO,
-    FileAttr,
-    FileType,
-    Filesystem,
-    ReplyAttr,
-    ReplyData,
-    ReplyDirectory,
-    ReplyEntry,
-    ReplyOpen,
-    Request,
-    FUSE_ROOT_ID, //
+    consts::FOPEN_DIRECT_IO, FileAttr, FileType, Filesystem, ReplyAttr, ReplyData, ReplyDirectory,
+    ReplyEntry, ReplyOpen, Request, FUSE_ROOT_ID,
 };
 use rustix::io::Errno;
 use std::{
     ffi::OsStr,
     fs,
     path::Path,
-    time::{
-        Duration,
-        SystemTime, //
-    },
+    time::{Duration, SystemTime},
 };
 
 /// How long the kernel may believe a name and its size.
@@ -298,10 +277,7 @@ impl Filesystem for Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        io,
-        os::unix::fs::symlink, //
-    };
+    use std::{io, os::unix::fs::symlink};
 
     #[test]
     fn files_of_the_kernel() -> io::Result<()> {

@@ -5,10 +5,7 @@
 use crate::kernel::Kernel;
 use std::{
     fs,
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
 };
 
 /// `name (pid)` of each program that has a list file of this kernel open, this one excepted.

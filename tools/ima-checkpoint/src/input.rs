@@ -3,35 +3,21 @@
 //! Lists named on the command line: files, archived segments, standard input.
 
 use crate::{
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
     escape::Escaped,
     evidence,
     special::LAST_PCR,
 };
 use flate2::read::MultiGzDecoder;
-use ima_checkpoint_format::{
-    kexec,
-    ByteOrder, //
-};
+use ima_checkpoint_format::{kexec, ByteOrder};
 use liblzma::{
     bufread::XzDecoder,
-    stream::{
-        Stream,
-        CONCATENATED, //
-    },
+    stream::{Stream, CONCATENATED},
 };
 use std::{
     fmt,
     fs::File,
-    io::{
-        self,
-        BufReader,
-        Cursor,
-        Read, //
-    },
+    io::{self, BufReader, Cursor, Read},
     path::Path,
 };
 use zstd::stream::read::Decoder;

@@ -6,33 +6,19 @@ pub mod filter;
 mod json;
 mod text;
 
-pub use self::{
-    filter::Filter,
-    json::SCHEMA, //
-};
+pub use self::{filter::Filter, json::SCHEMA};
 
-use crate::{
-    bank::Bank,
-    records::Entry,
-    special::special, //
-};
+use crate::{bank::Bank, records::Entry, special::special};
 use ima_checkpoint_format::{
-    checkpoint::{
-        Checkpoint,
-        Flags,
-        State, //
-    },
+    checkpoint::{Checkpoint, Flags, State},
     config,
     record::Record,
     template::Field,
-    truncate::Reason, //
+    truncate::Reason,
 };
 use std::{
     collections::BTreeMap,
-    io::{
-        self,
-        Write, //
-    },
+    io::{self, Write},
 };
 
 /// How records are shown.

@@ -4,46 +4,21 @@
 //! specifies them.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    error::{
-        self,
-        Result, //
-    },
+    bank::{Bank, Digest},
+    error::{self, Result},
     escape::Escaped,
 };
 use rustix::{
-    event::{
-        poll,
-        PollFd,
-        PollFlags,
-        Timespec, //
-    },
+    event::{poll, PollFd, PollFlags, Timespec},
     io::Errno,
 };
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::{
-        File,
-        OpenOptions, //
-    },
-    io::{
-        self,
-        Read,
-        Seek,
-        Write, //
-    },
-    os::fd::{
-        AsFd,
-        BorrowedFd, //
-    },
-    path::{
-        Path,
-        PathBuf, //
-    },
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
     time::Duration,
 };
 

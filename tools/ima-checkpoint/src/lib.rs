@@ -21,14 +21,7 @@ pub mod view;
 pub mod whole;
 
 pub use ima_log::{
-    bank,
-    escape,
-    list::{
-        claim,
-        detect,
-        records,
-        special, //
-    },
-    quote,
-    replay, //
+    bank, escape,
+    list::{claim, detect, records, special},
+    quote, replay,
 };

@@ -6,10 +6,7 @@ use clap::Parser;
 use ima_checkpoint::{
     cli::Cli,
     commands::exit::Code,
-    notify::{
-        complain,
-        Level, //
-    },
+    notify::{complain, Level},
 };
 use std::process::ExitCode;
 

@@ -13,10 +13,7 @@ use std::{
         linux::net::SocketAddrExt,
         unix::{
             ffi::OsStrExt,
-            net::{
-                SocketAddr,
-                UnixDatagram, //
-            },
+            net::{SocketAddr, UnixDatagram},
         },
     },
 };

@@ -6,18 +6,11 @@
 //! records with another template digest, or as lines of text.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     kernel::Format,
 };
 use ima_checkpoint_format::{
-    ascii::{
-        ascii_len,
-        write_ascii,
-        Sink, //
-    },
+    ascii::{ascii_len, write_ascii, Sink},
     record::Record,
 };
 use std::ops::Add;
@@ -145,11 +138,7 @@ pub fn template_digest(record: &Record<'_>, bank: Bank) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ima_checkpoint_format::{
-        record::NewRecord,
-        ByteOrder,
-        Error, //
-    };
+    use ima_checkpoint_format::{record::NewRecord, ByteOrder, Error};
 
     const ORDER: ByteOrder = ByteOrder::Little;
 

@@ -12,46 +12,25 @@ mod parts;
 mod seekable;
 
 pub use self::{
-    error::{
-        Error,
-        Extent, //
-    },
+    error::{Error, Extent},
     parts::Part,
-    seekable::Seekable, //
+    seekable::Seekable,
 };
 
 use crate::{
-    archive::{
-        Log,
-        Name,
-        Names,
-        State, //
-    },
+    archive::{Log, Name, Names, State},
     bank::Bank,
     detect,
-    error::{
-        self as failure,
-        Result, //
-    },
-    kernel::{
-        Format,
-        Kernel,
-        Segment, //
-    },
-    records::{
-        Position,
-        Records, //
-    },
+    error::{self as failure, Result},
+    kernel::{Format, Kernel, Segment},
+    records::{Position, Records},
     view::SHA1_SIZE,
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
     os::unix::fs::FileExt,
 };
 

@@ -7,36 +7,21 @@ mod common;
 
 use common::{
     d_ng,
-    judge::{
-        before_ima,
-        exit,
-        host,
-        pcrs, //
-    },
+    judge::{before_ima, exit, host, pcrs},
     nul,
 };
 use ima_checkpoint::{
     bank::Bank,
-    commands::exit::{
-        worst,
-        Code,
-        CODES, //
-    },
-    replay::Values, //
+    commands::exit::{worst, Code, CODES},
+    replay::Values,
 };
 use ima_log::verify::verdict::Outcome;
 use serde_json::Value;
 use std::{
     error::Error,
     fs,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    process::{
-        Command,
-        Output, //
-    },
+    path::{Path, PathBuf},
+    process::{Command, Output},
 };
 use tempfile::TempDir;
 

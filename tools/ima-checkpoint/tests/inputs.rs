@@ -7,21 +7,11 @@
 mod common;
 
 use common::{
-    judge::{
-        before_ima,
-        host,
-        pcrs, //
-    },
-    Host, //
+    judge::{before_ima, host, pcrs},
+    Host,
 };
-use flate2::{
-    write::GzEncoder,
-    Compression, //
-};
-use ima_checkpoint::{
-    bank::Bank,
-    replay::Values, //
-};
+use flate2::{write::GzEncoder, Compression};
+use ima_checkpoint::{bank::Bank, replay::Values};
 use ima_checkpoint_format::ByteOrder;
 use liblzma::write::XzEncoder;
 use serde_json::Value;
@@ -29,26 +19,12 @@ use std::{
     error::Error,
     ffi::OsStr,
     fs,
-    io::{
-        Read,
-        Write, //
-    },
-    os::unix::{
-        ffi::OsStrExt,
-        net::UnixListener, //
-    },
+    io::{Read, Write},
+    os::unix::{ffi::OsStrExt, net::UnixListener},
     path::Path,
-    process::{
-        Child,
-        Command,
-        Output,
-        Stdio, //
-    },
+    process::{Child, Command, Output, Stdio},
     thread,
-    time::{
-        Duration,
-        Instant, //
-    },
+    time::{Duration, Instant},
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

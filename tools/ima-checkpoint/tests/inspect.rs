@@ -5,29 +5,17 @@
 #[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
 
-use common::{
-    Host,
-    Measured,
-    PCR, //
-};
+use common::{Host, Measured, PCR};
 use ima_checkpoint::bank::Bank;
 use ima_checkpoint_format::{
-    config::{
-        self,
-        Builder,
-        Reason, //
-    },
-    ByteOrder, //
+    config::{self, Builder, Reason},
+    ByteOrder,
 };
 use serde_json::Value;
 use std::{
     error::Error,
     io::Write,
-    process::{
-        Command,
-        Output,
-        Stdio, //
-    },
+    process::{Command, Output, Stdio},
 };
 
 type Outcome = Result<(), Box<dyn Error>>;

@@ -2,28 +2,15 @@
 
 //! Lists of other kernels and other programs, as people have them, and what is said of them.
 
-use flate2::{
-    write::GzEncoder,
-    Compression, //
-};
-use ima_checkpoint_format::{
-    kexec,
-    ByteOrder, //
-};
+use flate2::{write::GzEncoder, Compression};
+use ima_checkpoint_format::{kexec, ByteOrder};
 use liblzma::write::XzEncoder;
 use std::{
     error::Error,
     fs,
     io::Write,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    process::{
-        Command,
-        Output,
-        Stdio, //
-    },
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

@@ -3,16 +3,8 @@
 //! PCR banks: their names and hashes, and how a PCR is extended.
 
 use sha1::Sha1;
-use sha2::{
-    Sha256,
-    Sha384,
-    Sha512, //
-};
-use sha3::{
-    Sha3_256,
-    Sha3_384,
-    Sha3_512, //
-};
+use sha2::{Sha256, Sha384, Sha512};
+use sha3::{Sha3_256, Sha3_384, Sha3_512};
 use sm3::Sm3;
 use std::fmt;
 

@@ -20,10 +20,7 @@
 //! ```
 
 use std::{
-    fmt::{
-        self,
-        Write, //
-    },
+    fmt::{self, Write},
     os::unix::ffi::OsStrExt,
     path::Path,
 };

@@ -21,59 +21,26 @@ mod common;
 use common::{
     d_ng,
     judge::{
-        against,
-        booted,
-        both,
-        code,
-        expect,
-        expect_verified,
-        host,
-        judge,
-        pcrs,
-        quoted,
-        record_of_pcr_11,
-        standing,
-        PCR_11,
-        SHA256, //
+        against, booted, both, code, expect, expect_verified, host, judge, pcrs, quoted,
+        record_of_pcr_11, standing, PCR_11, SHA256,
     },
-    nul,
-    Host,
-    Measured,
-    PCR, //
+    nul, Host, Measured, PCR,
 };
-use ima_checkpoint_format::{
-    checkpoint,
-    ByteOrder, //
-};
+use ima_checkpoint_format::{checkpoint, ByteOrder};
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    replay::{Register, Values},
     report,
     verify::{
         finding::Kind,
-        verdict::{
-            Outcome,
-            Standing, //
-        },
-        verify,
-        Error as VerifyError,
-        Input,
-        Layouts, //
+        verdict::{Outcome, Standing},
+        verify, Error as VerifyError, Input, Layouts,
     },
 };
 use std::{
     cell::Cell,
     error::Error,
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

@@ -10,53 +10,25 @@ mod common;
 
 use common::{
     d_ng,
-    judge::{
-        against,
-        exit, //
-    },
-    nul,
-    LOG_ID,
-    PCR, //
+    judge::{against, exit},
+    nul, LOG_ID, PCR,
 };
 use ima_checkpoint_format::{
-    checkpoint::{
-        self,
-        Builder,
-        Entry,
-        Flags,
-        Header,
-        Kind as ItemKind,
-        Label,
-        State, //
-    },
+    checkpoint::{self, Builder, Entry, Flags, Header, Kind as ItemKind, Label, State},
     record::NewRecord,
-    truncate::{
-        self,
-        Reason,
-        Truncation, //
-    },
-    ByteOrder,
-    Error as FormatError, //
+    truncate::{self, Reason, Truncation},
+    ByteOrder, Error as FormatError,
 };
 use ima_log::{
     bank::Bank,
     replay::Values,
     report,
-    verify::{
-        finding::Kind,
-        verdict::Verdict,
-        verify,
-        Input,
-        Layouts, //
-    },
+    verify::{finding::Kind, verdict::Verdict, verify, Input, Layouts},
 };
 use std::{
     error::Error,
     fs,
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
     time::Duration,
 };
 

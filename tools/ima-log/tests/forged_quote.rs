@@ -3,37 +3,16 @@
 //! Quotes that no TPM made: by keys that sign anything.
 
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    quote::{
-        Attest,
-        AttestationKey,
-        Error,
-        Nonce,
-        Quote, //
-    },
+    bank::{Bank, Digest},
+    quote::{Attest, AttestationKey, Error, Nonce, Quote},
 };
 use openssl::{
-    ec::{
-        EcGroup,
-        EcKey, //
-    },
+    ec::{EcGroup, EcKey},
     hash::MessageDigest,
     nid::Nid,
-    pkey::{
-        PKey,
-        Private, //
-    },
-    rsa::{
-        Padding,
-        Rsa, //
-    },
-    sign::{
-        RsaPssSaltlen,
-        Signer, //
-    },
+    pkey::{PKey, Private},
+    rsa::{Padding, Rsa},
+    sign::{RsaPssSaltlen, Signer},
 };
 
 /// What differs from a good quote of PCR 10 in sha256.

@@ -6,38 +6,14 @@
 mod common;
 
 use common::{
-    judge::{
-        against,
-        code,
-        expect,
-        judge,
-        quoted,
-        rehash,
-        split,
-        standing, //
-    },
-    Host,
-    PCR, //
+    judge::{against, code, expect, judge, quoted, rehash, split, standing},
+    Host, PCR,
 };
-use ima_checkpoint_format::{
-    checkpoint::State,
-    ByteOrder, //
-};
+use ima_checkpoint_format::{checkpoint::State, ByteOrder};
 use ima_log::{
-    bank::{
-        Bank,
-        Content,
-        Digest, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
-    verify::{
-        finding::Kind,
-        policy::Policy,
-        verdict::Standing, //
-    },
+    bank::{Bank, Content, Digest},
+    replay::{Register, Values},
+    verify::{finding::Kind, policy::Policy, verdict::Standing},
 };
 use std::error::Error;
 

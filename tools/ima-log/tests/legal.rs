@@ -7,55 +7,25 @@ mod common;
 use common::{
     d_ng,
     judge::{
-        against,
-        booted,
-        both,
-        code,
-        expect,
-        expect_verified,
-        host,
-        judge,
-        pcrs,
-        record_of_pcr_11,
-        standing,
-        BANKS,
-        PCR_11,
-        SHA256, //
+        against, booted, both, code, expect, expect_verified, host, judge, pcrs, record_of_pcr_11,
+        standing, BANKS, PCR_11, SHA256,
     },
-    nul,
-    Host,
-    PCR, //
+    nul, Host, PCR,
 };
-use ima_checkpoint_format::{
-    checkpoint::Flags,
-    ByteOrder, //
-};
+use ima_checkpoint_format::{checkpoint::Flags, ByteOrder};
 use ima_log::{
     bank::Bank,
-    replay::{
-        Register,
-        Values, //
-    },
+    replay::{Register, Values},
     report,
     verify::{
         finding::Kind,
-        verdict::{
-            Outcome,
-            Standing,
-            Verdict, //
-        },
-        verify,
-        Error as VerifyError,
-        Input,
-        Layouts, //
+        verdict::{Outcome, Standing, Verdict},
+        verify, Error as VerifyError, Input, Layouts,
     },
 };
 use std::{
     error::Error,
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

@@ -5,44 +5,22 @@
 mod common;
 mod slow;
 
-use common::{
-    Host,
-    Measured,
-    PCR, //
-};
+use common::{Host, Measured, PCR};
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    replay::{Register, Values},
     verify::{
-        policy::{
-            Anchor,
-            Policy, //
-        },
-        verdict::{
-            Outcome,
-            Standing,
-            Verdict, //
-        },
-        verify,
-        Input,
-        Layouts, //
+        policy::{Anchor, Policy},
+        verdict::{Outcome, Standing, Verdict},
+        verify, Input, Layouts,
     },
 };
 use proptest::{
     collection::vec,
     prelude::*,
-    sample::{
-        subsequence,
-        Index, //
-    },
-    test_runner::Config, //
+    sample::{subsequence, Index},
+    test_runner::Config,
 };
 
 /// What happens on a host.

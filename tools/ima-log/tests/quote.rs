@@ -3,28 +3,10 @@
 //! Quotes that a software TPM made, and forgeries of them.
 
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    quote::{
-        AttestationKey,
-        Attribute,
-        Error,
-        Forgery,
-        Hex,
-        KeyName,
-        Nonce,
-        PcrValues,
-        Quote, //
-    },
+    bank::{Bank, Digest},
+    quote::{AttestationKey, Attribute, Error, Forgery, Hex, KeyName, Nonce, PcrValues, Quote},
 };
-use openssl::{
-    hash::MessageDigest,
-    pkey::PKey,
-    rsa::Rsa,
-    sign::Signer, //
-};
+use openssl::{hash::MessageDigest, pkey::PKey, rsa::Rsa, sign::Signer};
 use std::collections::BTreeMap;
 
 type Fields = BTreeMap<String, Vec<u8>>;

@@ -5,33 +5,15 @@
 mod common;
 
 use common::{
-    judge::{
-        against,
-        booted,
-        code,
-        expect,
-        expect_verified,
-        judge,
-        kinds,
-        record_of_pcr_11, //
-    },
-    Host,
-    Measured,
-    PCR, //
+    judge::{against, booted, code, expect, expect_verified, judge, kinds, record_of_pcr_11},
+    Host, Measured, PCR,
 };
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
     bank::Bank,
-    replay::{
-        Origin,
-        Register,
-        Values, //
-    },
+    replay::{Origin, Register, Values},
     report,
-    verify::{
-        finding::Kind,
-        policy::Policy, //
-    },
+    verify::{finding::Kind, policy::Policy},
 };
 use std::error::Error;
 

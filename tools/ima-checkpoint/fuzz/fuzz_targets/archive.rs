@@ -4,18 +4,9 @@
 
 #![no_main]
 
-use ima_checkpoint::{
-    archive::Archive,
-    error::Result,
-    input::Input, //
-};
+use ima_checkpoint::{archive::Archive, error::Result, input::Input};
 use libfuzzer_sys::fuzz_target;
-use std::{
-    fs,
-    io::Read,
-    path::PathBuf,
-    sync::LazyLock, //
-};
+use std::{fs, io::Read, path::PathBuf, sync::LazyLock};
 
 /// Bytes of a list that are read, at most.
 const ENOUGH: u64 = 4 << 20;

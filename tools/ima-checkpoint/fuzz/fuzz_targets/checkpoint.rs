@@ -5,17 +5,9 @@
 #![no_main]
 
 use ima_checkpoint_format::{
-    checkpoint::{
-        Builder,
-        Checkpoint,
-        Entry,
-        Flags,
-        Header,
-        Kind,
-        State, //
-    },
+    checkpoint::{Builder, Checkpoint, Entry, Flags, Header, Kind, State},
     truncate::Truncation,
-    Error, //
+    Error,
 };
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;

@@ -5,14 +5,8 @@
 #![no_main]
 
 use ima_log::{
-    eventlog::{
-        Event,
-        EventLog, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    eventlog::{Event, EventLog},
+    replay::{Register, Values},
 };
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;

@@ -11,23 +11,11 @@ use ima_checkpoint::{
     bank::Bank,
     detect,
     inspect::Style,
-    records::{
-        Entry,
-        Fault,
-        Position,
-        Records, //
-    },
+    records::{Entry, Fault, Position, Records},
 };
-use ima_checkpoint_format::{
-    ascii,
-    record::NewRecord,
-    ByteOrder, //
-};
+use ima_checkpoint_format::{ascii, record::NewRecord, ByteOrder};
 use libfuzzer_sys::fuzz_target;
-use std::io::{
-    self,
-    Read, //
-};
+use std::io::{self, Read};
 
 fuzz_target!(|bytes: &[u8]| {
     let list = mend::list(bytes);

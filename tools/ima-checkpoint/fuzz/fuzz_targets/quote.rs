@@ -6,13 +6,7 @@
 
 use ima_log::{
     bank::Bank,
-    quote::{
-        Attest,
-        AttestationKey,
-        PcrValues,
-        Quote,
-        Signature, //
-    },
+    quote::{Attest, AttestationKey, PcrValues, Quote, Signature},
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -12,36 +12,19 @@ mod mend;
 
 use common::{
     busy::busy,
-    judge::{
-        against,
-        code,
-        judge,
-        pcrs, //
-    },
-    PCR, //
+    judge::{against, code, judge, pcrs},
+    PCR,
 };
 use ima_checkpoint::{
     bank::Bank,
     commands::exit::Code,
-    detect::{
-        self,
-        Layout, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    detect::{self, Layout},
+    replay::{Register, Values},
 };
-use ima_checkpoint_format::{
-    record::Record,
-    ByteOrder, //
-};
+use ima_checkpoint_format::{record::Record, ByteOrder};
 use ima_log::{
     report,
-    verify::{
-        policy::Policy,
-        verdict::Verdict, //
-    },
+    verify::{policy::Policy, verdict::Verdict},
 };
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

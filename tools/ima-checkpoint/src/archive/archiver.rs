@@ -3,54 +3,23 @@
 //! The archiver: takes over what the kernel has sealed, and frees it there when it is safe.
 
 use super::{
-    durable::{
-        Access,
-        Folder, //
-    },
+    durable::{Access, Folder},
     is_host,
-    live::{
-        byte_order,
-        has_news,
-        head,
-        Live, //
-    },
+    live::{byte_order, has_news, head, Live},
     lock::lock,
-    meta::{
-        Meta,
-        State, //
-    },
-    notice::{
-        Notice,
-        Notices, //
-        Warning, //
-    },
+    meta::{Meta, State},
+    notice::{Notice, Notices, Warning},
     now_ns,
     removal::Remove,
-    retention::{
-        Keep,
-        Sealed, //
-    },
-    survey::{
-        survey,
-        Plan, //
-    },
-    writer::{
-        Safe,
-        Writer, //
-    },
+    retention::{Keep, Sealed},
+    survey::{survey, Plan},
+    writer::{Safe, Writer},
     LogName,
 };
 use crate::{archive, claim::Claim, error::Result, kernel::Segment};
 use ima_checkpoint_format::ByteOrder;
-use indicatif::{
-    BinaryBytes,
-    HumanCount, //
-};
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    time::Duration, //
-};
+use indicatif::{BinaryBytes, HumanCount};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What the archiver is to do.
 #[derive(Clone, Debug)]

@@ -4,51 +4,22 @@
 
 use super::{
     durable::PARTIAL,
-    index::{
-        self,
-        Index, //
-    },
+    index::{self, Index},
     listing::Listing,
     lock::holder,
-    meta::{
-        looks_like_segment,
-        Kind,
-        Meta,
-        Name,
-        State, //
-    },
+    meta::{looks_like_segment, Kind, Meta, Name, State},
     open::kind,
-    remark::{
-        Finding,
-        Remark, //
-    },
-    survey::{
-        checkpoint,
-        sealed_by,
-        survey,
-        Plan,
-        DIGEST_SIZE, //
-    },
-    Archive,
-    Log,
-    LogName, //
+    remark::{Finding, Remark},
+    survey::{checkpoint, sealed_by, survey, Plan, DIGEST_SIZE},
+    Archive, Log, LogName,
 };
 use crate::{
     archive,
     claim::Claim,
-    error::{
-        Error,
-        Result, //
-    },
-    records::{
-        Position,
-        Records, //
-    },
+    error::{Error, Result},
+    records::{Position, Records},
 };
-use rustix::fs::{
-    FileType,
-    Stat, //
-};
+use rustix::fs::{FileType, Stat};
 use std::path::Path;
 
 /// What was checked.

@@ -6,17 +6,9 @@
 use super::meta::Meta;
 use std::{
     fs::File,
-    io::{
-        self,
-        BufRead,
-        BufReader,
-        Read, //
-    },
+    io::{self, BufRead, BufReader, Read},
 };
-use zstd::{
-    stream::read::Decoder,
-    zstd_safe, //
-};
+use zstd::{stream::read::Decoder, zstd_safe};
 
 /// Magic of the first skippable frame; the last four bits are free.
 pub(crate) const SKIPPABLE: u32 = 0x184d_2a50;

@@ -5,26 +5,11 @@
 use super::open::Directory;
 use crate::{
     archive,
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
 };
-use rustix::fs::{
-    fadvise,
-    fchmod,
-    fchown,
-    fstatfs,
-    Advice,
-    Gid,
-    Mode, //
-};
+use rustix::fs::{fadvise, fchmod, fchown, fstatfs, Advice, Gid, Mode};
 use std::{
-    fs::{
-        self,
-        DirBuilder,
-        File, //
-    },
+    fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt,
     path::Path,

@@ -2,17 +2,10 @@
 
 //! What can be wrong with an archive.
 
-use super::{
-    survey::Disagreement,
-    LogName, //
-};
+use super::{survey::Disagreement, LogName};
 use crate::escape::Escaped;
 use rustix::fs::FileType;
-use std::{
-    fmt,
-    io,
-    path::PathBuf, //
-};
+use std::{fmt, io, path::PathBuf};
 
 /// What can be wrong with an archive, besides that the system refuses something.
 #[derive(Debug)]

@@ -3,42 +3,22 @@
 //! The archiver as a service: it waits for what the kernel seals, until it is told to stop.
 
 use super::{
-    archiver::{
-        Archiver,
-        Wait, //
-    },
+    archiver::{Archiver, Wait},
     live::Live,
 };
 use crate::{
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
     kernel::Watch,
 };
 use rustix::{
-    event::{
-        poll,
-        PollFd,
-        PollFlags,
-        Timespec, //
-    },
+    event::{poll, PollFd, PollFlags, Timespec},
     io::Errno,
 };
-use signal_hook::consts::{
-    SIGINT,
-    SIGTERM, //
-};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::{
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
     os::unix::net::UnixStream,
-    time::{
-        Duration,
-        Instant, //
-    },
+    time::{Duration, Instant},
 };
 
 /// How often receipts are looked for, when one would help.

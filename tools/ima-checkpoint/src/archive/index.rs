@@ -4,39 +4,20 @@
 //! themselves say what they hold; only the index tells what should be there and is not.
 
 use super::{
-    durable::{
-        self,
-        Folder, //
-    },
-    meta::{
-        Meta,
-        Name, //
-    },
+    durable::{self, Folder},
+    meta::{Meta, Name},
     open::Directory,
     ranges::Ranges,
 };
 use crate::{
     bank::Digest,
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
 };
-use serde::{
-    Deserialize,
-    Serialize, //
-};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{
-        self,
-        BufRead,
-        BufReader,
-        BufWriter,
-        Read,
-        Write, //
-    },
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
 };
 
 /// Its name.

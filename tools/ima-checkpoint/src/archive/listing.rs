@@ -3,10 +3,7 @@
 //! What files a log has, in few bytes each: there may be many millions. What a file says of itself
 //! is read when its turn comes.
 
-use super::meta::{
-    Kind,
-    Name, //
-};
+use super::meta::{Kind, Name};
 use std::iter;
 
 /// Names of segments and tails, in 8 bytes each.

@@ -2,32 +2,17 @@
 
 //! What the archiver needs of a kernel.
 
-use super::survey::{
-    self,
-    DIGEST_SIZE, //
-};
+use super::survey::{self, DIGEST_SIZE};
 use crate::{
     bank::Digest,
     claim::Claim,
     error::Result,
-    kernel::{
-        Created,
-        Format,
-        Kernel,
-        Segment,
-        Status, //
-    },
-    records::{
-        Position,
-        Records, //
-    },
+    kernel::{Created, Format, Kernel, Segment, Status},
+    records::{Position, Records},
     special::special,
 };
 use ima_checkpoint_format::ByteOrder;
-use std::{
-    fs,
-    io::Read, //
-};
+use std::{fs, io::Read};
 
 /// A log that still grows.
 pub trait Live {

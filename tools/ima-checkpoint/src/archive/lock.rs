@@ -2,22 +2,13 @@
 
 //! One archiver a host: a lock on the host's directory.
 
-use super::{
-    durable::Folder,
-    open::Directory, //
-};
+use super::{durable::Folder, open::Directory};
 use crate::{
     archive,
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
 };
 use rustix::{
-    fs::{
-        flock,
-        FlockOperation, //
-    },
+    fs::{flock, FlockOperation},
     io::Errno,
 };
 use std::fs;

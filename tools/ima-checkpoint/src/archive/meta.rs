@@ -2,19 +2,10 @@
 
 //! What a file of the archive says of itself, and how it is named.
 
-use super::{
-    is_host,
-    is_log_id, //
-};
-use crate::{
-    bank::Digest,
-    escape::Escaped, //
-};
+use super::{is_host, is_log_id};
+use crate::{bank::Digest, escape::Escaped};
 use ima_checkpoint_format::ByteOrder;
-use serde::{
-    Deserialize,
-    Serialize, //
-};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 const FORMAT: &str = "ima-checkpoint/segment/1";

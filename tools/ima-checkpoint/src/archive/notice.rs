@@ -4,14 +4,8 @@
 
 use super::writer::Added;
 use crate::error::Error;
-use indicatif::{
-    BinaryBytes,
-    HumanCount, //
-};
-use std::{
-    collections::BTreeSet,
-    fmt, //
-};
+use indicatif::{BinaryBytes, HumanCount};
+use std::{collections::BTreeSet, fmt};
 
 /// What happened.
 #[derive(Debug)]

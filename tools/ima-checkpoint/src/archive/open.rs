@@ -10,36 +10,19 @@
 
 use crate::{
     archive,
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
 };
 use rustix::{
     fs::{
-        fstat,
-        mkdirat,
-        openat,
-        renameat,
-        statat,
-        unlinkat,
-        AtFlags,
-        Dir,
-        FileType,
-        Mode,
-        OFlags,
-        Stat,
-        CWD, //
+        fstat, mkdirat, openat, renameat, statat, unlinkat, AtFlags, Dir, FileType, Mode, OFlags,
+        Stat, CWD,
     },
     io::Errno,
 };
 use std::{
     fs::File,
     io,
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -276,14 +259,8 @@ pub(crate) fn kind(seen: &Stat) -> FileType {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{
-        mknodat,
-        symlinkat, //
-    };
-    use std::{
-        fs,
-        io::Write, //
-    };
+    use rustix::fs::{mknodat, symlinkat};
+    use std::{fs, io::Write};
 
     fn directory() -> (tempfile::TempDir, Directory) {
         let folder = tempfile::tempdir().unwrap();

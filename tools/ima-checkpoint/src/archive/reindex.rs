@@ -3,22 +3,12 @@
 //! Writing the index of a log anew.
 
 use super::{
-    durable::{
-        Access,
-        Folder,
-        PARTIAL, //
-    },
+    durable::{Access, Folder, PARTIAL},
     index::Index,
     lock::lock,
-    now_ns,
-    Archive,
-    Log,
-    LogName, //
+    now_ns, Archive, Log, LogName,
 };
-use crate::error::{
-    Error,
-    Result, //
-};
+use crate::error::{Error, Result};
 
 /// Makes the index of a log from its files. What an index that is there says of segments that were
 /// removed or never archived is kept; files that it names and that are not there are given up.

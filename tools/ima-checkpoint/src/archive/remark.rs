@@ -2,14 +2,8 @@
 
 //! What there is to say of an archive that is checked.
 
-use crate::{
-    error::Error,
-    escape::Escaped, //
-};
-use std::{
-    fmt,
-    path::PathBuf, //
-};
+use crate::{error::Error, escape::Escaped};
+use std::{fmt, path::PathBuf};
 
 /// What there is to say, and of which file.
 #[derive(Debug)]

@@ -4,21 +4,14 @@
 
 use super::{
     durable::Folder,
-    index::{
-        Event,
-        Index, //
-    },
+    index::{Event, Index},
     is_log_id,
     meta::parse_file_name,
     now_ns,
     retention::Keep,
-    Log,
-    LogName, //
+    Log, LogName,
 };
-use crate::error::{
-    Error,
-    Result, //
-};
+use crate::error::{Error, Result};
 use std::time::Duration;
 
 /// What is removed. Nothing, if nothing is given.

@@ -6,10 +6,7 @@ use super::open::Directory;
 use crate::bank::Digest;
 use std::{
     io::Read,
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
     time::Duration,
 };
 

@@ -3,42 +3,21 @@
 //! Writing a segment's file, and reading it back from the disk.
 
 use super::{
-    contents::{
-        self,
-        Contents,
-        SKIPPABLE, //
-    },
+    contents::{self, Contents, SKIPPABLE},
     damaged,
-    durable::{
-        self,
-        Folder, //
-    },
+    durable::{self, Folder},
     meta::Meta,
-    survey::{
-        survey,
-        Plan,
-        Survey, //
-    },
+    survey::{survey, Plan, Survey},
 };
 use crate::{
     archive,
     claim::Claim,
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
     escape::Escaped,
 };
 use std::{
     fs::File,
-    io::{
-        self,
-        BufWriter,
-        Read,
-        Seek,
-        SeekFrom,
-        Write, //
-    },
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
     path::Path,
 };

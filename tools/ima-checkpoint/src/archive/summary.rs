@@ -2,17 +2,8 @@
 
 //! The state of a log in the archive, in numbers.
 
-use super::{
-    index::Index,
-    lock::holder,
-    Archive,
-    LogName,
-    State, //
-};
-use crate::{
-    error::Result,
-    escape::Escaped, //
-};
+use super::{index::Index, lock::holder, Archive, LogName, State};
+use crate::{error::Result, escape::Escaped};
 use serde::Serialize;
 
 /// What the archive has of a log. Nothing of it is verified.

@@ -2,60 +2,22 @@
 
 //! Reading a segment once, for all that the archive wants to know of it.
 
-use super::{
-    is_damage,
-    meta::Meta, //
-};
+use super::{is_damage, meta::Meta};
 use crate::{
     archive,
-    bank::{
-        Bank,
-        Content,
-        Digest, //
-    },
+    bank::{Bank, Content, Digest},
     claim::Claim,
     detect::Layout,
-    error::{
-        Error,
-        Result, //
-    },
-    records::{
-        Fault,
-        Position, //
-    },
+    error::{Error, Result},
+    records::{Fault, Position},
     replay::{
-        self,
-        Observer,
-        Origin,
-        Place,
-        Register,
-        Replay,
-        Sealed,
-        Seen,
-        Source,
-        Start,
-        Values, //
+        self, Observer, Origin, Place, Register, Replay, Sealed, Seen, Source, Start, Values,
     },
-    special::{
-        recognise,
-        Mark,
-        Remark, //
-    },
+    special::{recognise, Mark, Remark},
 };
-use ima_checkpoint_format::{
-    ascii::ascii_len,
-    checkpoint::State,
-    record::Record,
-    ByteOrder, //
-};
-use sha2::{
-    Digest as _,
-    Sha256, //
-};
-use std::{
-    fmt,
-    io::Read, //
-};
+use ima_checkpoint_format::{ascii::ascii_len, checkpoint::State, record::Record, ByteOrder};
+use sha2::{Digest as _, Sha256};
+use std::{fmt, io::Read};
 
 /// Bytes of a template digest in the sha1 view.
 pub(super) const DIGEST_SIZE: usize = 20;

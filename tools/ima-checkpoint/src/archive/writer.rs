@@ -3,40 +3,19 @@
 //! A log of the archive that the archiver writes into.
 
 use super::{
-    durable::{
-        Folder,
-        PARTIAL, //
-    },
-    index::{
-        Event,
-        Index, //
-    },
-    meta::{
-        parse_file_name,
-        Meta,
-        Name,
-        State, //
-    },
-    store::{
-        recheck,
-        store, //
-    },
-    Log,
-    LogName, //
+    durable::{Folder, PARTIAL},
+    index::{Event, Index},
+    meta::{parse_file_name, Meta, Name, State},
+    store::{recheck, store},
+    Log, LogName,
 };
 use crate::{
     bank::Digest,
     claim::Claim,
-    error::{
-        Error,
-        Result, //
-    },
+    error::{Error, Result},
 };
 use std::{
-    collections::{
-        BTreeMap,
-        BTreeSet, //
-    },
+    collections::{BTreeMap, BTreeSet},
     io::Read,
 };
 

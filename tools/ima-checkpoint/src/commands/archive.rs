@@ -3,43 +3,25 @@
 //! `archive`: take over what is sealed, and free it in the kernel.
 
 use super::{
-    exit::{
-        worst,
-        Code, //
-    },
+    exit::{worst, Code},
     failure::Failure,
-    print,
-    Result, //
+    print, Result,
 };
 use crate::{
     archive::{
-        archiver::{
-            Archiver,
-            Options, //
-        },
+        archiver::{Archiver, Options},
         durable::Access,
-        follow::{
-            follow,
-            Stop, //
-        },
+        follow::{follow, Stop},
         here,
         notice::Notice,
         removal::Remove,
-        retention::Keep, //
+        retention::Keep,
     },
     cli::KernelOption,
-    notify::{
-        complain,
-        Level, //
-    },
+    notify::{complain, Level},
 };
 use clap::Args;
-use std::{
-    cell::Cell,
-    path::PathBuf,
-    rc::Rc,
-    time::Duration, //
-};
+use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
 
 /// Archive every sealed segment that the archive lacks, then free it in the kernel as told
 ///

@@ -2,44 +2,21 @@
 
 //! `cat`: the untruncated list, as the kernel's files would show it.
 
-use super::{
-    exit::Code,
-    failure::Failure,
-    Result, //
-};
+use super::{exit::Code, failure::Failure, Result};
 use crate::{
-    archive::{
-        Archive,
-        Log, //
-    },
+    archive::{Archive, Log},
     bank::Bank,
-    cli::{
-        ArchiveOption,
-        KernelOption, //
-    },
-    error::{
-        self,
-        Error, //
-    },
-    kernel::{
-        Format,
-        Kernel, //
-    },
+    cli::{ArchiveOption, KernelOption},
+    error::{self, Error},
+    kernel::{Format, Kernel},
     view::View,
     whole,
-    whole::{
-        Part,
-        Whole, //
-    },
+    whole::{Part, Whole},
 };
 use clap::Args;
 use std::{
     fs::File,
-    io::{
-        self,
-        Read,
-        Write, //
-    },
+    io::{self, Read, Write},
     os::fd::AsFd,
 };
 

@@ -2,13 +2,7 @@
 
 //! `checkpoint`: seal the active segment.
 
-use super::{
-    exit::Code,
-    failure::Failure,
-    print,
-    print_json,
-    Result, //
-};
+use super::{exit::Code, failure::Failure, print, print_json, Result};
 use crate::cli::KernelOption;
 use clap::Args;
 use ima_checkpoint_format::checkpoint::Label;

@@ -7,26 +7,17 @@ use crate::{
     archive::{
         self,
         notice::Warning,
-        remark::{
-            Finding,
-            Remark, //
-        },
+        remark::{Finding, Remark},
     },
     error::Error,
     evidence,
-    kernel::{
-        self,
-        Refusal, //
-    },
+    kernel::{self, Refusal},
     records::Fault,
-    whole, //
+    whole,
 };
 use ima_log::{
     quote,
-    verify::{
-        self,
-        verdict::Outcome, //
-    },
+    verify::{self, verdict::Outcome},
 };
 use rustix::io::Errno;
 use std::io;
@@ -144,11 +135,7 @@ impl From<&Error> for Code {
 
 impl From<&kernel::Error> for Code {
     fn from(error: &kernel::Error) -> Self {
-        use kernel::Error::{
-            NotUnderstood,
-            Refused,
-            Unsupported, //
-        };
+        use kernel::Error::{NotUnderstood, Refused, Unsupported};
         match error {
             Unsupported { .. } | NotUnderstood { .. } => Self::Kernel,
             Refused { refusal, .. } => match refusal {
@@ -354,11 +341,7 @@ mod tests {
 
     #[test]
     fn codes_of_quotes() -> Result<(), Box<dyn std::error::Error>> {
-        use quote::{
-            Forgery,
-            Hex,
-            Part, //
-        };
+        use quote::{Forgery, Hex, Part};
         let hash = crate::bank::Bank::Sha1;
         let name = |digit: &str| format!("000b{}", digit.repeat(64)).parse();
         for (error, code) in [
@@ -369,10 +352,7 @@ mod tests {
                 },
                 Code::Tampered,
             ),
-            (
-                quote::Error::Forged(Forgery::Signature),
-                Code::Tampered, //
-            ),
+            (quote::Error::Forged(Forgery::Signature), Code::Tampered),
             (
                 quote::Error::Stale {
                     expected: "01".parse()?,

@@ -4,16 +4,10 @@
 
 use crate::{
     error::Error,
-    escape::{
-        self,
-        Escaped, //
-    },
+    escape::{self, Escaped},
 };
 use rustix::io::Errno;
-use std::{
-    fmt,
-    path::PathBuf, //
-};
+use std::{fmt, path::PathBuf};
 
 /// What keeps a command from giving a result. The text is one line that does a terminal no harm.
 #[derive(Debug)]

@@ -3,31 +3,16 @@
 //! `fsck`: check an archive by itself.
 
 use super::{
-    exit::{
-        worst,
-        Code, //
-    },
-    print,
-    Result, //
+    exit::{worst, Code},
+    print, Result,
 };
 use crate::{
-    archive::{
-        check::Check,
-        remark::Remark,
-        Archive,
-        LogName, //
-    },
+    archive::{check::Check, remark::Remark, Archive, LogName},
     error,
-    notify::{
-        complain,
-        Level, //
-    },
+    notify::{complain, Level},
 };
 use clap::Args;
-use indicatif::{
-    BinaryBytes,
-    HumanCount, //
-};
+use indicatif::{BinaryBytes, HumanCount};
 use std::path::PathBuf;
 
 /// Read an archive back and check names, metadata, checksums, digests, order and permissions

@@ -4,24 +4,13 @@
 
 mod manual;
 
-use super::{
-    exit::Code,
-    Result, //
-};
+use super::{exit::Code, Result};
 use crate::{cli::Cli, error::Error};
-use clap::{
-    Args,
-    Command,
-    CommandFactory,
-    ValueEnum, //
-};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use std::{
     fs,
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
 };
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

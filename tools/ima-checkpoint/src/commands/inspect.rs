@@ -2,40 +2,20 @@
 
 //! `inspect`: show records.
 
-use super::{
-    exit::Code,
-    Result, //
-};
+use super::{exit::Code, Result};
 use crate::{
-    cli::{
-        SourceOption,
-        ViewOption, //
-    },
+    cli::{SourceOption, ViewOption},
     detect::detect,
     error::Error,
     escape::Escaped,
     evidence::Evidence,
-    inspect::{
-        Filter,
-        Style, //
-    },
-    records::{
-        Fault,
-        Position,
-        Records, //
-    },
+    inspect::{Filter, Style},
+    records::{Fault, Position, Records},
 };
 use clap::Args;
-use ima_log::verify::{
-    self,
-    Input, //
-};
+use ima_log::verify::{self, Input};
 use indicatif::ProgressBar;
-use std::io::{
-    self,
-    BufWriter,
-    Write, //
-};
+use std::io::{self, BufWriter, Write};
 
 /// Show the records of a measurement list, as they stand: nothing is verified
 #[derive(Args, Clone, Debug)]

@@ -17,14 +17,8 @@ pub mod truncate;
 pub mod verify;
 
 use self::failure::Failure;
-use crate::{
-    error::Error,
-    escape, //
-};
-use std::io::{
-    self,
-    Write, //
-};
+use crate::{error::Error, escape};
+use std::io::{self, Write};
 
 /// What commands return.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;

@@ -2,17 +2,9 @@
 
 //! `mount`: the untruncated list as files, for programs that know nothing of checkpoints.
 
-use super::{
-    cat::find,
-    exit::Code,
-    failure::Failure,
-    Result, //
-};
+use super::{cat::find, exit::Code, failure::Failure, Result};
 use crate::{
-    cli::{
-        ArchiveOption,
-        KernelOption, //
-    },
+    cli::{ArchiveOption, KernelOption},
     error::Error,
     escape::Escaped,
     fuse::Files,
@@ -20,51 +12,22 @@ use crate::{
     whole::Seekable,
 };
 use clap::Args;
-use fuser::{
-    Session,
-    SessionACL, //
-};
+use fuser::{Session, SessionACL};
 use rustix::{
-    fs::{
-        statfs,
-        FsWord,
-        Mode,
-        OFlags, //
-    },
+    fs::{statfs, FsWord, Mode, OFlags},
     io::Errno,
-    mount::{
-        mount,
-        unmount,
-        MountFlags,
-        UnmountFlags, //
-    },
+    mount::{mount, unmount, MountFlags, UnmountFlags},
 };
-use signal_hook::{
-    consts::TERM_SIGNALS,
-    low_level::pipe, //
-};
+use signal_hook::{consts::TERM_SIGNALS, low_level::pipe};
 use std::{
     ffi::CString,
     fs,
-    io::{
-        self,
-        Read,
-        Write, //
-    },
+    io::{self, Read, Write},
     os::{
-        fd::{
-            AsRawFd,
-            OwnedFd, //
-        },
-        unix::{
-            fs::MetadataExt,
-            net::UnixStream, //
-        },
+        fd::{AsRawFd, OwnedFd},
+        unix::{fs::MetadataExt, net::UnixStream},
     },
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
     thread,
 };
 

@@ -3,23 +3,13 @@
 //! `reindex`: write the index of logs anew.
 
 use super::{
-    exit::{
-        worst,
-        Code, //
-    },
+    exit::{worst, Code},
     fsck::choose,
-    print,
-    Result, //
+    print, Result,
 };
 use crate::{
-    archive::{
-        reindex::reindex,
-        Archive, //
-    },
-    notify::{
-        complain,
-        Level, //
-    },
+    archive::{reindex::reindex, Archive},
+    notify::{complain, Level},
 };
 use clap::Args;
 use std::path::PathBuf;

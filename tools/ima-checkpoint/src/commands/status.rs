@@ -2,32 +2,15 @@
 
 //! `status`: the log of this host in numbers.
 
-use super::{
-    exit::Code,
-    print,
-    print_json,
-    Result, //
-};
+use super::{exit::Code, print, print_json, Result};
 use crate::{
-    archive::{
-        here,
-        summary::Summary,
-        Archive,
-        LogName, //
-    },
+    archive::{here, summary::Summary, Archive, LogName},
     cli::KernelOption,
-    kernel::{
-        Config,
-        Segment,
-        Status, //
-    },
+    kernel::{Config, Segment, Status},
 };
 use clap::Args;
 use serde::Serialize;
-use std::{
-    fmt::Write,
-    path::PathBuf, //
-};
+use std::{fmt::Write, path::PathBuf};
 
 /// Show log, segments, memory and configuration of the running kernel
 #[derive(Args, Clone, Debug)]

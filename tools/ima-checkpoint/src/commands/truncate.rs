@@ -2,12 +2,7 @@
 
 //! `truncate`: free the segments before a checkpoint.
 
-use super::{
-    exit::Code,
-    failure::Failure,
-    print,
-    Result, //
-};
+use super::{exit::Code, failure::Failure, print, Result};
 use crate::{cli::KernelOption, holders, kernel::Kernel};
 use clap::Args;
 

@@ -2,89 +2,40 @@
 
 //! `verify`: is this log what the TPM saw?
 
-use super::{
-    exit::Code,
-    failure::Failure,
-    print,
-    print_json,
-    Result, //
-};
+use super::{exit::Code, failure::Failure, print, print_json, Result};
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     cli::SourceOption,
     error::Error,
     escape::Escaped,
     evidence,
     evidence::{
         files,
-        tpm::{
-            self,
-            TPM, //
-        },
-        Evidence, //
+        tpm::{self, TPM},
+        Evidence,
     },
-    quote::{
-        self,
-        AttestationKey,
-        KeyName,
-        Nonce,
-        PcrValue,
-        PcrValues,
-        Quote, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    quote::{self, AttestationKey, KeyName, Nonce, PcrValue, PcrValues, Quote},
+    replay::{Register, Values},
 };
-use clap::{
-    Args,
-    ValueEnum, //
-};
+use clap::{Args, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
-    eventlog::{
-        self,
-        EventLog, //
-    },
-    report::{
-        text,
-        Json, //
-    },
+    eventlog::{self, EventLog},
+    report::{text, Json},
     verify::{
-        self,
-        contents,
-        finding::{
-            Finding,
-            Kind, //
-        },
-        policy::{
-            Anchor,
-            Contents,
-            Policy,
-            Told, //
-        },
+        self, contents,
+        finding::{Finding, Kind},
+        policy::{Anchor, Contents, Policy, Told},
         verdict::Verdict,
-        verify,
-        Layouts, //
+        verify, Layouts,
     },
 };
-use indicatif::{
-    ProgressBar,
-    ProgressDrawTarget,
-    ProgressStyle, //
-};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     num::NonZeroUsize,
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
     str::FromStr,
-    thread, //
+    thread,
 };
 
 /// Verify a log: replay it, check every checkpoint, and compare with what the PCRs held

@@ -2,17 +2,9 @@
 
 //! What can be wrong with what a verification is given.
 
-use crate::{
-    bank::Bank,
-    escape::Escaped,
-    input::Looks, //
-};
+use crate::{bank::Bank, escape::Escaped, input::Looks};
 use ima_log::eventlog;
-use std::{
-    fmt,
-    io,
-    path::PathBuf, //
-};
+use std::{fmt, io, path::PathBuf};
 
 /// What can be wrong with it, besides that the system refuses something.
 #[derive(Debug)]

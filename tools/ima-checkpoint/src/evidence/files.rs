@@ -3,17 +3,9 @@
 //! Reading the small files that somebody else made: quotes, signatures, keys, PCR values.
 
 use super::Error as Unfit;
-use crate::error::{
-    Error,
-    Result, //
-};
+use crate::error::{Error, Result};
 use rustix::fs::OFlags;
-use std::{
-    fs::OpenOptions,
-    io::Read,
-    os::unix::fs::OpenOptionsExt,
-    path::Path, //
-};
+use std::{fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// Largest file that is read, in bytes; real ones have some hundred.
 const MAX: u64 = 64 << 10;
@@ -63,10 +55,7 @@ pub fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use std::{
-        fs::{
-            self,
-            File, //
-        },
+        fs::{self, File},
         os::unix::net::UnixListener,
     };
 
@@ -102,11 +91,7 @@ mod tests {
         )?;
         let socket = folder.path().join("socket");
         let _listener = UnixListener::bind(&socket)?;
-        for path in [
-            &fifo,
-            Path::new("/dev/zero"),
-            folder.path(), //
-        ] {
+        for path in [&fifo, Path::new("/dev/zero"), folder.path()] {
             assert!(refusal(path).contains("no regular file"), "{path:?}");
         }
         assert!(refusal(&socket).contains("cannot read"));

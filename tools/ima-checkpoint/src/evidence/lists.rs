@@ -4,63 +4,28 @@
 
 use super::Error as Unfit;
 use crate::{
-    archive::{
-        Log,
-        Name, //
-    },
-    error::{
-        Error,
-        Result, //
-    },
+    archive::{Log, Name},
+    error::{Error, Result},
     escape::Escaped,
-    input::{
-        is_plain,
-        recognised,
-        unwrapped,
-        Looks,
-        START, //
-    },
+    input::{is_plain, recognised, unwrapped, Looks, START},
     kernel::Kernel,
-    whole::{
-        Source,
-        Whole, //
-    },
+    whole::{Source, Whole},
 };
-use ima_log::verify::{
-    Foreign,
-    Input, //
-};
+use ima_log::verify::{Foreign, Input};
 use indicatif::ProgressBar;
 use memchr::memmem;
 use rustix::{
-    fs::{
-        fcntl_getfl,
-        fcntl_setfl,
-        OFlags, //
-    },
+    fs::{fcntl_getfl, fcntl_setfl, OFlags},
     io::Errno,
 };
 use std::{
-    fs::{
-        File,
-        OpenOptions, //
-    },
-    io::{
-        self,
-        Read, //
-    },
+    fs::{File, OpenOptions},
+    io::{self, Read},
     os::unix::{
         ffi::OsStrExt,
-        fs::{
-            FileExt,
-            FileTypeExt,
-            OpenOptionsExt, //
-        },
+        fs::{FileExt, FileTypeExt, OpenOptionsExt},
     },
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
 };
 
 /// The event name of a checkpoint, with the NUL that the kernel puts behind it.

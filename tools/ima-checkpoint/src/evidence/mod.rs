@@ -8,7 +8,4 @@ pub mod files;
 pub mod lists;
 pub mod tpm;
 
-pub use self::{
-    error::Error,
-    lists::Evidence, //
-};
+pub use self::{error::Error, lists::Evidence};

@@ -4,24 +4,11 @@
 
 use super::Error as Unfit;
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    error::{
-        Error,
-        Result, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    error::{Error, Result},
+    replay::{Register, Values},
 };
-use std::{
-    fs,
-    io,
-    path::Path, //
-};
+use std::{fs, io, path::Path};
 
 /// Where Linux shows the PCRs of the first TPM.
 pub const TPM: &str = "/sys/class/tpm/tpm0";

@@ -2,20 +2,11 @@
 
 //! Which records are shown.
 
-use crate::{
-    records::Entry,
-    special::special, //
-};
+use crate::{records::Entry, special::special};
 use clap::Args;
-use globset::{
-    GlobBuilder,
-    GlobMatcher, //
-};
+use globset::{GlobBuilder, GlobMatcher};
 use std::{
-    ffi::{
-        OsStr,
-        OsString, //
-    },
+    ffi::{OsStr, OsString},
     ops::Range,
     os::unix::ffi::OsStrExt,
 };
@@ -110,12 +101,8 @@ mod tests {
     use crate::records::Position;
     use clap::Parser;
     use ima_checkpoint_format::{
-        record::{
-            NewRecord,
-            Record, //
-        },
-        ByteOrder,
-        Error, //
+        record::{NewRecord, Record},
+        ByteOrder, Error,
     };
 
     #[derive(Parser)]

@@ -3,43 +3,24 @@
 //! Records for programs: `Documentation/inspect-json.rst` is the schema.
 
 use super::{
-    bank_name,
-    change_reason_name,
-    fields,
-    flag_names,
-    id,
-    reason_name,
-    shadows,
-    state_name, //
+    bank_name, change_reason_name, fields, flag_names, id, reason_name, shadows, state_name,
 };
 use crate::{
     bank::Bank,
     escape::clean,
     records::Entry,
-    special::{
-        Impostor,
-        Special, //
-    },
+    special::{Impostor, Special},
 };
 use ima_checkpoint_format::{
-    checkpoint::{
-        self,
-        Checkpoint, //
-    },
+    checkpoint::{self, Checkpoint},
     config::Changes,
     record::Record,
-    truncate::Truncation, //
+    truncate::Truncation,
 };
-use serde::{
-    Serialize,
-    Serializer, //
-};
+use serde::{Serialize, Serializer};
 use std::{
     fmt,
-    io::{
-        self,
-        Write, //
-    },
+    io::{self, Write},
 };
 
 /// The name and version of the schema.

@@ -3,41 +3,21 @@
 //! Records for people.
 
 use super::{
-    bank_name,
-    change_reason_name,
-    fields,
-    flag_names,
-    id,
-    reason_name,
-    shadows,
-    state_name, //
+    bank_name, change_reason_name, fields, flag_names, id, reason_name, shadows, state_name,
 };
 use crate::{
     bank::Bank,
     escape::Escaped,
     records::Entry,
-    special::{
-        Impostor,
-        Special, //
-    },
+    special::{Impostor, Special},
 };
 use ima_checkpoint_format::{
-    checkpoint::Checkpoint,
-    config::Changes,
-    record::Record,
-    template::Field,
-    truncate::Truncation, //
+    checkpoint::Checkpoint, config::Changes, record::Record, template::Field, truncate::Truncation,
 };
 use std::{
     fmt,
-    io::{
-        self,
-        Write, //
-    },
-    time::{
-        Duration,
-        UNIX_EPOCH, //
-    },
+    io::{self, Write},
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// Bytes of a signature or buffer that are shown; the JSON has all.

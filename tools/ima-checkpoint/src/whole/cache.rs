@@ -5,17 +5,9 @@
 //! A segment is one compressed frame, which can only be read from its start. So a few of them are
 //! kept open where they were last read, and what was decompressed last is kept.
 
-use super::{
-    Error,
-    Part, //
-};
+use super::{Error, Part};
 use crate::error::Result;
-use std::{
-    collections::VecDeque,
-    io::Read,
-    ops::Range,
-    sync::Arc, //
-};
+use std::{collections::VecDeque, io::Read, ops::Range, sync::Arc};
 
 /// Bytes that are decompressed and kept together.
 const CHUNK: u64 = 256 << 10;
@@ -153,10 +145,7 @@ mod tests {
     use super::*;
     use std::{
         cell::Cell,
-        io::{
-            self,
-            Cursor, //
-        },
+        io::{self, Cursor},
     };
 
     const SIZE: u64 = 100 * CHUNK + 1000;

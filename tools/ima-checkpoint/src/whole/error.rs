@@ -4,10 +4,7 @@
 
 use super::parts::missing;
 use crate::records::Position;
-use std::{
-    fmt,
-    io, //
-};
+use std::{fmt, io};
 
 /// Records and bytes from a place on.
 #[derive(Clone, Copy, Debug)]

@@ -2,27 +2,13 @@
 
 //! Which segment comes from where, and whether they follow each other without a gap.
 
-use super::{
-    live,
-    Error,
-    Extent, //
-};
+use super::{live, Error, Extent};
 use crate::{
-    archive::{
-        self,
-        Contents,
-        Log,
-        Meta,
-        Name,
-        State, //
-    },
+    archive::{self, Contents, Log, Meta, Name, State},
     bank::Digest,
     error::Result,
-    kernel::{
-        Kernel,
-        Segment, //
-    },
-    records::Position, //
+    kernel::{Kernel, Segment},
+    records::Position,
 };
 use std::io;
 

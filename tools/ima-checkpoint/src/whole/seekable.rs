@@ -7,48 +7,19 @@
 
 use super::{
     cache::Cache,
-    detect_order,
-    export,
-    parts::{
-        self,
-        Part, //
-    },
-    retried,
-    Error, //
+    detect_order, export,
+    parts::{self, Part},
+    retried, Error,
 };
 use crate::{
-    archive::{
-        Contents,
-        Log, //
-    },
-    error::{
-        self as failure,
-        Result, //
-    },
-    kernel::{
-        Format,
-        Kernel,
-        Segment, //
-    },
-    records::{
-        Position,
-        MAX_RECORD, //
-    },
-    view::{
-        Span,
-        View,
-        SHA1_SIZE, //
-    },
+    archive::{Contents, Log},
+    error::{self as failure, Result},
+    kernel::{Format, Kernel, Segment},
+    records::{Position, MAX_RECORD},
+    view::{Span, View, SHA1_SIZE},
 };
-use ima_checkpoint_format::{
-    record::Record,
-    ByteOrder,
-    Error as FormatError, //
-};
-use std::{
-    fs::File,
-    os::unix::fs::FileExt, //
-};
+use ima_checkpoint_format::{record::Record, ByteOrder, Error as FormatError};
+use std::{fs::File, os::unix::fs::FileExt};
 
 /// Bytes of a block at least, in the sha1 view; of the last one at most.
 const BLOCK: u64 = 64 << 10;

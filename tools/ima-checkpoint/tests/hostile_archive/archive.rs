@@ -2,50 +2,20 @@
 
 //! An archive on the disk, and what commands say of it.
 
-use crate::common::{
-    Host,
-    LOG_ID, //
-};
-use ima_checkpoint::bank::{
-    Bank,
-    Digest, //
-};
-use ima_checkpoint_format::{
-    ascii::ascii_len,
-    record::Record,
-    ByteOrder, //
-};
-use rustix::fs::{
-    mknodat,
-    FileType,
-    Mode,
-    CWD, //
-};
-use serde_json::{
-    json,
-    Value, //
-};
+use crate::common::{Host, LOG_ID};
+use ima_checkpoint::bank::{Bank, Digest};
+use ima_checkpoint_format::{ascii::ascii_len, record::Record, ByteOrder};
+use rustix::fs::{mknodat, FileType, Mode, CWD};
+use serde_json::{json, Value};
 use std::{
     error::Error,
-    fs::{
-        self,
-        Permissions, //
-    },
+    fs::{self, Permissions},
     io::Read,
     os::unix::fs::PermissionsExt,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    process::{
-        Command,
-        Stdio, //
-    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     thread,
-    time::{
-        Duration,
-        Instant, //
-    },
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 

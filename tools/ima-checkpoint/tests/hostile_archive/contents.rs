@@ -3,16 +3,7 @@
 //! What files of segments hold.
 
 use crate::archive::{
-    file,
-    file_name,
-    frame,
-    frame_with,
-    raw_file,
-    skippable,
-    Archive,
-    Result,
-    ALL,
-    HOST, //
+    file, file_name, frame, frame_with, raw_file, skippable, Archive, Result, ALL, HOST,
 };
 use serde_json::json;
 use std::fs;

@@ -2,18 +2,8 @@
 
 //! What an index says.
 
-use crate::archive::{
-    fifo,
-    file,
-    file_name,
-    frame,
-    Archive,
-    Result, //
-};
-use std::{
-    fs,
-    os::unix::fs::symlink, //
-};
+use crate::archive::{fifo, file, file_name, frame, Archive, Result};
+use std::{fs, os::unix::fs::symlink};
 
 #[test]
 fn index_is_no_file() -> Result {

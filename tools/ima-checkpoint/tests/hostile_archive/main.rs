@@ -11,10 +11,7 @@ mod index;
 mod memory;
 mod places;
 
-use archive::{
-    Archive,
-    Result, //
-};
+use archive::{Archive, Result};
 
 #[test]
 fn good() -> Result {

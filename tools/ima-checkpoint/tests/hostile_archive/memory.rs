@@ -3,45 +3,19 @@
 //! What a segment costs in memory: at most 64 bytes, for a log may have millions.
 
 use crate::{
-    archive::{
-        file,
-        fitting,
-        frame,
-        log_id,
-        private,
-        Archive,
-        Result,
-        HOST, //
-    },
-    common::{
-        d_ng,
-        nul,
-        LOG_ID,
-        PCR, //
-    },
+    archive::{file, fitting, frame, log_id, private, Archive, Result, HOST},
+    common::{d_ng, nul, LOG_ID, PCR},
 };
-use ima_checkpoint::bank::{
-    Bank,
-    Digest, //
-};
+use ima_checkpoint::bank::{Bank, Digest};
 use ima_checkpoint_format::{
-    checkpoint::{
-        self,
-        Builder,
-        Header,
-        Label, //
-    },
+    checkpoint::{self, Builder, Header, Label},
     record::NewRecord,
-    ByteOrder,
-    Error as FormatError, //
+    ByteOrder, Error as FormatError,
 };
 use serde_json::json;
 use std::{
     fs,
-    process::{
-        Command,
-        Stdio, //
-    },
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };

@@ -2,28 +2,11 @@
 
 //! What is in the place of files and directories, and how they are named.
 
-use crate::archive::{
-    fifo,
-    file,
-    file_name,
-    frame,
-    log_id,
-    private,
-    Archive,
-    Result,
-    ALL,
-    HOST, //
-};
+use crate::archive::{fifo, file, file_name, frame, log_id, private, Archive, Result, ALL, HOST};
 use std::{
-    fs::{
-        self,
-        Permissions, //
-    },
-    os::unix::fs::{
-        symlink,
-        PermissionsExt, //
-    },
-    path::Path, //
+    fs::{self, Permissions},
+    os::unix::fs::{symlink, PermissionsExt},
+    path::Path,
 };
 
 #[test]

@@ -6,20 +6,10 @@ use super::Chain;
 use crate::{
     bank::Digest,
     list::claim::Claim,
-    replay::{
-        Origin,
-        Place,
-        Replay, //
-    },
-    verify::{
-        finding::Kind,
-        start::Opening, //
-    },
+    replay::{Origin, Place, Replay},
+    verify::{finding::Kind, start::Opening},
 };
-use ima_checkpoint_format::checkpoint::{
-    Flags,
-    State, //
-};
+use ima_checkpoint_format::checkpoint::{Flags, State};
 
 impl Chain<'_> {
     /// Does the list start with the first record since cold boot, as far as is known?

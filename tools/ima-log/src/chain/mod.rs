@@ -14,55 +14,26 @@ mod segment;
 mod truncations;
 mod values;
 
-pub use self::segment::{
-    Claimed,
-    Segment, //
-};
+pub use self::segment::{Claimed, Segment};
 
-use self::{
-    heads::Heads,
-    segment::Open, //
-};
+use self::{heads::Heads, segment::Open};
 use crate::{
     bank::Digest,
     escape::Escaped,
     list::{
         claim::Claim,
         records::Fault,
-        special::{
-            Aggregate,
-            Impostor,
-            Remark, //
-        },
+        special::{Aggregate, Impostor, Remark},
     },
-    replay::{
-        Introduction,
-        Place,
-        Register,
-        Replay,
-        Sealed,
-        Seen,
-        Start, //
-    },
+    replay::{Introduction, Place, Register, Replay, Sealed, Seen, Start},
     verify::{
-        finding::{
-            Finding,
-            Findings,
-            Kind, //
-        },
+        finding::{Finding, Findings, Kind},
         policy::Policy,
-        start::{
-            self,
-            Opening, //
-        }, //
+        start::{self, Opening},
     },
 };
 use ima_checkpoint_format::record::Record;
-use std::collections::{
-    BTreeMap,
-    BTreeSet,
-    VecDeque, //
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Segments that are kept for the report, the newest ones.
 const SHOWN: usize = 1000;

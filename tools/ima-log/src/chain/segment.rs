@@ -2,10 +2,7 @@
 
 //! A segment of the list: while its records come, and as the report shows it.
 
-use crate::{
-    bank::Digest,
-    list::claim::Claim, //
-};
+use crate::{bank::Digest, list::claim::Claim};
 
 /// The segment whose records come.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,10 +3,7 @@
 //! What a truncation record says, as far as the list shows what it is about.
 
 use super::Chain;
-use crate::{
-    replay::Place,
-    verify::finding::Kind, //
-};
+use crate::{replay::Place, verify::finding::Kind};
 use ima_checkpoint_format::truncate::Truncation;
 
 impl Chain<'_> {

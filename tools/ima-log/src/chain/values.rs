@@ -7,24 +7,12 @@
 
 use super::Chain;
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     list::claim::Claim,
-    replay::{
-        Origin,
-        Place,
-        Register,
-        Replay,
-        Start, //
-    },
+    replay::{Origin, Place, Register, Replay, Start},
     verify::finding::Kind,
 };
-use ima_checkpoint_format::checkpoint::{
-    Flags,
-    State, //
-};
+use ima_checkpoint_format::checkpoint::{Flags, State};
 use std::collections::BTreeMap;
 
 impl Chain<'_> {

@@ -2,14 +2,8 @@
 
 //! What can be wrong with an event log.
 
-use super::{
-    MAX_ALGORITHMS,
-    MAX_SIZE, //
-};
-use crate::{
-    bank::Digest,
-    escape::Escaped, //
-};
+use super::{MAX_ALGORITHMS, MAX_SIZE};
+use crate::{bank::Digest, escape::Escaped};
 use std::fmt;
 
 /// Why these bytes are no event log. Each `at` is the offset in bytes, from the start of the log, of

@@ -58,11 +58,8 @@
 //! ```
 //! use ima_log::{
 //!     bank::Bank,
-//!     eventlog::{
-//!         EventLog,
-//!         Kind, //
-//!     },
-//!     replay::Register, //
+//!     eventlog::{EventLog, Kind},
+//!     replay::Register,
 //! };
 //!
 //! # fn main() -> Result<(), ima_log::eventlog::Error> {
@@ -90,26 +87,14 @@ mod kind;
 mod parse;
 
 pub use self::{
-    error::{
-        Error,
-        Part, //
-    },
-    kind::Kind, //
+    error::{Error, Part},
+    kind::Kind,
 };
 
-use self::parse::{
-    Layout,
-    Reader, //
-};
+use self::parse::{Layout, Reader};
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    replay::{Register, Values},
 };
 use std::collections::BTreeMap;
 

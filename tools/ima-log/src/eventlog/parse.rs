@@ -3,21 +3,11 @@
 //! Reading events, in either format.
 
 use super::{
-    error::{
-        self,
-        Error,
-        Part, //
-    },
+    error::{self, Error, Part},
     kind::Kind,
-    Event,
-    Format,
-    MAX_ALGORITHMS,
-    PCRS, //
+    Event, Format, MAX_ALGORITHMS, PCRS,
 };
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use crate::bank::{Bank, Digest};
 
 /// What the header of a log starts with, in either format; two digits and a NUL follow.
 const SIGNATURE: &[u8] = b"Spec ID Event";

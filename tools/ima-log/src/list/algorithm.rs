@@ -2,10 +2,7 @@
 
 //! Hashes that IMA can be told to use for what it measures (`ima_hash=`): more than there are banks.
 
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use crate::bank::{Bank, Digest};
 use md5::Md5;
 use ripemd::Ripemd160;
 use sha2::Sha224;

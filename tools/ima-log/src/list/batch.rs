@@ -8,21 +8,11 @@
 
 use super::{
     detect::Layout,
-    records::{
-        Fault,
-        Position,
-        MAX_RECORD, //
-    },
-    special, //
+    records::{Fault, Position, MAX_RECORD},
+    special,
 };
-use ima_checkpoint_format::{
-    record::Record,
-    Error as FormatError, //
-};
-use std::io::{
-    self,
-    Read, //
-};
+use ima_checkpoint_format::{record::Record, Error as FormatError};
+use std::io::{self, Read};
 
 /// Bytes of a batch, unless one record needs more.
 pub const BATCH: usize = 64 << 10;

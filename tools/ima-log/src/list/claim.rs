@@ -3,28 +3,14 @@
 //! What a checkpoint claims, kept when its record is gone.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    replay::{Register, Values},
 };
 use ima_checkpoint_format::{
-    checkpoint::{
-        Checkpoint,
-        Entry,
-        Header,
-        State, //
-    },
-    Error as FormatError, //
+    checkpoint::{Checkpoint, Entry, Header, State},
+    Error as FormatError,
 };
-use sha2::{
-    Digest as _,
-    Sha256, //
-};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// A checkpoint. Until the records before it were replayed, all of it is claimed.

@@ -6,22 +6,9 @@
 //! their template digests are the hashes of their data. What is found is a way to read the list and
 //! proves nothing: whoever made the list chose it.
 
-use crate::bank::{
-    Bank,
-    Content, //
-};
-use ima_checkpoint_format::{
-    record::Record,
-    ByteOrder,
-    Error as FormatError, //
-};
-use std::io::{
-    self,
-    Chain,
-    Cursor,
-    Read,
-    Take, //
-};
+use crate::bank::{Bank, Content};
+use ima_checkpoint_format::{record::Record, ByteOrder, Error as FormatError};
+use std::io::{self, Chain, Cursor, Read, Take};
 
 /// Bytes that are looked at, at most.
 pub const SAMPLE: usize = 64 << 10;

@@ -4,19 +4,12 @@
 
 use ima_checkpoint_format::{
     record::Record,
-    template::{
-        LEGACY_DIGEST_SIZE,
-        LEGACY_NAME, //
-    },
-    ByteOrder,
-    Error as FormatError, //
+    template::{LEGACY_DIGEST_SIZE, LEGACY_NAME},
+    ByteOrder, Error as FormatError,
 };
 use std::{
     fmt,
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
 };
 
 /// Largest record, in bytes. IMA's own are a few hundred, certificates and policies some thousand.

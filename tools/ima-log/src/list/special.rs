@@ -9,34 +9,15 @@
 //! nobody can have another record measured under them, while anybody who may add a key to a keyring
 //! can have a buffer with our magic in it measured, and would break attestation by that.
 
-use super::{
-    algorithm,
-    claim::Claim, //
-};
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use super::{algorithm, claim::Claim};
+use crate::bank::{Bank, Digest};
 use ima_checkpoint_format::{
-    checkpoint::{
-        self,
-        Checkpoint, //
-    },
-    config::{
-        self,
-        Changes, //
-    },
+    checkpoint::{self, Checkpoint},
+    config::{self, Changes},
     record::Record,
-    template::{
-        Field,
-        LEGACY_DIGEST_SIZE,
-        LEGACY_MAX_EVENT_NAME, //
-    },
-    truncate::{
-        self,
-        Truncation, //
-    },
-    Error as FormatError, //
+    template::{Field, LEGACY_DIGEST_SIZE, LEGACY_MAX_EVENT_NAME},
+    truncate::{self, Truncation},
+    Error as FormatError,
 };
 use std::fmt;
 
@@ -389,13 +370,9 @@ pub enum Mark {
 mod tests {
     use super::*;
     use ima_checkpoint_format::{
-        checkpoint::{
-            Builder,
-            Header,
-            Label, //
-        },
+        checkpoint::{Builder, Header, Label},
         record::NewRecord,
-        ByteOrder, //
+        ByteOrder,
     };
 
     /// What `special` says of a record with these fields.

@@ -3,21 +3,10 @@
 //! What a TPM signs in a quote.
 
 use super::{
-    error::{
-        Error,
-        Forgery,
-        Part, //
-    },
-    wire::{
-        Hex,
-        Malformed,
-        Reader, //
-    },
+    error::{Error, Forgery, Part},
+    wire::{Hex, Malformed, Reader},
 };
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use crate::bank::{Bank, Digest};
 use std::fmt;
 
 /// TPM_GENERATED_VALUE. A restricted key signs nothing that starts with it but what the TPM made.

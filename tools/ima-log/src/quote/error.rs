@@ -2,12 +2,7 @@
 
 //! Why a quote, or what belongs to it, proves nothing.
 
-use super::{
-    name::KeyName,
-    nonce::Nonce,
-    signature::Scheme,
-    wire::Hex, //
-};
+use super::{name::KeyName, nonce::Nonce, signature::Scheme, wire::Hex};
 use crate::bank::Bank;
 use std::fmt;
 

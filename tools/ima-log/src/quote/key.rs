@@ -3,54 +3,30 @@
 //! The key that signs quotes.
 
 use super::{
-    error::{
-        Error,
-        Forgery, //
-    },
+    error::{Error, Forgery},
     name::KeyName,
     public::Template,
-    signature::{
-        Algorithm,
-        Scheme,
-        Signature,
-        Value, //
-    },
+    signature::{Algorithm, Scheme, Signature, Value},
 };
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use crate::bank::{Bank, Digest};
 use openssl::{
     base64,
     ecdsa::EcdsaSig,
     error::ErrorStack,
     md::Md,
     nid::Nid,
-    pkey::{
-        Id,
-        PKey,
-        Public, //
-    },
+    pkey::{Id, PKey, Public},
     pkey_ctx::PkeyCtx,
     rsa::Padding,
     sign::RsaPssSaltlen,
 };
 
 const MIN_RSA_BITS: u32 = 2048;
-const CURVES: [Nid; 3] = [
-    Nid::X9_62_PRIME256V1,
-    Nid::SECP384R1,
-    Nid::SECP521R1, //
-];
+const CURVES: [Nid; 3] = [Nid::X9_62_PRIME256V1, Nid::SECP384R1, Nid::SECP521R1];
 const NOT_PEM: &str = "it is PEM, but not of a PUBLIC KEY, or damaged; \
     of a certificate, `openssl x509 -pubkey -noout` gives the key";
 /// For a signature in a plain format, which does not name its hash.
-const HASHES: [Bank; 4] = [
-    Bank::Sha256,
-    Bank::Sha384,
-    Bank::Sha512,
-    Bank::Sha1, //
-];
+const HASHES: [Bank; 4] = [Bank::Sha256, Bank::Sha384, Bank::Sha512, Bank::Sha1];
 
 /// A public key that quotes are verified with.
 #[derive(Clone, Debug)]
@@ -219,11 +195,7 @@ fn pem(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn every_scheme() -> Vec<Scheme> {
-    let algorithms = [
-        Algorithm::RsaSsa,
-        Algorithm::RsaPss,
-        Algorithm::EcDsa, //
-    ];
+    let algorithms = [Algorithm::RsaSsa, Algorithm::RsaPss, Algorithm::EcDsa];
     let with = |hash| algorithms.map(|algorithm| Scheme { algorithm, hash });
     HASHES.into_iter().flat_map(with).collect()
 }

@@ -72,46 +72,18 @@ mod signature;
 mod wire;
 
 pub use self::{
-    attest::{
-        Attest,
-        HashId,
-        Selected, //
-    },
-    error::{
-        Attribute,
-        Error,
-        Forgery,
-        Part, //
-    },
+    attest::{Attest, HashId, Selected},
+    error::{Attribute, Error, Forgery, Part},
     key::AttestationKey,
-    name::{
-        KeyName,
-        NotAName, //
-    },
-    nonce::{
-        Nonce,
-        NotANonce, //
-    },
-    pcrs::{
-        PcrValue,
-        PcrValues, //
-    },
-    search::{
-        PcrDigest,
-        Slot, //
-    },
-    signature::{
-        Algorithm,
-        Scheme,
-        Signature, //
-    },
-    wire::Hex, //
+    name::{KeyName, NotAName},
+    nonce::{Nonce, NotANonce},
+    pcrs::{PcrValue, PcrValues},
+    search::{PcrDigest, Slot},
+    signature::{Algorithm, Scheme, Signature},
+    wire::Hex,
 };
 
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use crate::bank::{Bank, Digest};
 use std::fmt;
 
 /// A quote whose signature, type and nonce were verified.

@@ -4,10 +4,7 @@
 
 use super::wire::Hex;
 use crate::bank::Bank;
-use std::{
-    fmt,
-    str::FromStr, //
-};
+use std::{fmt, str::FromStr};
 
 /// The TPM Name of a key (Part 1, "Names"): the identifier of a hash, and the digest of all that is
 /// public of the key. Two keys never share one, whatever they say of themselves.

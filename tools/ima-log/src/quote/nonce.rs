@@ -3,10 +3,7 @@
 //! What a quote was asked to contain.
 
 use super::wire::Hex;
-use std::{
-    fmt,
-    str::FromStr, //
-};
+use std::{fmt, str::FromStr};
 
 /// Bytes that whoever asked for a quote chose, and no one else could foresee: 1 to 64. An empty
 /// one cannot be made, so that an unset variable does not pass for a question.

@@ -3,25 +3,15 @@
 //! Values of PCRs from a file.
 
 use super::{
-    attest::{
-        numbers,
-        HashId,
-        Selected, //
-    },
+    attest::{numbers, HashId, Selected},
     error::Error,
-    wire::Reader, //
+    wire::Reader,
 };
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     replay::Register,
 };
-use std::{
-    collections::BTreeMap,
-    str::FromStr, //
-};
+use std::{collections::BTreeMap, str::FromStr};
 
 const UNKNOWN: &str = "not PCR values as tpm2_pcrread or tpm2_quote writes them, or of other PCRs";
 const MAX_PCR: u32 = 31;

@@ -5,30 +5,15 @@
 use super::{
     error::Attribute,
     name::KeyName,
-    signature::{
-        Algorithm,
-        Scheme, //
-    },
-    wire::{
-        Malformed,
-        Reader, //
-    },
+    signature::{Algorithm, Scheme},
+    wire::{Malformed, Reader},
 };
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use crate::bank::{Bank, Digest};
 use openssl::{
     bn::BigNum,
-    ec::{
-        EcGroup,
-        EcKey, //
-    },
+    ec::{EcGroup, EcKey},
     nid::Nid,
-    pkey::{
-        PKey,
-        Public, //
-    },
+    pkey::{PKey, Public},
     rsa::Rsa,
 };
 

@@ -2,14 +2,8 @@
 
 //! The PCR digest of a quote, computed for one set of values after the other.
 
-use super::{
-    Pcr,
-    Quote, //
-};
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use super::{Pcr, Quote};
+use crate::bank::{Bank, Digest};
 
 /// The values that a quote selects. A copy for each thread searches in parallel.
 ///

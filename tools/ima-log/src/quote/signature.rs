@@ -3,21 +3,11 @@
 //! The signature of a quote.
 
 use super::{
-    error::{
-        Error,
-        Part, //
-    },
-    wire::{
-        Malformed,
-        Reader, //
-    },
+    error::{Error, Part},
+    wire::{Malformed, Reader},
 };
 use crate::bank::Bank;
-use openssl::{
-    bn::BigNum,
-    ecdsa::EcdsaSig,
-    error::ErrorStack, //
-};
+use openssl::{bn::BigNum, ecdsa::EcdsaSig, error::ErrorStack};
 use std::fmt;
 
 /// Largest RSA signature: that of a key of 16384 bits, the largest that OpenSSL takes.

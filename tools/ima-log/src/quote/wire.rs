@@ -3,10 +3,7 @@
 //! Bounded reading of what a TPM marshals: big-endian, sizes in front (TCG, TPM 2.0 Library,
 //! Part 1, "Data Marshaling", and the `TPM2B_` types of Part 2).
 
-use std::{
-    fmt,
-    str::FromStr, //
-};
+use std::{fmt, str::FromStr};
 
 /// Why bytes are not the structure that was expected.
 pub(super) type Malformed = String;

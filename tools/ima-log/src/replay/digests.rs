@@ -4,23 +4,12 @@
 //!
 //! They do not depend on other records, so that batches can be worked on at the same time.
 
-use super::hash::{
-    self,
-    Hash,
-    Room, //
-};
+use super::hash::{self, Hash, Room};
 use crate::{
-    bank::{
-        Bank,
-        Content,
-        Digest, //
-    },
+    bank::{Bank, Content, Digest},
     list::{
         batch::Batch,
-        special::{
-            examine,
-            Remark, //
-        }, //
+        special::{examine, Remark},
     },
 };
 

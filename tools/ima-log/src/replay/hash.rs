@@ -6,16 +6,9 @@
 //! blocks of fixed layout.
 
 use super::digests::Column;
-use crate::bank::{
-    Bank,
-    Content,
-    Digest, //
-};
+use crate::bank::{Bank, Content, Digest};
 use ima_checkpoint_format::record::Record;
-use sha2::digest::{
-    consts::U64,
-    generic_array::GenericArray, //
-};
+use sha2::digest::{consts::U64, generic_array::GenericArray};
 
 const BLOCK: usize = 64;
 

@@ -12,11 +12,7 @@ mod pipeline;
 mod seal;
 
 pub use self::{
-    pipeline::{
-        run,
-        Plan,
-        Source, //
-    },
+    pipeline::{run, Plan, Source},
     seal::Sealed,
 };
 pub use crate::list::special::LAST_PCR;
@@ -24,28 +20,16 @@ pub use crate::list::special::LAST_PCR;
 use self::digests::Digests;
 pub(crate) use self::hash::Hash;
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     list::{
-        batch::{
-            Batch,
-            Item, //
-        },
+        batch::{Batch, Item},
         detect::Layout,
-        records::{
-            Fault,
-            Position, //
-        },
+        records::{Fault, Position},
         special::Remark,
     },
 };
 use ima_checkpoint_format::record::Record;
-use std::{
-    collections::BTreeMap,
-    fmt, //
-};
+use std::{collections::BTreeMap, fmt};
 
 /// A PCR in a bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,44 +11,21 @@
 use super::{
     digests::Digests,
     hash::Room,
-    seal::{
-        Sealed,
-        Sealer, //
-    },
-    Introduction,
-    Observer,
-    Place,
-    Replay,
-    Seen, //
+    seal::{Sealed, Sealer},
+    Introduction, Observer, Place, Replay, Seen,
 };
 use crate::{
-    bank::{
-        Bank,
-        Content, //
-    },
+    bank::{Bank, Content},
     list::{
-        batch::{
-            Batch,
-            Batches, //
-        },
+        batch::{Batch, Batches},
         detect::Layout,
-        records::{
-            Fault,
-            Position, //
-        }, //
+        records::{Fault, Position},
     },
 };
 use std::{
-    collections::{
-        BTreeMap,
-        VecDeque, //
-    },
+    collections::{BTreeMap, VecDeque},
     io::Read,
-    sync::{
-        Condvar,
-        Mutex,
-        MutexGuard, //
-    },
+    sync::{Condvar, Mutex, MutexGuard},
     thread,
 };
 

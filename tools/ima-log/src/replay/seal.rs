@@ -4,19 +4,10 @@
 
 use super::digests::Digests;
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    list::{
-        batch::Batch,
-        special::Remark, //
-    },
+    bank::{Bank, Digest},
+    list::{batch::Batch, special::Remark},
 };
-use sha2::{
-    Digest as _,
-    Sha256, //
-};
+use sha2::{Digest as _, Sha256};
 
 /// What a checkpoint seals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

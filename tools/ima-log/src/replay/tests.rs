@@ -4,17 +4,10 @@
 
 use super::*;
 use crate::bank::Content;
-use ima_checkpoint_format::{
-    record::NewRecord,
-    ByteOrder,
-    Error as FormatError, //
-};
+use ima_checkpoint_format::{record::NewRecord, ByteOrder, Error as FormatError};
 use std::{
     convert::Infallible,
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
 };
 
 /// Starts PCRs from a base, and counts.

@@ -4,32 +4,16 @@
 //! strings, because many programs read JSON numbers as floating point.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     chain::Segment,
     quote::Quote,
     replay::Origin,
     verify::{
-        finding::{
-            Finding,
-            Gravity,
-            Kind, //
-        },
-        verdict::{
-            Outcome,
-            PcrVerdict,
-            Standing,
-            Unexplained,
-            Verdict, //
-        },
+        finding::{Finding, Gravity, Kind},
+        verdict::{Outcome, PcrVerdict, Standing, Unexplained, Verdict},
     },
 };
-use serde::{
-    Serialize,
-    Serializer, //
-};
+use serde::{Serialize, Serializer};
 
 /// The exit code of an outcome.
 pub type Code = fn(Outcome) -> u8;

@@ -6,9 +6,6 @@ mod json;
 mod text;
 
 pub use self::{
-    json::{
-        Code,
-        Json, //
-    },
-    text::text, //
+    json::{Code, Json},
+    text::text,
 };

@@ -7,29 +7,13 @@ use crate::{
     bank::Bank,
     replay::Origin,
     verify::{
-        finding::{
-            Finding,
-            Gravity,
-            Kind, //
-        },
-        verdict::{
-            Outcome,
-            PcrVerdict,
-            Standing,
-            Verdict, //
-        },
+        finding::{Finding, Gravity, Kind},
+        verdict::{Outcome, PcrVerdict, Standing, Verdict},
     },
 };
 use std::{
-    collections::{
-        BTreeMap,
-        BTreeSet, //
-    },
-    fmt::{
-        self,
-        Display,
-        Write, //
-    },
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Display, Write},
 };
 
 /// Findings that are shown; JSON has more.

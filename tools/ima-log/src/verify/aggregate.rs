@@ -4,12 +4,9 @@
 //! what came before it (`ima_calc_boot_aggregate_tfm()` in `security/integrity/ima/ima_crypto.c`).
 
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     list::special::Aggregate,
-    replay::Register, //
+    replay::Register,
 };
 
 /// PCRs that are always hashed.

@@ -8,24 +8,11 @@
 //! same rule: a bank that is taken for padded is a weak one, and proves nothing.
 
 use super::{
-    finding::{
-        Finding,
-        Kind, //
-    },
-    policy::{
-        Contents,
-        Policy, //
-    },
-    verdict::{
-        Outcome,
-        Standing,
-        Verdict, //
-    },
+    finding::{Finding, Kind},
+    policy::{Contents, Policy},
+    verdict::{Outcome, Standing, Verdict},
 };
-use crate::bank::{
-    Bank,
-    Content, //
-};
+use crate::bank::{Bank, Content};
 use std::collections::BTreeSet;
 
 /// Banks of which each may differ from the others. Hosts have two or three.

@@ -3,18 +3,10 @@
 //! What is said where a PCR is not proven: whether the list is not true, or only nobody knows what it
 //! starts from, and what would help.
 
-use super::{
-    finding::Kind,
-    judge::Judge,
-    start,
-    verdict::Standing, //
-};
+use super::{finding::Kind, judge::Judge, start, verdict::Standing};
 use crate::{
     bank::Digest,
-    replay::{
-        Origin,
-        Register, //
-    },
+    replay::{Origin, Register},
 };
 
 impl Judge<'_> {

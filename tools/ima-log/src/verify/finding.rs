@@ -3,10 +3,7 @@
 //! What is wrong with a log, or worth knowing, and where.
 
 use crate::list::records::Position;
-use std::{
-    collections::BTreeMap,
-    fmt, //
-};
+use std::{collections::BTreeMap, fmt};
 
 /// How grave a finding is. The graver one decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,41 +3,19 @@
 //! From what was found to a verdict: a pure function of the policy and of what observers saw.
 
 use super::{
-    finding::{
-        Finding,
-        Kind, //
-    },
-    policy::{
-        Policy,
-        Told, //
-    },
-    search::{
-        QuoteSearch,
-        Reached,
-        Search, //
-    },
-    verdict::{
-        Log,
-        PcrVerdict,
-        Standing,
-        Verdict, //
-    },
+    finding::{Finding, Kind},
+    policy::{Policy, Told},
+    search::{QuoteSearch, Reached, Search},
+    verdict::{Log, PcrVerdict, Standing, Verdict},
 };
 use crate::{
     bank::Digest,
     chain::Chain,
     list::records::Position,
     quote,
-    replay::{
-        Origin,
-        Register,
-        Replay, //
-    },
+    replay::{Origin, Register, Replay},
 };
-use std::collections::{
-    BTreeMap,
-    BTreeSet, //
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a PCR in a bank was compared with.
 enum Compared {

@@ -49,52 +49,25 @@ pub(crate) mod start;
 mod surroundings;
 pub mod verdict;
 
-use self::{
-    judge::Judge,
-    policy::Policy,
-    search::Search,
-    verdict::Verdict, //
-};
+use self::{judge::Judge, policy::Policy, search::Search, verdict::Verdict};
 use crate::{
     bank::Bank,
-    chain::{
-        Chain,
-        Unsealed, //
-    },
+    chain::{Chain, Unsealed},
     escape::Escaped,
     list::{
-        detect::{
-            self,
-            Layout, //
-        },
-        records::{
-            Fault,
-            Position, //
-        },
+        detect::{self, Layout},
+        records::{Fault, Position},
         special::Remark,
     },
     quote::Pcr,
     replay::{
-        self,
-        Introduction,
-        Observer,
-        Place,
-        Plan,
-        Register,
-        Replay,
-        Sealed,
-        Seen,
-        Source,
-        Start, //
+        self, Introduction, Observer, Place, Plan, Register, Replay, Sealed, Seen, Source, Start,
     },
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
     fmt,
-    io::{
-        self,
-        Read, //
-    },
+    io::{self, Read},
 };
 
 /// Whatever a source of lists says.

@@ -3,24 +3,11 @@
 //! What the verifier knows and accepts. All trust comes from here.
 
 use crate::{
-    bank::{
-        Bank,
-        Content,
-        Digest, //
-    },
-    quote::{
-        self,
-        Quote, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Content, Digest},
+    quote::{self, Quote},
+    replay::{Register, Values},
 };
-use std::collections::{
-    BTreeMap,
-    BTreeSet, //
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the kernel extends into banks, where that is not the usual.
 pub type Contents = BTreeMap<Bank, Content>;

@@ -6,32 +6,13 @@
 //! holds for the records up to there, and nothing that comes behind them has any influence on it.
 
 use super::{
-    policy::{
-        Policy,
-        Told, //
-    },
+    policy::{Policy, Told},
     Error,
 };
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    quote::{
-        Pcr,
-        PcrDigest,
-        Quote,
-        Slot, //
-    },
-    replay::{
-        Hash,
-        Origin,
-        Register,
-        Replay,
-        Run,
-        Start,
-        LAST_PCR, //
-    },
+    bank::{Bank, Digest},
+    quote::{Pcr, PcrDigest, Quote, Slot},
+    replay::{Hash, Origin, Register, Replay, Run, Start, LAST_PCR},
 };
 
 /// Where a value was reached.

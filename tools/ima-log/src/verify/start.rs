@@ -11,11 +11,7 @@
 use super::policy::Policy;
 use crate::{
     bank::Digest,
-    replay::{
-        Origin,
-        Register,
-        Start, //
-    },
+    replay::{Origin, Register, Start},
 };
 
 /// The highest PCR that only a reset of the machine resets.

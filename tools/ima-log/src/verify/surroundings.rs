@@ -4,22 +4,12 @@
 //! list does not explain.
 
 use super::{
-    aggregate::{
-        self,
-        Fit, //
-    },
-    finding::{
-        Finding,
-        Kind, //
-    },
+    aggregate::{self, Fit},
+    finding::{Finding, Kind},
     judge::Judge,
-    verdict::Unexplained, //
+    verdict::Unexplained,
 };
-use crate::{
-    bank::Digest,
-    eventlog,
-    replay::Register, //
-};
+use crate::{bank::Digest, eventlog, replay::Register};
 
 /// PCRs that nothing extends once IMA measures, so that the firmware's log must explain them.
 const FIRMWARE: std::ops::RangeInclusive<u32> = 0..=9;

@@ -8,11 +8,7 @@
 //! those is verified in a bank that counts.
 
 use super::{
-    finding::{
-        Finding,
-        Findings,
-        Gravity, //
-    },
+    finding::{Finding, Findings, Gravity},
     search::Reached,
 };
 use crate::{
@@ -20,10 +16,7 @@ use crate::{
     chain::Segment,
     list::records::Position,
     quote::Quote,
-    replay::{
-        Origin,
-        Register, //
-    },
+    replay::{Origin, Register},
 };
 use std::collections::BTreeSet;
 

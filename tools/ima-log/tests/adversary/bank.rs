@@ -3,11 +3,7 @@
 //! The banks of the simulated TPM.
 
 use sha1::Sha1;
-use sha2::{
-    Digest as _,
-    Sha256,
-    Sha384, //
-};
+use sha2::{Digest as _, Sha256, Sha384};
 
 /// As many bytes as a digest of its bank has.
 pub(crate) type Digest = Vec<u8>;

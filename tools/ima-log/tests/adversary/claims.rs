@@ -4,17 +4,8 @@
 //! says of its list, and what a forger says.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest,
-        Register, //
-    },
-    record::{
-        d_ng,
-        view,
-        Order,
-        Record, //
-    },
+    bank::{Bank, Digest, Register},
+    record::{d_ng, view, Order, Record},
 };
 
 pub(crate) const BEFORE_KEXEC: u32 = 2;

@@ -3,27 +3,12 @@
 //! What somebody on the way can do to a list: single edits, at random places.
 
 use crate::{
-    bank::{
-        Bank,
-        Register, //
-    },
-    claims::{
-        is_checkpoint,
-        is_special,
-        Claims,
-        Item,
-        Kind,
-        State,
-        LOG_LOST, //
-    },
-    record::{
-        Order,
-        Record,
-        LEGACY, //
-    },
+    bank::{Bank, Register},
+    claims::{is_checkpoint, is_special, Claims, Item, Kind, State, LOG_LOST},
+    record::{Order, Record, LEGACY},
     rng::Rng,
     tpm::Values,
-    world, //
+    world,
 };
 
 /// A list that is being forged.

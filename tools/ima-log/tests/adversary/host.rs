@@ -3,26 +3,10 @@
 //! An honest machine: a TPM, and a kernel that measures, checkpoints and truncates as it should.
 
 use crate::{
-    bank::{
-        Bank,
-        Register, //
-    },
-    claims::{
-        truncation,
-        Claims,
-        Kind,
-        State,
-        BEFORE_KEXEC,
-        DIFFERS, //
-    },
-    record::{
-        Order,
-        Record, //
-    },
-    tpm::{
-        Tpm,
-        Values, //
-    },
+    bank::{Bank, Register},
+    claims::{truncation, Claims, Kind, State, BEFORE_KEXEC, DIFFERS},
+    record::{Order, Record},
+    tpm::{Tpm, Values},
 };
 use std::collections::BTreeSet;
 

@@ -4,52 +4,21 @@
 
 use crate::{
     bank,
-    claims::{
-        self,
-        Claims, //
-    },
-    record::{
-        view,
-        Order, //
-    },
+    claims::{self, Claims},
+    record::{view, Order},
     strategies::Case,
-    world::Verifier, //
+    world::Verifier,
 };
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    quote::{
-        Algorithm,
-        Attest,
-        HashId,
-        Hex,
-        Quote,
-        Scheme,
-        Selected, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    quote::{Algorithm, Attest, HashId, Hex, Quote, Scheme, Selected},
+    replay::{Register, Values},
     verify::{
         contents::settle,
-        policy::{
-            Anchor,
-            Policy,
-            Told, //
-        },
-        verdict::{
-            Outcome,
-            PcrVerdict,
-            Standing,
-            Verdict, //
-        },
-        verify,
-        Input,
-        Layouts, //
+        policy::{Anchor, Policy, Told},
+        verdict::{Outcome, PcrVerdict, Standing, Verdict},
+        verify, Input, Layouts,
     },
 };
 use std::collections::BTreeSet;

@@ -26,35 +26,20 @@ mod strategies;
 mod tpm;
 mod world;
 
-use judge::{
-    judge,
-    Judged,
-    Verified, //
-};
-use property::{
-    check,
-    must_be_verified,
-    Wrong, //
-};
+use judge::{judge, Judged, Verified};
+use property::{check, must_be_verified, Wrong};
 use rng::Rng;
 use std::{
     collections::BTreeMap,
     panic::catch_unwind,
     sync::{
-        atomic::{
-            AtomicBool,
-            AtomicU64,
-            Ordering, //
-        },
-        Mutex, //
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        Mutex,
     },
     thread,
     time::Instant,
 };
-use strategies::{
-    Case,
-    Strategy, //
-};
+use strategies::{Case, Strategy};
 
 /// A number in the environment.
 fn number(name: &str) -> Option<u64> {

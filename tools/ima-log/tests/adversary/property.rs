@@ -3,19 +3,10 @@
 //! What must be true of a verdict, by what really happened on the machine.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    judge::{
-        Judged,
-        Verified, //
-    },
+    bank::{Bank, Digest},
+    judge::{Judged, Verified},
     record::Record,
-    strategies::{
-        Case,
-        Strategy, //
-    },
+    strategies::{Case, Strategy},
 };
 
 /// What is wrong with a verdict.

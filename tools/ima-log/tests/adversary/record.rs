@@ -2,10 +2,7 @@
 
 //! A record, and how it is written in a list.
 
-use crate::bank::{
-    Bank,
-    Digest, //
-};
+use crate::bank::{Bank, Digest};
 
 /// The order of the bytes in the numbers of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

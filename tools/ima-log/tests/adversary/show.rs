@@ -3,13 +3,10 @@
 //! Shows a case to whoever has to find out what went wrong.
 
 use crate::{
-    claims::{
-        is_special,
-        Claims, //
-    },
+    claims::{is_special, Claims},
     judge::Judged,
     record::Record,
-    strategies::Case, //
+    strategies::Case,
 };
 use std::fmt::Write;
 

@@ -5,33 +5,13 @@
 
 use crate::{
     bank::Bank,
-    claims::{
-        Claims,
-        Kind,
-        State,
-        DIFFERS,
-        LOG_LOST, //
-    },
-    edits::{
-        checkpoints,
-        replay,
-        Edit,
-        List, //
-    },
-    host::{
-        Host,
-        PCR, //
-    },
-    record::{
-        Record,
-        LEGACY, //
-    },
+    claims::{Claims, Kind, State, DIFFERS, LOG_LOST},
+    edits::{checkpoints, replay, Edit, List},
+    host::{Host, PCR},
+    record::{Record, LEGACY},
     rng::Rng,
     tpm::Values,
-    world::{
-        self,
-        Verifier, //
-    },
+    world::{self, Verifier},
 };
 
 /// A plan.

@@ -3,11 +3,7 @@
 //! A simulated TPM, which remembers all that it was extended with.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest,
-        Register, //
-    },
+    bank::{Bank, Digest, Register},
     record::Record,
 };
 use std::collections::BTreeMap;

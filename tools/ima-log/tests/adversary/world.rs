@@ -3,23 +3,11 @@
 //! Random machines, and random verifiers that look at them.
 
 use crate::{
-    bank::{
-        Bank,
-        Digest,
-        Register, //
-    },
-    host::{
-        Host,
-        PCR, //
-    },
-    record::{
-        d_ng,
-        Order,
-        Record,
-        LEGACY, //
-    },
+    bank::{Bank, Digest, Register},
+    host::{Host, PCR},
+    record::{d_ng, Order, Record, LEGACY},
     rng::Rng,
-    tpm::Values, //
+    tpm::Values,
 };
 
 /// PCRs that policies name here.

@@ -5,23 +5,13 @@
 use crate::{
     common::{
         d_ng,
-        judge::{
-            code,
-            expect,
-            host,
-            rehash, //
-        },
+        judge::{code, expect, host, rehash},
         Host,
     },
-    sha1_view,
-    verdict,
-    Result, //
+    sha1_view, verdict, Result,
 };
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
+    bank::{Bank, Digest},
     verify::finding::Kind,
 };
 

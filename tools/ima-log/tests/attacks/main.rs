@@ -30,26 +30,13 @@ mod records;
 mod values;
 
 use common::{
-    judge::{
-        against,
-        codes,
-        host,
-        judge,
-        kinds,
-        pcrs,
-        split,
-        standing,
-        SHA256, //
-    },
+    judge::{against, codes, host, judge, kinds, pcrs, split, standing, SHA256},
     Host,
 };
 use ima_log::{
     bank::Bank,
     replay::Values,
-    verify::verdict::{
-        Standing,
-        Verdict, //
-    },
+    verify::verdict::{Standing, Verdict},
 };
 use std::error::Error;
 

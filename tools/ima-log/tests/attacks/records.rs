@@ -5,33 +5,16 @@
 use crate::{
     common::{
         d_ng,
-        judge::{
-            against,
-            code,
-            codes,
-            expect,
-            host,
-            judge,
-            kinds,
-            pcrs,
-            rehash,
-            split, //
-        },
-        nul,
-        Host, //
+        judge::{against, code, codes, expect, host, judge, kinds, pcrs, rehash, split},
+        nul, Host,
     },
-    sha1_view,
-    verdict,
-    Result, //
+    sha1_view, verdict, Result,
 };
 use ima_log::{
     bank::Bank,
     verify::{
-        finding::{
-            Finding,
-            Kind, //
-        },
-        verdict::Verdict, //
+        finding::{Finding, Kind},
+        verdict::Verdict,
     },
 };
 

@@ -3,46 +3,20 @@
 //! Values of PCRs: what the list starts from, and what it is compared with.
 
 use crate::{
-    claims::{
-        refit,
-        replayed, //
-    },
+    claims::{refit, replayed},
     common::{
-        judge::{
-            against,
-            code,
-            codes,
-            expect,
-            host,
-            judge,
-            pcrs,
-            rehash,
-            split,
-            standing,
-            SHA256, //
-        },
+        judge::{against, code, codes, expect, host, judge, pcrs, rehash, split, standing, SHA256},
         Host,
     },
-    sha1_view,
-    verdict,
-    Result, //
+    sha1_view, verdict, Result,
 };
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    replay::{Register, Values},
     verify::{
         finding::Kind,
         policy::Policy,
-        verdict::{
-            Outcome,
-            Standing, //
-        },
+        verdict::{Outcome, Standing},
     },
 };
 

@@ -2,17 +2,8 @@
 
 //! The log that fuzzing starts from.
 
-use super::{
-    d_ng,
-    nul,
-    Host,
-    Measured,
-    PCR, //
-};
-use ima_checkpoint_format::{
-    ByteOrder,
-    Error, //
-};
+use super::{d_ng, nul, Host, Measured, PCR};
+use ima_checkpoint_format::{ByteOrder, Error};
 use ima_log::bank::Bank;
 
 /// A host with something of everything: templates, a violation, a broken segment, a truncation, and a

@@ -2,56 +2,18 @@
 
 //! What the tests of `verify` share: a log with something of everything, and its verdict.
 
-use super::{
-    d_ng,
-    nul,
-    Host,
-    Measured,
-    PCR, //
-};
-use ima_checkpoint_format::{
-    record::Record,
-    ByteOrder,
-    Error, //
-};
+use super::{d_ng, nul, Host, Measured, PCR};
+use ima_checkpoint_format::{record::Record, ByteOrder, Error};
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    quote::{
-        Algorithm,
-        Attest,
-        HashId,
-        Hex,
-        Quote,
-        Scheme,
-        Selected, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    quote::{Algorithm, Attest, HashId, Hex, Quote, Scheme, Selected},
+    replay::{Register, Values},
     verify::{
         contents::settle,
-        finding::{
-            Gravity,
-            Kind, //
-        },
-        policy::{
-            Anchor,
-            Policy,
-            Told, //
-        },
-        verdict::{
-            Outcome,
-            Standing,
-            Verdict, //
-        },
-        verify,
-        Error as VerifyError,
-        Input,
-        Layouts, //
+        finding::{Gravity, Kind},
+        policy::{Anchor, Policy, Told},
+        verdict::{Outcome, Standing, Verdict},
+        verify, Error as VerifyError, Input, Layouts,
     },
 };
 

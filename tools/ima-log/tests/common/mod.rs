@@ -8,30 +8,12 @@ pub(crate) mod busy;
 pub(crate) mod judge;
 
 use ima_checkpoint_format::{
-    checkpoint::{
-        self,
-        Builder,
-        Entry,
-        Flags,
-        Header,
-        Kind,
-        Label,
-        State, //
-    },
+    checkpoint::{self, Builder, Entry, Flags, Header, Kind, Label, State},
     record::NewRecord,
-    truncate::{
-        self,
-        Reason,
-        Truncation, //
-    },
-    ByteOrder,
-    Error, //
+    truncate::{self, Reason, Truncation},
+    ByteOrder, Error,
 };
-use ima_log::bank::{
-    Bank,
-    Content,
-    Digest, //
-};
+use ima_log::bank::{Bank, Content, Digest};
 use std::collections::BTreeMap;
 
 /// IMA's default PCR.

@@ -3,28 +3,12 @@
 //! Logs that are damaged, or larger than they may be.
 
 use crate::{
-    made::{
-        algorithms,
-        event,
-        header,
-        sha1_event,
-        spec_id,
-        UNKNOWN, //
-    },
+    made::{algorithms, event, header, sha1_event, spec_id, UNKNOWN},
     recorded::recorded,
 };
 use ima_log::{
     bank::Digest,
-    eventlog::{
-        Error,
-        Event,
-        EventLog,
-        Format,
-        Kind,
-        Part,
-        MAX_ALGORITHMS,
-        MAX_SIZE, //
-    },
+    eventlog::{Error, Event, EventLog, Format, Kind, Part, MAX_ALGORITHMS, MAX_SIZE},
     replay::Register,
 };
 

@@ -4,10 +4,7 @@
 
 use ima_log::{
     bank::Bank,
-    eventlog::{
-        Kind,
-        MAX_ALGORITHMS, //
-    },
+    eventlog::{Kind, MAX_ALGORITHMS},
 };
 
 /// An event of the SHA-1 format.

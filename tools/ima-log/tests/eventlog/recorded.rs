@@ -3,19 +3,9 @@
 //! Event logs of real firmware, and what a TPM held after them.
 
 use ima_log::{
-    bank::{
-        Bank,
-        Digest, //
-    },
-    eventlog::{
-        EventLog,
-        Format,
-        Kind, //
-    },
-    replay::{
-        Register,
-        Values, //
-    },
+    bank::{Bank, Digest},
+    eventlog::{EventLog, Format, Kind},
+    replay::{Register, Values},
 };
 use std::sync::OnceLock;
 

@@ -2,19 +2,10 @@
 
 //! What made logs replay to, as Python's hashlib says.
 
-use crate::made::{
-    algorithms,
-    event,
-    header,
-    locality, //
-};
+use crate::made::{algorithms, event, header, locality};
 use ima_log::{
     bank::Bank,
-    eventlog::{
-        Error,
-        EventLog,
-        Kind, //
-    },
+    eventlog::{Error, EventLog, Kind},
     replay::Register,
 };
 use std::collections::BTreeMap;

@@ -5,12 +5,8 @@
 use crate::commands::exit::CODES;
 use clap::Command;
 use clap_mangen::{
-    roff::{
-        bold,
-        roman,
-        Roff, //
-    },
-    Man, //
+    roff::{bold, roman, Roff},
+    Man,
 };
 use std::io;
 
@@ -212,10 +208,7 @@ fn see_also(roff: &mut Roff, command: &Command, names: &[String]) {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use clap::{
-        CommandFactory,
-        Parser, //
-    };
+    use clap::{CommandFactory, Parser};
 
     fn page_of(file: &str) -> String {
         let mut pages = pages(Cli::command()).into_iter();
