@@ -11,8 +11,8 @@ use crate::{
     },
     error,
     evidence::Evidence,
+    full_list::FullList,
     kernel::{Kernel, IMA},
-    whole::Whole,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
@@ -155,7 +155,7 @@ impl SourceOption {
             return read(Evidence::archived(&log, progress)?);
         }
         let kernel = self.kernel.open()?;
-        match Whole::assemble(Some(&log), Some(&kernel)) {
+        match FullList::assemble(Some(&log), Some(&kernel)) {
             Err(error) if Code::from(&error) == Code::Missing => {
                 read(Evidence::torn(&log, &kernel, progress)?)
             }

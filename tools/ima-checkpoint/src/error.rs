@@ -6,9 +6,8 @@
 use crate::{
     archive,
     escape::{self, Escaped},
-    evidence, kernel,
+    evidence, full_list, kernel,
     records::Fault,
-    whole,
 };
 use ima_log::{quote, verify};
 use std::{
@@ -33,7 +32,7 @@ pub enum Error {
     /// The archive.
     Archive(archive::Error),
     /// Archive and kernel together.
-    Whole(whole::Error),
+    FullList(full_list::Error),
     /// What a verification is given.
     Evidence(evidence::Error),
     /// A list that cannot be verified.
@@ -114,10 +113,10 @@ impl Error {
     /// May it be gone when archive and kernel are looked at again? A segment that was freed in
     /// between is archived by then.
     pub(crate) fn may_pass(&self) -> bool {
-        use whole::Error::{Changed, Empty, Missing, OtherLog};
+        use full_list::Error::{Changed, Empty, Missing, OtherLog};
         let moved = matches!(
             self.cause(),
-            Self::Whole(Changed | Empty | Missing { .. } | OtherLog { .. })
+            Self::FullList(Changed | Empty | Missing { .. } | OtherLog { .. })
         );
         moved || self.is_freed() || self.is_absent()
     }
@@ -129,7 +128,7 @@ impl Error {
             }
             Self::Kernel(error) => write!(f, "{error}"),
             Self::Archive(error) => write!(f, "{error}"),
-            Self::Whole(error) => write!(f, "{error}"),
+            Self::FullList(error) => write!(f, "{error}"),
             Self::Evidence(error) => write!(f, "{error}"),
             Self::Verify(error) => write!(f, "{error}"),
             Self::Record(error) => write!(f, "{error}"),
@@ -161,9 +160,9 @@ impl From<archive::Error> for Error {
     }
 }
 
-impl From<whole::Error> for Error {
-    fn from(error: whole::Error) -> Self {
-        Self::Whole(error)
+impl From<full_list::Error> for Error {
+    fn from(error: full_list::Error) -> Self {
+        Self::FullList(error)
     }
 }
 

@@ -8,10 +8,10 @@
 use crate::{
     bank::Bank,
     error::{Error, Result},
+    full_list::Seekable,
     kernel::{Format, Kernel},
     notify::{complain, Level},
     view::View,
-    whole::Seekable,
 };
 use fuser::{
     consts::FOPEN_DIRECT_IO, FileAttr, FileType, Filesystem, ReplyAttr, ReplyData, ReplyDirectory,

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     escape::Escaped,
     evidence,
-    special::LAST_PCR,
+    own::LAST_PCR,
 };
 use flate2::read::MultiGzDecoder;
 use ima_checkpoint_format::{kexec, ByteOrder};

@@ -8,7 +8,7 @@ mod text;
 
 pub use self::{filter::Filter, json::SCHEMA};
 
-use crate::{bank::Bank, records::Entry, special::special};
+use crate::{bank::Bank, own::own_record, records::Entry};
 use ima_checkpoint_format::{
     checkpoint::{Checkpoint, Flags, State},
     config,
@@ -37,10 +37,10 @@ impl Style {
     ///
     /// The output cannot be written.
     pub fn show(self, entry: &Entry<'_>, bank: Bank, out: &mut impl Write) -> io::Result<()> {
-        let special = special(&entry.record);
+        let own = own_record(&entry.record);
         match self {
-            Self::Text => text::write(entry, &special, out),
-            Self::Json => json::write(entry, bank, &special, out),
+            Self::Text => text::write(entry, &own, out),
+            Self::Json => json::write(entry, bank, &own, out),
         }
     }
 }

@@ -11,17 +11,17 @@ pub mod commands;
 pub mod error;
 pub mod evidence;
 pub mod fuse;
-pub mod holders;
 pub mod input;
 pub mod inspect;
 pub mod kernel;
 pub mod notify;
+pub mod open_files;
 
+pub mod full_list;
 pub mod view;
-pub mod whole;
 
 pub use ima_log::{
     bank, escape,
-    list::{claim, detect, records, special},
+    list::{claim, detect, own, records},
     quote, replay,
 };

@@ -181,7 +181,7 @@ fn changed_settings() -> Outcome {
     let mut builder = Builder::new(&mut out, Reason::Boot, &[0xab; 16])?;
     builder.push("duplicate_scope", "log", "live")?;
     builder.push("retain_bytes", 0, 1000)?;
-    host.special(config::EVENT_NAME, builder.finish());
+    host.own_record(config::EVENT_NAME, builder.finish());
     let list = host.view(Bank::Sha1)?;
     let shown = inspect(&list, &["--checkpoints"])?;
     let claims = "        change of settings (boot), which claims:\n\

@@ -119,7 +119,7 @@ fn record(fields: &[Vec<u8>]) -> std::result::Result<Vec<u8>, FormatError> {
     Ok(bytes)
 }
 
-fn special(name: &[u8], buffer: &[u8]) -> std::result::Result<Vec<u8>, FormatError> {
+fn own_record(name: &[u8], buffer: &[u8]) -> std::result::Result<Vec<u8>, FormatError> {
     record(&[d_ng(buffer), nul(name), buffer.to_vec()])
 }
 
@@ -157,7 +157,7 @@ impl Bare {
         let buffer = builder.finish();
         let digest = Bank::Sha256.hash(&[buffer]);
         self.previous = digest.as_bytes().try_into().unwrap_or_default();
-        self.before = special(checkpoint::EVENT_NAME, buffer)?;
+        self.before = own_record(checkpoint::EVENT_NAME, buffer)?;
         self.sequence += 1;
         self.offset += self.before.len() as u64;
         Ok(self.before.clone())
@@ -218,7 +218,7 @@ fn truncations_times_checkpoints() -> Result {
         };
         let mut out = [0; Truncation::SIZE];
         let buffer = truncation.encode(&mut out).ok()?;
-        special(truncate::EVENT_NAME, buffer).ok()
+        own_record(truncate::EVENT_NAME, buffer).ok()
     })?;
     assert_eq!(verdict.end.record, 2 * COUNT);
     let more: u64 = verdict.findings.more().map(|(_, more)| more).sum();

@@ -8,8 +8,8 @@ use crate::{
     claim::Claim,
     error::Result,
     kernel::{Created, Format, Kernel, Segment, Status},
+    own::own_record,
     records::{Position, Records},
-    special::special,
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{fs, io::Read};
@@ -98,7 +98,7 @@ pub(super) fn head(live: &impl Live, seq: u64, order: ByteOrder) -> Result<Optio
 pub(super) fn has_news(live: &impl Live, seq: u64, order: ByteOrder) -> Result<bool> {
     let mut records = Records::new(live.export(seq)?, DIGEST_SIZE, order, Position::default());
     while let Some(entry) = records.next()? {
-        if !matches!(special(&entry.record), Ok(Some(_))) {
+        if !matches!(own_record(&entry.record), Ok(Some(_))) {
             return Ok(true);
         }
     }

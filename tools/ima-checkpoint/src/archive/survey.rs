@@ -9,11 +9,11 @@ use crate::{
     claim::Claim,
     detect::Layout,
     error::{Error, Result},
+    own::{recognise, Mark, Remark},
     records::{Fault, Position},
     replay::{
         self, Observer, Origin, Place, Register, Replay, Sealed, Seen, Source, Start, Values,
     },
-    special::{recognise, Mark, Remark},
 };
 use ima_checkpoint_format::{ascii::ascii_len, checkpoint::State, record::Record, ByteOrder};
 use sha2::{Digest as _, Sha256};

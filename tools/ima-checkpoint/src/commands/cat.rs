@@ -8,10 +8,10 @@ use crate::{
     bank::Bank,
     cli::{ArchiveOption, KernelOption},
     error::{self, Error},
+    full_list,
+    full_list::{FullList, Part},
     kernel::{Format, Kernel},
     view::View,
-    whole,
-    whole::{Part, Whole},
 };
 use clap::Args;
 use std::{
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         ),
     };
     let (log, kernel) = choose(&arguments.archive, kernel)?;
-    let whole = Whole::assemble_from(log.as_ref(), kernel.as_ref(), arguments.from)?;
+    let whole = FullList::assemble_from(log.as_ref(), kernel.as_ref(), arguments.from)?;
     let format = match arguments.ascii {
         true => Format::Ascii,
         false => Format::Binary,
@@ -112,7 +112,7 @@ pub(super) fn find(archive: &ArchiveOption, log_id: &str) -> error::Result<Optio
     }
 }
 
-fn copy(whole: &Whole<'_>, view: View, from: u64, out: &mut Output<impl Write>) -> Result<()> {
+fn copy(whole: &FullList<'_>, view: View, from: u64, out: &mut Output<impl Write>) -> Result<()> {
     let end = whole.parts().last().map_or(0, Part::end);
     if from > end {
         return Err(Failure::usage(format!(
@@ -130,7 +130,7 @@ fn copy(whole: &Whole<'_>, view: View, from: u64, out: &mut Output<impl Write>) 
 }
 
 /// Copies a segment as it stands.
-fn copy_bytes(whole: &Whole<'_>, part: &Part, out: &mut Output<impl Write>) -> Result<()> {
+fn copy_bytes(whole: &FullList<'_>, part: &Part, out: &mut Output<impl Write>) -> Result<()> {
     let mut source = whole.bytes(part)?;
     let mut buffer = vec![0; BUFFER];
     let mut copied = 0;
@@ -148,7 +148,7 @@ fn copy_bytes(whole: &Whole<'_>, part: &Part, out: &mut Output<impl Write>) -> R
 
 /// Copies what a view shows of a segment from record `from` on.
 fn copy_records(
-    whole: &Whole<'_>,
+    whole: &FullList<'_>,
     part: &Part,
     view: View,
     from: u64,
@@ -178,7 +178,7 @@ fn complete(part: &Part, wanted: u64, end: u64, unit: &'static str) -> Result<()
     if end == wanted || end > wanted && !part.sealed {
         return Ok(());
     }
-    Err(whole::Error::Ends {
+    Err(full_list::Error::Ends {
         seq: part.seq,
         unit,
         at: end,

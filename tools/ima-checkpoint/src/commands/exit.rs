@@ -10,10 +10,9 @@ use crate::{
         remark::{Finding, Remark},
     },
     error::Error,
-    evidence,
+    evidence, full_list,
     kernel::{self, Refusal},
     records::Fault,
-    whole,
 };
 use ima_log::{
     quote,
@@ -123,7 +122,7 @@ impl From<&Error> for Code {
             Error::Io { .. } => Self::Internal,
             Error::Kernel(error) => error.into(),
             Error::Archive(error) => error.into(),
-            Error::Whole(error) => error.into(),
+            Error::FullList(error) => error.into(),
             Error::Evidence(error) => error.into(),
             Error::Verify(error) => error.into(),
             Error::Record(fault) => fault.into(),
@@ -175,9 +174,9 @@ impl From<&archive::Error> for Code {
     }
 }
 
-impl From<&whole::Error> for Code {
-    fn from(error: &whole::Error) -> Self {
-        use whole::Error;
+impl From<&full_list::Error> for Code {
+    fn from(error: &full_list::Error) -> Self {
+        use full_list::Error;
         match error {
             Error::Foreign { .. } => Self::Internal,
             // what the archive has does not follow its format

@@ -7,9 +7,9 @@ use crate::{
     cli::{ArchiveOption, KernelOption},
     error::Error,
     escape::Escaped,
+    full_list::Seekable,
     fuse::Files,
     notify,
-    whole::Seekable,
 };
 use clap::Args;
 use fuser::{Session, SessionACL};

@@ -3,7 +3,7 @@
 //! `truncate`: free the segments before a checkpoint.
 
 use super::{exit::Code, failure::Failure, print, Result};
-use crate::{cli::KernelOption, holders, kernel::Kernel};
+use crate::{cli::KernelOption, kernel::Kernel, open_files};
 use clap::Args;
 
 /// Free the segments before a checkpoint. What nobody exported is lost
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         return Ok(Code::Verified);
     }
     if !arguments.force {
-        refuse_holders(&kernel)?;
+        refuse_open_files(&kernel)?;
     }
     kernel.truncate(seq, &target.digest)?;
     print(&format!("freed {records} records, {bytes} bytes\n"))?;
@@ -63,8 +63,8 @@ fn no_such(seq: u64, first: u64) -> Failure {
 }
 
 /// An agent that reads the kernel's own files would lose its place.
-fn refuse_holders(kernel: &Kernel) -> Result<()> {
-    let programs = holders::of_list_files(kernel);
+fn refuse_open_files(kernel: &Kernel) -> Result<()> {
+    let programs = open_files::of_list_files(kernel);
     match programs.is_empty() {
         true => Ok(()),
         false => Err(Failure::Held { programs }),

@@ -7,9 +7,9 @@ use crate::{
     archive::{Log, Name},
     error::{Error, Result},
     escape::Escaped,
+    full_list::{FullList, Source},
     input::{is_plain, recognised, unwrapped, Looks, START},
     kernel::Kernel,
-    whole::{Source, Whole},
 };
 use ima_log::verify::{Foreign, Input};
 use indicatif::ProgressBar;
@@ -99,7 +99,7 @@ impl<'a> Evidence<'a> {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn whole(whole: Whole<'a>, log: &'a Log, progress: &'a ProgressBar) -> Result<Self> {
+    pub fn whole(whole: FullList<'a>, log: &'a Log, progress: &'a ProgressBar) -> Result<Self> {
         let inputs = whole.into_sources().map(|source| match source {
             Source::Archived(name) => archived(log, name, progress),
             Source::Live(seq, file) => Ok(Input {

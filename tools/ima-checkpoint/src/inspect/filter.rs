@@ -2,7 +2,7 @@
 
 //! Which records are shown.
 
-use crate::{records::Entry, special::special};
+use crate::{own::own_record, records::Entry};
 use clap::Args;
 use globset::{GlobBuilder, GlobMatcher};
 use std::{
@@ -58,7 +58,7 @@ impl Filter {
             && any(self.records.as_slice(), |range| {
                 range.contains(&entry.at.record)
             })
-            && (!self.checkpoints || !matches!(special(record), Ok(None)))
+            && (!self.checkpoints || !matches!(own_record(record), Ok(None)))
     }
 
     /// Will no record from this one on be shown?

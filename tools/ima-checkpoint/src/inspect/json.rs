@@ -8,8 +8,8 @@ use super::{
 use crate::{
     bank::Bank,
     escape::clean,
+    own::{Impostor, OwnRecord},
     records::Entry,
-    special::{Impostor, Special},
 };
 use ima_checkpoint_format::{
     checkpoint::{self, Checkpoint},
@@ -69,7 +69,7 @@ struct Line<'a> {
     file_digest: Option<FileDigest<'a>>,
     fields: Vec<FieldData<'a>>,
     #[serde(flatten)]
-    special: Option<Claims<'a>>,
+    own: Option<Claims<'a>>,
 }
 
 #[derive(Serialize)]
@@ -157,7 +157,7 @@ struct Change<'a> {
 pub(super) fn write(
     entry: &Entry<'_>,
     bank: Bank,
-    special: &Result<Option<Special<'_>>, Impostor>,
+    own: &Result<Option<OwnRecord<'_>>, Impostor>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let record = &entry.record;
@@ -180,15 +180,15 @@ pub(super) fn write(
         name_hex: name.map(Hex),
         file_digest: file_digest(record),
         fields: fields.collect(),
-        special: match special {
+        own: match own {
             Ok(None) => None,
-            Ok(Some(Special::Checkpoint(checkpoint))) => Some(Claims::Checkpoint(Box::new(
+            Ok(Some(OwnRecord::Checkpoint(checkpoint))) => Some(Claims::Checkpoint(Box::new(
                 checkpoint_claims(record, checkpoint),
             ))),
-            Ok(Some(Special::Truncation(truncation))) => {
+            Ok(Some(OwnRecord::Truncation(truncation))) => {
                 Some(Claims::Truncation(truncation_claims(truncation)))
             }
-            Ok(Some(Special::Config(changes))) => Some(Claims::Config(config_claims(changes))),
+            Ok(Some(OwnRecord::Config(changes))) => Some(Claims::Config(config_claims(changes))),
             Err(why) => Some(Claims::Impostor(why.to_string())),
         },
     };

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     bank::Bank,
     escape::Escaped,
+    own::{Impostor, OwnRecord},
     records::Entry,
-    special::{Impostor, Special},
 };
 use ima_checkpoint_format::{
     checkpoint::Checkpoint, config::Changes, record::Record, template::Field, truncate::Truncation,
@@ -26,7 +26,7 @@ const SHOWN: usize = 32;
 /// Writes number, PCR, template, then the fields: the event name last, since it may hold blanks.
 pub(super) fn write(
     entry: &Entry<'_>,
-    special: &Result<Option<Special<'_>>, Impostor>,
+    own: &Result<Option<OwnRecord<'_>>, Impostor>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let record = &entry.record;
@@ -41,11 +41,11 @@ pub(super) fn write(
         out.write_all(b" VIOLATION")?;
     }
     write_fields(record, out)?;
-    match special {
+    match own {
         Ok(None) => Ok(()),
-        Ok(Some(Special::Checkpoint(checkpoint))) => write_checkpoint(record, checkpoint, out),
-        Ok(Some(Special::Truncation(truncation))) => write_truncation(truncation, out),
-        Ok(Some(Special::Config(changes))) => write_changes(changes, out),
+        Ok(Some(OwnRecord::Checkpoint(checkpoint))) => write_checkpoint(record, checkpoint, out),
+        Ok(Some(OwnRecord::Truncation(truncation))) => write_truncation(truncation, out),
+        Ok(Some(OwnRecord::Config(changes))) => write_changes(changes, out),
         Err(why) => writeln!(out, "        NOT WHAT ITS NAME SAYS: {why}"),
     }
 }

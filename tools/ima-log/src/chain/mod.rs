@@ -22,8 +22,8 @@ use crate::{
     escape::Escaped,
     list::{
         claim::Claim,
+        own::{Aggregate, Impostor, Remark},
         records::Fault,
-        special::{Aggregate, Impostor, Remark},
     },
     replay::{Introduction, Place, Register, Replay, Sealed, Seen, Start},
     verify::{

@@ -8,8 +8,8 @@
 
 use super::{
     detect::Layout,
+    own,
     records::{Fault, Position, MAX_RECORD},
-    special,
 };
 use ima_checkpoint_format::{record::Record, Error as FormatError};
 use std::io::{self, Read};
@@ -27,7 +27,7 @@ pub struct Item {
     pcr: u32,
     violation: bool,
     legacy: bool,
-    special: bool,
+    needs_look: bool,
 }
 
 impl Item {
@@ -46,9 +46,9 @@ impl Item {
         self.legacy
     }
 
-    /// Does it need a closer look? See [`special::wants_look`].
-    pub(crate) fn is_special(self) -> bool {
-        self.special
+    /// Does it need a closer look? See [`own::needs_look`].
+    pub(crate) fn needs_look(self) -> bool {
+        self.needs_look
     }
 
     /// Bytes of the record.
@@ -264,7 +264,7 @@ impl<R: Read> Batches<R> {
                 pcr: record.pcr(),
                 violation: record.is_violation(),
                 legacy: record.template().is_legacy(),
-                special: special::wants_look(&record),
+                needs_look: own::needs_look(&record),
             });
             start = end;
         }

@@ -6,5 +6,5 @@ mod algorithm;
 pub mod batch;
 pub mod claim;
 pub mod detect;
+pub mod own;
 pub mod records;
-pub mod special;

@@ -9,7 +9,7 @@ use crate::{
     bank::{Bank, Content, Digest},
     list::{
         batch::Batch,
-        special::{examine, Remark},
+        own::{examine, Remark},
     },
 };
 
@@ -106,7 +106,7 @@ impl Digests {
                     new.remarks.push((at, Remark::TemplateDigest(layout.bank)));
                 }
             }
-            if item.is_special() {
+            if item.needs_look() {
                 if let Some(record) = batch.record(*item) {
                     examine(&record, |remark| new.remarks.push((at, remark)));
                 }

@@ -15,7 +15,7 @@ pub use self::{
     pipeline::{run, Plan, Source},
     seal::Sealed,
 };
-pub use crate::list::special::LAST_PCR;
+pub use crate::list::own::LAST_PCR;
 
 use self::digests::Digests;
 pub(crate) use self::hash::Hash;
@@ -24,8 +24,8 @@ use crate::{
     list::{
         batch::{Batch, Item},
         detect::Layout,
+        own::Remark,
         records::{Fault, Position},
-        special::Remark,
     },
 };
 use ima_checkpoint_format::record::Record;

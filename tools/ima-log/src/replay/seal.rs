@@ -5,7 +5,7 @@
 use super::digests::Digests;
 use crate::{
     bank::{Bank, Digest},
-    list::{batch::Batch, special::Remark},
+    list::{batch::Batch, own::Remark},
 };
 use sha2::{Digest as _, Sha256};
 

@@ -5,7 +5,7 @@
 
 use crate::{
     bank::{Bank, Digest},
-    list::special::Aggregate,
+    list::own::Aggregate,
     replay::Register,
 };
 

@@ -56,8 +56,8 @@ use crate::{
     escape::Escaped,
     list::{
         detect::{self, Layout},
+        own::Remark,
         records::{Fault, Position},
-        special::Remark,
     },
     quote::Pcr,
     replay::{

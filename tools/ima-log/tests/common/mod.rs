@@ -170,7 +170,7 @@ impl Host {
         forge(&mut buffer);
         self.before.clear();
         let record = self.records.len();
-        self.special(checkpoint::EVENT_NAME, &buffer);
+        self.own_record(checkpoint::EVENT_NAME, &buffer);
         self.checkpoints.push(Made { record, buffer });
         Ok(())
     }
@@ -230,12 +230,12 @@ impl Host {
         let mut out = [0; Truncation::SIZE];
         let mut buffer = truncation.encode(&mut out)?.to_vec();
         forge(&mut buffer);
-        self.special(truncate::EVENT_NAME, &buffer);
+        self.own_record(truncate::EVENT_NAME, &buffer);
         Ok(())
     }
 
     /// Appends a record as those that segments add, whatever the buffer says.
-    pub(crate) fn special(&mut self, name: &[u8], buffer: &[u8]) {
+    pub(crate) fn own_record(&mut self, name: &[u8], buffer: &[u8]) {
         let fields = vec![d_ng(buffer), nul(name), buffer.to_vec()];
         self.append(b"ima-buf", fields, false);
     }

@@ -104,7 +104,7 @@ impl Seekable {
     ///
     /// # Errors
     ///
-    /// As [`Whole::assemble`](super::Whole::assemble).
+    /// As [`FullList::assemble`](super::FullList::assemble).
     pub fn new(
         kernel: Kernel,
         find: impl Fn() -> Result<Option<Log>> + Send + 'static,

@@ -36,7 +36,7 @@ pub const LAST_PCR: u32 = 63;
 
 /// What segments add to a list. All that it says about the records before it is a claim.
 #[derive(Clone, Copy, Debug)]
-pub enum Special<'a> {
+pub enum OwnRecord<'a> {
     /// Starts a segment.
     Checkpoint(Checkpoint<'a>),
     /// Segments were freed.
@@ -85,7 +85,7 @@ impl fmt::Display for Impostor {
 /// # Errors
 ///
 /// It only has the event name of one, whatever its template calls that field.
-pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor> {
+pub fn own_record<'a>(record: &Record<'a>) -> Result<Option<OwnRecord<'a>>, Impostor> {
     // where the kernel's own records have it, whatever the template calls it
     let second = record.fields().nth(1).unwrap_or_default();
     let raw = second.strip_suffix(b"\0").unwrap_or(second);
@@ -111,9 +111,9 @@ pub fn special<'a>(record: &Record<'a>) -> Result<Option<Special<'a>>, Impostor>
     }
     let buffer = record.buffer().unwrap_or_default();
     let parsed = match name {
-        checkpoint::EVENT_NAME => Checkpoint::parse(buffer).map(Special::Checkpoint),
-        truncate::EVENT_NAME => Truncation::parse(buffer).map(Special::Truncation),
-        _ => Changes::parse(buffer).map(Special::Config),
+        checkpoint::EVENT_NAME => Checkpoint::parse(buffer).map(OwnRecord::Checkpoint),
+        truncate::EVENT_NAME => Truncation::parse(buffer).map(OwnRecord::Truncation),
+        _ => Changes::parse(buffer).map(OwnRecord::Config),
     };
     parsed.map(Some).map_err(Impostor::Buffer)
 }
@@ -165,7 +165,7 @@ pub struct Aggregate {
 
 /// Does a record need a closer look?
 #[inline]
-pub(crate) fn wants_look(record: &Record<'_>) -> bool {
+pub(crate) fn needs_look(record: &Record<'_>) -> bool {
     if record.template().is_legacy() {
         return legacy_wants_look(record);
     }
@@ -337,11 +337,11 @@ fn reads_as_fields(record: &Record<'_>) -> bool {
 ///
 /// Why it only seems to be one.
 pub fn recognise(record: &Record<'_>) -> Result<Option<Mark>, Impostor> {
-    match special(record)? {
+    match own_record(record)? {
         None => Ok(None),
-        Some(Special::Truncation(truncation)) => Ok(Some(Mark::Truncation(truncation))),
-        Some(Special::Config(_)) => Ok(Some(Mark::Config)),
-        Some(Special::Checkpoint(checkpoint)) => {
+        Some(OwnRecord::Truncation(truncation)) => Ok(Some(Mark::Truncation(truncation))),
+        Some(OwnRecord::Config(_)) => Ok(Some(Mark::Config)),
+        Some(OwnRecord::Checkpoint(checkpoint)) => {
             let buffer = record.buffer().unwrap_or_default();
             let claim = Claim::new(&checkpoint, buffer).map_err(Impostor::Buffer)?;
             if claim.header.default_pcr != record.pcr() {
@@ -375,7 +375,7 @@ mod tests {
         ByteOrder,
     };
 
-    /// What `special` says of a record with these fields.
+    /// What `own_record` says of a record with these fields.
     fn judge(
         template: &[u8],
         digest: &[u8],
@@ -392,10 +392,10 @@ mod tests {
         let encoded = new.encode(&mut out);
         let parsed = encoded.and_then(|_| Record::parse(&out, digest.len(), ByteOrder::Little));
         let (record, _) = parsed.map_err(Impostor::Buffer)?;
-        Ok(special(&record)?.map(|special| match special {
-            Special::Checkpoint(_) => "checkpoint",
-            Special::Truncation(_) => "truncation",
-            Special::Config(_) => "config",
+        Ok(own_record(&record)?.map(|own| match own {
+            OwnRecord::Checkpoint(_) => "checkpoint",
+            OwnRecord::Truncation(_) => "truncation",
+            OwnRecord::Config(_) => "config",
         }))
     }
 
@@ -472,7 +472,7 @@ mod tests {
                 let mut out = [0; 200];
                 let length = new.encode(&mut out)?;
                 let (record, _) = Record::parse(&out[..length], 20, ByteOrder::Little)?;
-                assert!(wants_look(&record), "{name:?}");
+                assert!(needs_look(&record), "{name:?}");
             }
         }
         Ok(())

@@ -221,7 +221,7 @@ mod tests {
         let early = read(Box::new(Cursor::new(vec![0; 15])));
         assert!(matches!(
             early,
-            Err(crate::error::Error::Whole(Error::Ends {
+            Err(crate::error::Error::FullList(Error::Ends {
                 at: 15,
                 wanted: SIZE,
                 ..
@@ -236,7 +236,7 @@ mod tests {
         }
         assert!(matches!(
             read(Box::new(Failing)),
-            Err(crate::error::Error::Whole(Error::Unreadable { .. }))
+            Err(crate::error::Error::FullList(Error::Unreadable { .. }))
         ));
     }
 }

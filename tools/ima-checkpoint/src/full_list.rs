@@ -48,14 +48,14 @@ pub enum Source {
 
 /// A log from its first record, or a later one, to the newest, held so that it can be read.
 #[derive(Debug)]
-pub struct Whole<'a> {
+pub struct FullList<'a> {
     log: Option<&'a Log>,
     parts: Vec<Part>,
     order: ByteOrder,
     exports: BTreeMap<u64, File>,
 }
 
-impl<'a> Whole<'a> {
+impl<'a> FullList<'a> {
     /// Puts the whole log together. Without a kernel it ends with the archive.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl<'a> Whole<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Whole::assemble`], for these records.
+    /// As [`FullList::assemble`], for these records.
     pub fn assemble_from(
         archive: Option<&'a Log>,
         kernel: Option<&Kernel>,
