@@ -8,6 +8,7 @@ use crate::{
     escape::{self, Escaped},
     evidence, full_list, kernel,
     records::Fault,
+    remote,
 };
 use ima_log::{quote, verify};
 use std::{
@@ -31,6 +32,8 @@ pub enum Error {
     Kernel(kernel::Error),
     /// The archive.
     Archive(archive::Error),
+    /// An object store.
+    Store(remote::Error),
     /// Archive and kernel together.
     FullList(full_list::Error),
     /// What a verification is given.
@@ -56,10 +59,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// The system refused to do something (`what`: "read", "create") with a file.
     pub fn io(what: &'static str, path: impl AsRef<Path>, error: impl Into<io::Error>) -> Self {
-        Self::Io {
-            what,
-            path: path.as_ref().to_owned(),
-            error: error.into(),
+        // what a store could not do goes through readers as an error of input
+        match error.into().downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) => Self::Io {
+                what,
+                path: path.as_ref().to_owned(),
+                error,
+            },
         }
     }
 
@@ -105,6 +112,7 @@ impl Error {
     pub(crate) fn is_of_contents(&self) -> bool {
         match self.cause() {
             Self::Archive(error) => error.is_of_contents(),
+            Self::Store(error) => error.is_of_contents(),
             Self::Record(fault) => !matches!(fault, Fault::Io(_)),
             _ => false,
         }
@@ -128,6 +136,7 @@ impl Error {
             }
             Self::Kernel(error) => write!(f, "{error}"),
             Self::Archive(error) => write!(f, "{error}"),
+            Self::Store(error) => write!(f, "{error}"),
             Self::FullList(error) => write!(f, "{error}"),
             Self::Evidence(error) => write!(f, "{error}"),
             Self::Verify(error) => write!(f, "{error}"),
@@ -157,6 +166,12 @@ impl From<kernel::Error> for Error {
 impl From<archive::Error> for Error {
     fn from(error: archive::Error) -> Self {
         Self::Archive(error)
+    }
+}
+
+impl From<remote::Error> for Error {
+    fn from(error: remote::Error) -> Self {
+        Self::Store(error)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     evidence, full_list,
     kernel::{self, Refusal},
     records::Fault,
+    remote,
 };
 use ima_log::{
     quote,
@@ -122,6 +123,7 @@ impl From<&Error> for Code {
             Error::Io { .. } => Self::Internal,
             Error::Kernel(error) => error.into(),
             Error::Archive(error) => error.into(),
+            Error::Store(error) => error.into(),
             Error::FullList(error) => error.into(),
             Error::Evidence(error) => error.into(),
             Error::Verify(error) => error.into(),
@@ -170,6 +172,24 @@ impl From<&archive::Error> for Code {
             | Error::NoLog { .. }
             | Error::Absent { .. }
             | Error::BeginningOnly => Self::Missing,
+        }
+    }
+}
+
+impl From<&remote::Error> for Code {
+    fn from(error: &remote::Error) -> Self {
+        use remote::Error;
+        match error {
+            Error::Url(_)
+            | Error::NotADirectory { .. }
+            | Error::Setup { .. }
+            | Error::Overwrites { .. } => Self::Usage,
+            Error::Failed { .. }
+            | Error::Slow { .. }
+            | Error::NotKept { .. }
+            | Error::TooLarge { .. } => Self::Internal,
+            Error::Changed { .. } => Self::Busy,
+            Error::Absurd { .. } | Error::Differs { .. } => Self::Tampered,
         }
     }
 }

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Copies of segments in a store. One that was read back vouches for a segment as a receipt does.
+//!
+//! Nothing is written down about what was copied: the store is asked. So there is no state that a
+//! crash could leave behind or that somebody could edit. A file is put under its own name unless
+//! there is an object of that name, in one request, so that it is there whole or not at all; then
+//! the object is read and compared with the file, whoever put it there. What an earlier run copied
+//! is found by listing, and read again before it counts.
+
+use super::{
+    contents::{self, Contents},
+    meta::{Kind, Meta, Name},
+    LogName,
+};
+use crate::{
+    error::{Error, Result},
+    remote::{self, Folder, Object, Store},
+};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
+};
+
+/// Bytes of a file that can be copied: they are in memory while they are written, for only an object
+/// that is written at once can be refused if there is one already.
+const MAX_FILE: u64 = 1 << 30;
+
+/// Bytes that are read or compared at once.
+const PIECE: usize = 1 << 20;
+
+/// The copies of one log.
+#[derive(Debug)]
+pub struct Copies {
+    folder: Folder,
+    /// The segments of which there is an object, as far as is known. What it holds is not.
+    there: BTreeSet<u64>,
+}
+
+impl Copies {
+    /// Looks what the store has of a log.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be listed.
+    pub fn of(store: &Store, log: &LogName) -> Result<Self> {
+        let folder = store.root().below(&log.host).below(&log.log_id);
+        let mut there = BTreeSet::new();
+        folder.each_name(|name| {
+            if let Some(Name {
+                seq,
+                kind: Kind::Sealed,
+            }) = Name::parse(&name)
+            {
+                there.insert(seq);
+            }
+            Ok(())
+        })?;
+        Ok(Self { folder, there })
+    }
+
+    /// Is there an object for this segment? Whether it is a copy, only [`Copies::keep`] tells.
+    pub fn has(&self, seq: u64) -> bool {
+        self.there.contains(&seq)
+    }
+
+    /// Makes sure that the store has what the file of this sealed segment holds: puts it there if
+    /// nothing is, and reads it back. `file` must have been verified.
+    ///
+    /// # Errors
+    ///
+    /// [`remote::Error::Differs`] if there is something else of that name,
+    /// [`remote::Error::NotKept`] if what was written cannot be read back, or the store or the file
+    /// cannot be read or written. In each case the segment has no copy that counts.
+    pub fn keep(&mut self, name: Name, file: &File) -> Result<()> {
+        let file_name = name.to_string();
+        let path = self.folder.path_of(&file_name);
+        let created = !self.has(name.seq) && self.put(&file_name, file)?;
+        self.there.insert(name.seq);
+        let same = match self.folder.open(&file_name) {
+            Err(error) if error.is_absent() => {
+                // removed since it was listed: the next run puts it there again
+                self.there.remove(&name.seq);
+                return Err(error);
+            }
+            object => equal(object?, file, &file_name)?,
+        };
+        if same {
+            return Ok(());
+        }
+        if created {
+            return Err(remote::Error::NotKept { path }.into());
+        }
+        match same_segment(self.folder.open(&file_name)?, file, &file_name)? {
+            true => Ok(()),
+            false => Err(remote::Error::Differs { path }.into()),
+        }
+    }
+
+    /// Writes a file, unless there is an object of that name. Was it written?
+    fn put(&self, name: &str, file: &File) -> Result<bool> {
+        let failed = |error| Error::io("read", name, error);
+        let size = file.metadata().map_err(failed)?.len();
+        if size > MAX_FILE {
+            return Err(remote::Error::TooLarge {
+                path: self.folder.path_of(name),
+                bytes: size,
+                limit: MAX_FILE,
+            }
+            .into());
+        }
+        let mut bytes = vec![0; size as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        self.folder.create(name, bytes)
+    }
+}
+
+/// Does an object have the bytes of a file?
+fn equal(mut object: Object, file: &File, name: &str) -> Result<bool> {
+    let failed = |error| Error::io("read", name, error);
+    if object.size() != file.metadata().map_err(failed)?.len() {
+        return Ok(false);
+    }
+    let [mut ours, mut theirs] = [vec![0; PIECE], vec![0; PIECE]];
+    let mut at = 0;
+    loop {
+        let read = object.read(&mut theirs).map_err(failed)?;
+        if read == 0 {
+            return Ok(true);
+        }
+        let ours = ours.get_mut(..read).unwrap_or_default();
+        file.read_exact_at(ours, at).map_err(failed)?;
+        if Some(&*ours) != theirs.get(..read) {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
+}
+
+/// Is an object another file of the same segment? An archive that was lost is written anew from the
+/// kernel, at another time, perhaps by another version of the compressor.
+fn same_segment(object: Object, file: &File, name: &str) -> Result<bool> {
+    let failed = |error| Error::io("read", name, error);
+    let mut file = BufReader::new(file);
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let ours = contents::read_meta(&mut file, name).map_err(failed)?;
+    match segment(object, name) {
+        Ok((mut theirs, sha256)) => {
+            theirs.archived_ns = ours.archived_ns;
+            Ok(theirs == ours && sha256 == ours.sha256.as_bytes())
+        }
+        // it is no file of a segment, or a damaged one
+        Err(error) if super::is_damage(&error) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The metadata of an object, and the SHA-256 of the bytes of the segment in it.
+fn segment(mut object: Object, name: &str) -> io::Result<(Meta, Vec<u8>)> {
+    let meta = contents::read_meta(&mut object, name)?;
+    let mut contents = Contents::new(object, meta.bytes)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match contents.read(&mut piece)? {
+            0 => return Ok((meta, hash.finalize().to_vec())),
+            read => hash.update(piece.get(..read).unwrap_or_default()),
+        }
+    }
+}
