@@ -150,10 +150,17 @@ impl Store {
         meter.allow(limits.answers);
         let path = || path.to_owned();
         match runtime.block_on(async { timeout(limits.patience, answer).await }) {
-            Ok(answer) => answer.map_err(|error| Error::Failed {
-                what,
-                path: path(),
-                error,
+            Ok(answer) => answer.map_err(|error| match error {
+                // of something that was listed: what we ask for has a valid name
+                object_store::Error::InvalidPath { .. } => Error::Absurd {
+                    path: path(),
+                    why: "it names an object as no archiver would",
+                },
+                error => Error::Failed {
+                    what,
+                    path: path(),
+                    error,
+                },
             }),
             Err(_) => Err(Error::Slow { what, path: path() }),
         }

@@ -192,7 +192,8 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let query = query.split('&').filter(|pair| !pair.is_empty());
     let query = query.map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(name), decoded(value))
+        // a blank is written as in forms
+        (decoded(name), decoded(&value.replace('+', " ")))
     });
     let query = query.collect();
     let mut headers = BTreeMap::new();
