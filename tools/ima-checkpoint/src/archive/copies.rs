@@ -10,7 +10,7 @@
 
 use super::{
     contents::{self, Contents},
-    meta::{Kind, Meta, Name},
+    meta::{Kind, Meta, Name, State},
     LogName,
 };
 use crate::{
@@ -75,15 +75,15 @@ impl Copies {
     /// [`remote::Error::Differs`] if there is something else of that name,
     /// [`remote::Error::NotKept`] if what was written cannot be read back, or the store or the file
     /// cannot be read or written. In each case the segment has no copy that counts.
-    pub fn keep(&mut self, name: Name, file: &File) -> Result<()> {
-        let file_name = name.to_string();
+    pub fn keep(&mut self, seq: u64, file: &File) -> Result<()> {
+        let file_name = Name::of(seq, State::Sealed).to_string();
         let path = self.folder.path_of(&file_name);
-        let created = !self.has(name.seq) && self.put(&file_name, file)?;
-        self.there.insert(name.seq);
+        let created = !self.has(seq) && self.put(&file_name, file)?;
+        self.there.insert(seq);
         let same = match self.folder.open(&file_name) {
             Err(error) if error.is_absent() => {
                 // removed since it was listed: the next run puts it there again
-                self.there.remove(&name.seq);
+                self.there.remove(&seq);
                 return Err(error);
             }
             object => equal(object?, file, &file_name)?,
