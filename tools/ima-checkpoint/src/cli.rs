@@ -87,8 +87,8 @@ impl KernelOption {
 /// Which log of which archive a command uses.
 #[derive(Args, Clone, Debug)]
 pub struct ArchiveOption {
-    /// The archive
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", default_value = "/var/lib/ima-checkpoint")]
     pub archive: PathBuf,
 
     /// The host in the archive [default: the name of this host]
@@ -107,8 +107,8 @@ pub struct SourceOption {
     #[arg(value_name = "INPUT")]
     pub input: Vec<PathBuf>,
 
-    /// Read a log of this archive
-    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    /// Read a log of this archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "input")]
     pub archive: Option<PathBuf>,
 
     /// The host in the archive [default: the name of this host, or the only one]

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 /// It changes nothing. Whether the segments are those that the TPM vouches for, `verify` tells.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The archive
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", default_value = "/var/lib/ima-checkpoint")]
     archive: PathBuf,
 
     /// Only this host
