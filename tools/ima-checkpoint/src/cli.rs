@@ -88,7 +88,11 @@ impl KernelOption {
 #[derive(Args, Clone, Debug)]
 pub struct ArchiveOption {
     /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
-    #[arg(long, value_name = "DIR|URL", default_value = "/var/lib/ima-checkpoint")]
+    #[arg(
+        long,
+        value_name = "DIR|URL",
+        default_value = "/var/lib/ima-checkpoint"
+    )]
     pub archive: PathBuf,
 
     /// The host in the archive [default: the name of this host]

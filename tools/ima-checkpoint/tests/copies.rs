@@ -14,7 +14,7 @@ use ima_checkpoint::{
         durable::Access,
         removal::Remove,
         retention::Keep,
-        LogName,
+        LogName, Name, State,
     },
     error::Error,
     remote::{self, Store, StoreUrl},
@@ -90,7 +90,7 @@ impl Bed {
     fn path(&self, archive: &str, seq: u64) -> PathBuf {
         let LogName { host, log_id } = self.log();
         let folder = self.folder.path().join(archive).join(host).join(log_id);
-        folder.join(name(seq))
+        folder.join(name(seq).to_string())
     }
 
     fn bytes(&self, seq: u64) -> Vec<u8> {
@@ -118,12 +118,12 @@ impl Bed {
 
     fn keep(&self, copies: &mut Copies, seq: u64) -> std::result::Result<(), Error> {
         let file = File::open(self.path("archive", seq)).expect("a segment of the archive");
-        copies.keep(seq, &file)
+        copies.keep(name(seq), &file)
     }
 }
 
-fn name(seq: u64) -> String {
-    format!("{seq:010}.zst")
+fn name(seq: u64) -> Name {
+    Name::of(seq, State::Sealed)
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn copies_are_the_files() -> Result {
     let bed = Bed::new()?;
     let mut copies = bed.copies()?;
     for seq in 0..SEGMENTS {
-        assert!(!copies.has(seq));
+        assert!(!copies.has(name(seq)));
         bed.keep(&mut copies, seq)?;
-        assert!(copies.has(seq));
+        assert!(copies.has(name(seq)));
         assert_eq!(bed.object(seq), Some(bed.bytes(seq)));
     }
     Ok(())
@@ -145,7 +145,7 @@ fn what_is_there_is_not_written_again() -> Result {
     bed.keep(&mut bed.copies()?, 0)?;
     let written = bed.server.count("PUT");
     let mut copies = bed.copies()?;
-    assert!(copies.has(0) && !copies.has(1));
+    assert!(copies.has(name(0)) && !copies.has(name(1)));
     bed.keep(&mut copies, 0)?;
     assert_eq!(bed.server.count("PUT"), written);
     // put there by somebody else since it was listed
@@ -238,7 +238,7 @@ fn an_object_that_vanishes_is_no_copy() -> Result {
         None
     });
     assert!(bed.keep(&mut copies, 2).is_err());
-    assert!(!copies.has(2));
+    assert!(!copies.has(name(2)));
     bed.server.behave();
     bed.keep(&mut copies, 2)?;
     assert_eq!(bed.object(2), Some(bed.bytes(2)));
@@ -319,7 +319,7 @@ fn into_a_directory() -> Result {
     fs::remove_file(bed.path("disk", 1))?;
     fs::write(bed.path("disk", 2), b"other")?;
     let mut copies = Copies::of(&directory(&folder)?, &bed.log())?;
-    assert!(copies.has(0) && !copies.has(1));
+    assert!(copies.has(name(0)) && !copies.has(name(1)));
     bed.keep(&mut copies, 1)?;
     assert_eq!(fs::read(bed.path("disk", 1))?, bed.bytes(1));
     assert!(matches!(

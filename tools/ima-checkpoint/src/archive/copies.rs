@@ -10,16 +10,16 @@
 
 use super::{
     contents::{self, Contents},
-    meta::{Kind, Meta, Name, State},
+    meta::{Meta, Name},
     LogName,
 };
 use crate::{
     error::{Error, Result},
-    remote::{self, Folder, Object, Store},
+    remote::{self, Folder, Object, Store, StoreUrl},
 };
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::BTreeSet,
+    collections::{btree_map::Entry, BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
@@ -32,12 +32,58 @@ const MAX_FILE: u64 = 1 << 30;
 /// Bytes that are read or compared at once.
 const PIECE: usize = 1 << 20;
 
+/// The copies of a host's logs in a store, which is asked as late as possible: that it cannot be
+/// reached keeps nothing from being archived.
+#[derive(Debug)]
+pub struct Copier {
+    url: StoreUrl,
+    host: String,
+    store: Option<Store>,
+    logs: BTreeMap<String, Copies>,
+}
+
+impl Copier {
+    /// For a host, in the store that a URL names. Nothing is asked of it yet.
+    pub fn new(url: StoreUrl, host: &str) -> Self {
+        Self {
+            url,
+            host: host.to_owned(),
+            store: None,
+            logs: BTreeMap::new(),
+        }
+    }
+
+    /// The copies of a log. The store is looked at the first time, and is to show then that it does
+    /// not replace what it has.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be used, or not be listed.
+    pub fn log(&mut self, log_id: &str) -> Result<&mut Copies> {
+        let store = match &mut self.store {
+            Some(store) => store,
+            none => {
+                let store = Store::open(&self.url)?;
+                store.refuse_overwriting()?;
+                none.insert(store)
+            }
+        };
+        Ok(match self.logs.entry(log_id.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let (host, log_id) = (self.host.clone(), log_id.to_owned());
+                new.insert(Copies::of(store, &LogName { host, log_id })?)
+            }
+        })
+    }
+}
+
 /// The copies of one log.
 #[derive(Debug)]
 pub struct Copies {
     folder: Folder,
-    /// The segments of which there is an object, as far as is known. What it holds is not.
-    there: BTreeSet<u64>,
+    /// The files of which there is an object, as far as is known. What it holds is not.
+    there: BTreeSet<Name>,
 }
 
 impl Copies {
@@ -50,45 +96,42 @@ impl Copies {
         let folder = store.root().below(&log.host).below(&log.log_id);
         let mut there = BTreeSet::new();
         folder.each_name(|name| {
-            if let Some(Name {
-                seq,
-                kind: Kind::Sealed,
-            }) = Name::parse(&name)
-            {
-                there.insert(seq);
-            }
+            there.extend(Name::parse(&name));
             Ok(())
         })?;
         Ok(Self { folder, there })
     }
 
-    /// Is there an object for this segment? Whether it is a copy, only [`Copies::keep`] tells.
-    pub fn has(&self, seq: u64) -> bool {
-        self.there.contains(&seq)
+    /// Is there an object for this file? Whether it is a copy, only [`Copies::keep`] tells.
+    pub fn has(&self, name: Name) -> bool {
+        self.there.contains(&name)
     }
 
-    /// Makes sure that the store has what the file of this sealed segment holds: puts it there if
-    /// nothing is, and reads it back. `file` must have been verified.
+    /// The files of which there is an object.
+    pub(super) fn names(&self) -> impl Iterator<Item = Name> + '_ {
+        self.there.iter().copied()
+    }
+
+    /// Makes sure that the store has what this file holds: puts it there if nothing is, and reads it
+    /// back. The file must have been verified, and hold what its name says.
     ///
     /// # Errors
     ///
     /// [`remote::Error::Differs`] if there is something else of that name,
     /// [`remote::Error::NotKept`] if what was written cannot be read back, or the store or the file
-    /// cannot be read or written. In each case the segment has no copy that counts.
-    pub fn keep(&mut self, seq: u64, file: &File) -> Result<()> {
-        let file_name = Name::of(seq, State::Sealed).to_string();
+    /// cannot be read or written. In each case the file has no copy that counts.
+    pub fn keep(&mut self, name: Name, file: &File) -> Result<()> {
+        let file_name = name.to_string();
         let path = self.folder.path_of(&file_name);
-        let created = !self.has(seq) && self.put(&file_name, file)?;
-        self.there.insert(seq);
-        let same = match self.folder.open(&file_name) {
-            Err(error) if error.is_absent() => {
-                // removed since it was listed: the next run puts it there again
-                self.there.remove(&seq);
-                return Err(error);
+        let created = !self.has(name) && self.put(&file_name, file)?;
+        self.there.insert(name);
+        let object = self.folder.open(&file_name).inspect_err(|error| {
+            // removed since it was listed: the next attempt puts it there again
+            if error.is_absent() {
+                self.there.remove(&name);
             }
-            object => equal(object?, file, &file_name)?,
-        };
-        if same {
+        });
+        if equal(object?, file, &file_name)? {
             return Ok(());
         }
         if created {

@@ -21,7 +21,11 @@ use std::path::PathBuf;
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
-    #[arg(long, value_name = "DIR|URL", default_value = "/var/lib/ima-checkpoint")]
+    #[arg(
+        long,
+        value_name = "DIR|URL",
+        default_value = "/var/lib/ima-checkpoint"
+    )]
     archive: PathBuf,
 
     /// Only this host
