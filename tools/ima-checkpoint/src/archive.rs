@@ -11,6 +11,7 @@ pub mod check;
 pub mod contents;
 pub mod durable;
 pub mod error;
+mod execute;
 pub mod follow;
 mod index;
 mod listing;
@@ -18,16 +19,17 @@ pub mod live;
 mod lock;
 pub mod meta;
 pub mod notice;
+mod observe;
 mod open;
+pub mod plan;
 mod ranges;
+mod receipts;
 pub mod reindex;
 pub mod remark;
-pub mod removal;
-pub mod retention;
+pub mod rules;
 mod store;
 pub mod summary;
 mod survey;
-mod writer;
 
 pub use self::{
     contents::Contents,
