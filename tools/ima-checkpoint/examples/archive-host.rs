@@ -9,12 +9,14 @@ mod common;
 #[path = "../tests/memory/mod.rs"]
 mod memory;
 
-use ima_checkpoint::archive::{
-    archiver::{Archiver, Options},
-    durable::Access,
-    notice::Notice,
-    removal::Remove,
-    retention::Keep,
+use ima_checkpoint::{
+    archive::{
+        archiver::{Archiver, Options},
+        durable::Access,
+        notice::Notice,
+        rules::{Keep, Remove},
+    },
+    open_files::Readers,
 };
 use memory::Memory;
 use std::{cell::Cell, env, rc::Rc, time::Instant};
@@ -34,6 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         access: Access::default(),
         keep: Keep::default(),
         remove: Remove::default(),
+        receipts: None,
+        readers: Readers::default(),
     };
     let warned = Rc::new(Cell::new(false));
     let seen = Rc::clone(&warned);

@@ -12,6 +12,7 @@ pub mod contents;
 pub mod copies;
 pub mod durable;
 pub mod error;
+mod execute;
 pub mod follow;
 mod index;
 mod listing;
@@ -19,17 +20,21 @@ pub mod live;
 mod lock;
 pub mod meta;
 pub mod notice;
+mod observe;
 mod open;
+<<<<<<< HEAD
 mod place;
+=======
+pub mod plan;
+>>>>>>> 916543f483509a6ea6b7ba381f2b5db0c83b5407
 mod ranges;
+mod receipts;
 pub mod reindex;
 pub mod remark;
-pub mod removal;
-pub mod retention;
+pub mod rules;
 mod store;
 pub mod summary;
 mod survey;
-mod writer;
 
 pub use self::{
     contents::Contents,

@@ -13,6 +13,7 @@ use crate::{
     evidence::Evidence,
     full_list::FullList,
     kernel::{Kernel, IMA},
+    open_files::Readers,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
@@ -81,6 +82,23 @@ impl KernelOption {
     /// It has no checkpoints.
     pub fn open(&self) -> error::Result<Kernel> {
         Kernel::open(&self.ima)
+    }
+}
+
+/// Whether programs that read the kernel's list are waited for.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ReadersOption {
+    /// Truncate although a program has the kernel's list files open
+    #[arg(long)]
+    force: bool,
+}
+
+impl From<ReadersOption> for Readers {
+    fn from(option: ReadersOption) -> Self {
+        match option.force {
+            true => Self::Ignore,
+            false => Self::Wait,
+        }
     }
 }
 

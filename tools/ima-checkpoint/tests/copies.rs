@@ -12,11 +12,11 @@ use ima_checkpoint::{
         archiver::{Archiver, Options},
         copies::Copies,
         durable::Access,
-        removal::Remove,
-        retention::Keep,
+        rules::{Keep, Remove},
         LogName, Name, State,
     },
     error::Error,
+    open_files::Readers,
     remote::{self, Store, StoreUrl},
 };
 use memory::Memory;
@@ -74,6 +74,8 @@ impl Bed {
             access: Access::default(),
             keep: Keep::default(),
             remove: Remove::default(),
+            receipts: None,
+            readers: Readers::default(),
         };
         let memory = Memory::new(1000, 200)?;
         Archiver::new(memory, options, Box::new(|_| ()))?.pass()?;

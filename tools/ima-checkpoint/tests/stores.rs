@@ -10,9 +10,9 @@ mod s3;
 use ima_checkpoint::archive::{
     archiver::{Archiver, Options},
     durable::Access,
-    removal::Remove,
-    retention::Keep,
+    rules::{Keep, Remove},
 };
+use ima_checkpoint::open_files::Readers;
 use memory::Memory;
 use s3::{Fault, Server};
 use std::{
@@ -47,6 +47,8 @@ impl Bed {
             access: Access::default(),
             keep: Keep::default(),
             remove: Remove::default(),
+            receipts: None,
+            readers: Readers::default(),
         };
         let mut archiver = Archiver::new(Memory::new(1000, 200)?, options, Box::new(|_| ()))?;
         archiver.pass()?;

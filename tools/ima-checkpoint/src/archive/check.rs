@@ -10,7 +10,7 @@ use super::{
     meta::{looks_like_segment, Kind, Meta, Name, State},
     open::{kind, Directory},
     remark::{Finding, Remark},
-    survey::{checkpoint, sealed_by, survey, Plan, DIGEST_SIZE},
+    survey::{checkpoint, sealed_by, survey, Reading, DIGEST_SIZE},
     Archive, Log, LogName,
 };
 use crate::{
@@ -222,6 +222,10 @@ impl<'a> Check<'a> {
             let before = index.removed;
             self.find(log.dir(), Finding::Removed { before });
         }
+        if listing.first().is_some_and(|first| first < index.removed) {
+            let before = index.removed;
+            self.find(log.dir(), Finding::NotRemoved { before });
+        }
         let mut expected = index.removed;
         // what follows a segment is known when the next one is there
         let mut last: Option<Meta> = None;
@@ -288,8 +292,8 @@ impl<'a> Check<'a> {
             Err(error) => return self.fault(error),
         };
         let next = next.and_then(|next| head(log, next));
-        let plan = Plan::replaying(meta, next.as_ref());
-        let checked = survey(contents, plan, |_| Ok(())).and_then(|seen| {
+        let reading = Reading::replaying(meta, next.as_ref());
+        let checked = survey(contents, reading, |_| Ok(())).and_then(|seen| {
             seen.agrees(meta)?;
             if let Some(next) = &next {
                 let sealed = sealed_by(meta, next);

@@ -135,10 +135,6 @@ impl Folder {
         Self::new(self.directory.below(name)?, self.access, made)
     }
 
-    pub(super) fn names(&self) -> Result<Vec<String>> {
-        self.directory.names()
-    }
-
     /// Writes a file under a temporary name with `write`, which gives a result when the file is
     /// flushed; only then it gets the name that `name` makes of the result. After an error the
     /// file is gone.

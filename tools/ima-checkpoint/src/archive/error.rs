@@ -68,7 +68,7 @@ pub enum Error {
     Disagrees(Box<Disagreement>),
     /// Only the beginning of a segment is there.
     BeginningOnly,
-    /// A segment of the kernel does not start with a checkpoint.
+    /// A segment of the kernel does not start with the checkpoint that the kernel names.
     NoCheckpoint {
         /// Its number.
         seq: u64,
@@ -90,6 +90,11 @@ pub enum Error {
     /// There is no directory for receipts.
     NoReceipts {
         /// Where it should be.
+        folder: PathBuf,
+    },
+    /// Others may write into the directory of receipts.
+    ReceiptsWritable {
+        /// The directory.
         folder: PathBuf,
     },
     /// There is no such group.
@@ -212,7 +217,8 @@ impl fmt::Display for Error {
             Self::NoCheckpoint { seq } => {
                 write!(
                     f,
-                    "segment {seq} of the kernel does not start with a checkpoint"
+                    "segment {seq} of the kernel does not start with the checkpoint that the \
+                     kernel names"
                 )
             }
             Self::Short { seq, said, gave } => write!(
@@ -229,6 +235,12 @@ impl fmt::Display for Error {
             Self::NoReceipts { folder } => write!(
                 f,
                 "--require-ack: there is no directory {}: make it, or receipts are never seen",
+                Escaped::path(folder)
+            ),
+            Self::ReceiptsWritable { folder } => write!(
+                f,
+                "--require-ack: others may write into {}, so that its files prove nothing. Make it \
+                 root's and `chmod go-w` it",
                 Escaped::path(folder)
             ),
             Self::NoGroup { name } => {

@@ -2,8 +2,8 @@
 
 //! What the archiver says while it works.
 
-use super::writer::Added;
-use crate::error::Error;
+use super::{meta::Meta, plan::Alarm};
+use crate::{error::Error, open_files};
 use indicatif::{BinaryBytes, HumanCount};
 use std::{collections::BTreeSet, fmt};
 
@@ -30,13 +30,12 @@ pub enum Warning {
         /// The file of the new one.
         file: String,
     },
-    /// There is such a fork since an earlier run.
-    ForkThere {
-        /// The number of the segment.
-        seq: u64,
-    },
+    /// The facts are not as they should be.
+    Alarm(Alarm),
     /// A tail was not the beginning of the segment.
     ForkedTail {
+        /// The number of the segment.
+        seq: u64,
         /// The file that it is kept in.
         file: String,
     },
@@ -58,6 +57,11 @@ pub enum Warning {
         /// The first record of that.
         record: u64,
     },
+    /// Nothing is freed, for programs have the kernel's list open.
+    Readers {
+        /// These.
+        programs: Vec<String>,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -70,12 +74,8 @@ impl fmt::Display for Warning {
                  and the kernel frees nothing from it on. Find out which is true, and move the \
                  other one out of the archive"
             ),
-            Self::ForkThere { seq } => write!(
-                f,
-                "FORK: there is a fork of segment {seq} in the archive, and the kernel frees \
-                 nothing from it on. `ima-checkpoint fsck` names the file"
-            ),
-            Self::ForkedTail { file } => write!(
+            Self::Alarm(alarm) => write!(f, "{alarm}"),
+            Self::ForkedTail { file, .. } => write!(
                 f,
                 "FORK: the tail in the archive is not what the kernel has. It is kept as {file}"
             ),
@@ -93,6 +93,9 @@ impl fmt::Display for Warning {
                 "GAP: segments {from} to {to} were freed in the kernel before they were archived, \
                  and are lost. What the kernel has starts with segment {first}, record {record}"
             ),
+            Self::Readers { programs } => {
+                write!(f, "nothing is freed: {}", open_files::in_the_way(programs))
+            }
         }
     }
 }
@@ -116,6 +119,10 @@ impl Notices {
     }
 
     pub(super) fn warn(&mut self, warning: Warning) {
+        if let Warning::Fork { seq, .. } | Warning::ForkedTail { seq, .. } = warning {
+            // that it is there need not be told as well
+            self.warned.insert(Alarm::ForkThere { seq }.to_string());
+        }
         if self.warned.insert(warning.to_string()) {
             (self.say)(&Notice::Warning(warning));
         }
@@ -125,14 +132,14 @@ impl Notices {
         (self.say)(&Notice::Failed(error));
     }
 
-    pub(super) fn archived(&mut self, added: Added) {
-        let meta = &added.meta;
+    /// A segment is in a file of that size. It does not verify if there is a fault.
+    pub(super) fn archived(&mut self, meta: &Meta, file_bytes: u64, fault: Option<Error>) {
         let (seq, file) = (meta.seq, meta.file_name());
         self.event(format!(
             "archived segment {seq}: {} records, {} -> {}{}",
             HumanCount(meta.records),
             BinaryBytes(meta.bytes),
-            BinaryBytes(added.file_bytes),
+            BinaryBytes(file_bytes),
             if meta.broken {
                 ", BROKEN: something else extended the PCR"
             } else {
@@ -142,16 +149,8 @@ impl Notices {
         if meta.fork {
             self.warn(Warning::Fork { seq, file });
         }
-        self.forked_tail(added.forked_tail);
-        if let Some(fault) = added.fault {
+        if let Some(fault) = fault {
             self.warn(Warning::Kept { seq, fault });
-        }
-    }
-
-    /// A tail became a fork of this name.
-    pub(super) fn forked_tail(&mut self, fork: Option<String>) {
-        if let Some(file) = fork {
-            self.warn(Warning::ForkedTail { file });
         }
     }
 }

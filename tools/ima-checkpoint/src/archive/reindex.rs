@@ -41,7 +41,7 @@ pub fn reindex(archive: &Archive, name: &LogName, mut fault: impl FnMut(Error)) 
     let files = listing.all().filter_map(|name| match log.meta(name) {
         Ok(meta) => {
             count += 1;
-            Some(meta)
+            Some((name, meta.sha256))
         }
         Err(error) => {
             fault(error);
@@ -49,6 +49,8 @@ pub fn reindex(archive: &Archive, name: &LogName, mut fault: impl FnMut(Error)) 
         }
     });
     let mut index = Index::read_history(folder.directory())?;
+    // what is there was not removed
+    index.removed = index.removed.min(listing.first().unwrap_or(u64::MAX));
     index.rebuild(&folder, files, now_ns())?;
     Ok(count)
 }

@@ -51,6 +51,11 @@ pub enum Finding {
         /// The number of that segment.
         before: u64,
     },
+    /// The index says that the segments before this one were removed, and there are some.
+    NotRemoved {
+        /// The number of that segment.
+        before: u64,
+    },
     /// Segments of the log are not there, although later ones are.
     Hole {
         /// The first of them.
@@ -89,6 +94,7 @@ impl Finding {
                 | Self::LeftPartial
                 | Self::ForkMoved
                 | Self::Removed { .. }
+                | Self::NotRemoved { .. }
         )
     }
 }
@@ -133,7 +139,18 @@ impl fmt::Display for Finding {
                  gives it up"
             }
             Self::Removed { before } => {
-                return write!(f, "segments before {before} were removed as asked")
+                return write!(
+                    f,
+                    "segments before {before} were removed as asked; nobody but the index says so"
+                )
+            }
+            Self::NotRemoved { before } => {
+                return write!(
+                    f,
+                    "the index says that the segments before {before} were removed, and some are \
+                     there: an archiver was interrupted, or somebody edited the index. They stay \
+                     as long as their own age and receipts say"
+                )
             }
             Self::Hole { from, to, freed } => {
                 let why = match freed {

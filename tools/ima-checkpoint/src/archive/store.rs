@@ -7,7 +7,7 @@ use super::{
     damaged,
     durable::{self, Folder},
     meta::Meta,
-    survey::{survey, Plan, Survey},
+    survey::{survey, Reading, Survey},
 };
 use crate::{
     archive,
@@ -67,7 +67,7 @@ fn fill(file: &mut File, source: impl Read, mut meta: Meta, path: &Path) -> Resu
     });
     let mut encoder = encoder.map_err(failed)?;
     let mut left = meta.bytes;
-    let exported = survey(source.take(meta.bytes), Plan::of(&meta), |record| {
+    let exported = survey(source.take(meta.bytes), Reading::of(&meta), |record| {
         left -= record.len() as u64;
         encoder.write_all(record).map_err(failed)
     })?;
@@ -120,11 +120,11 @@ fn read_back(
         Ok((found, contents))
     });
     let (found, contents) = opened.map_err(|error| damaged(path, "read back", error))?;
-    let plan = Plan {
+    let reading = Reading {
         prefix,
-        ..Plan::replaying(meta, next)
+        ..Reading::replaying(meta, next)
     };
-    let seen = survey(contents, plan, |_| Ok(()));
+    let seen = survey(contents, reading, |_| Ok(()));
     let seen = seen.and_then(|seen| {
         seen.agrees(meta)?;
         Ok(seen)

@@ -41,7 +41,7 @@ pub(super) struct Survey {
 
 /// How to read a segment.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct Reading {
     pub(super) order: ByteOrder,
     /// Index of the first record since cold boot, and the bytes before it.
     pub(super) at: Position,
@@ -56,7 +56,7 @@ pub(super) struct Plan {
 /// Reads a segment to its end, and hands each record's bytes on.
 pub(super) fn survey(
     source: impl Read,
-    plan: Plan,
+    reading: Reading,
     each: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<Survey> {
     let source = Source {
@@ -64,22 +64,22 @@ pub(super) fn survey(
         bytes: Box::new(source),
         layout: Layout {
             bank: Bank::Sha1,
-            order: plan.order,
+            order: reading.order,
             padded: false,
         },
         segment: None,
         seals: false,
     };
     let how = replay::Plan {
-        checks: !plan.banks.is_empty(),
+        checks: !reading.banks.is_empty(),
         banks: {
-            let banks = plan.banks.iter();
+            let banks = reading.banks.iter();
             banks.map(|bank| (*bank, Content::usual(*bank))).collect()
         },
         jobs: 1,
     };
     let mut surveyor = Surveyor {
-        plan,
+        reading,
         each,
         hash: Sha256::new(),
         seen: Survey {
@@ -105,7 +105,7 @@ pub(super) fn survey(
 
 /// Observes the replay of a segment.
 struct Surveyor<F> {
-    plan: Plan,
+    reading: Reading,
     each: F,
     hash: Sha256,
     seen: Survey,
@@ -115,8 +115,8 @@ impl<F> Surveyor<F> {
     /// The place since cold boot.
     fn since_boot(&self, at: Place) -> Position {
         Position {
-            record: self.plan.at.record.saturating_add(at.inner.record),
-            offset: self.plan.at.offset.saturating_add(at.inner.offset),
+            record: self.reading.at.record.saturating_add(at.inner.record),
+            offset: self.reading.at.offset.saturating_add(at.inner.offset),
         }
     }
 }
@@ -125,7 +125,7 @@ impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
     type Error = Error;
 
     fn start(&self, register: Register) -> Start {
-        let value = self.plan.base.get(&register).copied();
+        let value = self.reading.base.get(&register).copied();
         Start {
             value: value.unwrap_or(register.bank.zeros()),
             origin: Origin::Unknown,
@@ -168,7 +168,7 @@ impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
         (self.each)(raw)?;
         self.seen.records += 1;
         self.seen.bytes += raw.len() as u64;
-        if self.plan.prefix == Some(self.seen.bytes) {
+        if self.reading.prefix == Some(self.seen.bytes) {
             self.seen.prefix = Some(Digest::new(&self.hash.clone().finalize()));
         }
         Ok(())
@@ -202,7 +202,7 @@ pub(super) fn checkpoint(record: &Record<'_>) -> Option<Claim> {
     }
 }
 
-impl Plan {
+impl Reading {
     /// To read what a file of the archive holds.
     pub(super) fn of(meta: &Meta) -> Self {
         Self {
@@ -219,17 +219,18 @@ impl Plan {
 
     /// To replay it as well, up to the checkpoint behind it, if there is one.
     pub(super) fn replaying(meta: &Meta, next: Option<&Claim>) -> Self {
-        let mut plan = Self::of(meta);
-        plan.banks = vec![Bank::Sha1];
+        let mut reading = Self::of(meta);
+        reading.banks = vec![Bank::Sha1];
         if let Some(next) = next {
-            plan.banks
+            reading
+                .banks
                 .extend(next.values.keys().map(|register| register.bank));
-            plan.banks.sort_unstable();
-            plan.banks.dedup();
+            reading.banks.sort_unstable();
+            reading.banks.dedup();
             let before = next.before.iter();
-            plan.base = before.map(|(at, (_, value))| (*at, *value)).collect();
+            reading.base = before.map(|(at, (_, value))| (*at, *value)).collect();
         }
-        plan
+        reading
     }
 }
 
@@ -242,6 +243,17 @@ pub struct Size {
     pub bytes: u64,
     /// SHA-256 of these.
     pub sha256: Digest,
+}
+
+impl Size {
+    /// What a checkpoint says of the segment that it seals.
+    pub(super) fn claimed(by: &Claim) -> Self {
+        Self {
+            records: by.header.segment_records,
+            bytes: by.header.segment_bytes,
+            sha256: Digest::new(&by.header.segment_digest),
+        }
+    }
 }
 
 impl fmt::Display for Size {
@@ -361,14 +373,19 @@ fn said(meta: &Meta) -> Size {
 }
 
 impl Survey {
-    /// Is it what the metadata say?
-    pub(super) fn agrees(&self, meta: &Meta) -> Result<()> {
-        let said = said(meta);
-        let has = Size {
+    /// Its records, bytes and digest.
+    pub(super) fn size(&self) -> Size {
+        Size {
             records: self.records,
             bytes: self.bytes,
             sha256: self.sha256,
-        };
+        }
+    }
+
+    /// Is it what the metadata say?
+    pub(super) fn agrees(&self, meta: &Meta) -> Result<()> {
+        let said = said(meta);
+        let has = self.size();
         if (said, meta.ascii_bytes) != (has, self.ascii_bytes) {
             return wrong(Disagreement::Size { said, has });
         }
@@ -419,11 +436,7 @@ impl Survey {
 pub(super) fn sealed_by(meta: &Meta, next: &Claim) -> Result<()> {
     let header = &next.header;
     let seq = header.sequence;
-    let claimed = Size {
-        records: header.segment_records,
-        bytes: header.segment_bytes,
-        sha256: Digest::new(&header.segment_digest),
-    };
+    let claimed = Size::claimed(next);
     let has = said(meta);
     if claimed != has {
         return wrong(Disagreement::Sealed {

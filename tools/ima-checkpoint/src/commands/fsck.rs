@@ -17,7 +17,9 @@ use std::path::PathBuf;
 
 /// Read an archive back and check names, metadata, checksums, digests, order and permissions
 ///
-/// It changes nothing. Whether the segments are those that the TPM vouches for, `verify` tells.
+/// It changes nothing. An archive without faults is consistent with itself: whoever can write to it
+/// could have made all of it up. Whether the segments are those that the TPM vouches for, `verify`
+/// tells.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
@@ -72,7 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         HumanCount(total.records),
         BinaryBytes(total.bytes),
         if code == Code::Verified {
-            "good"
+            "good, which means consistent with itself. Whether it is what a TPM vouches for, `verify \
+             --archive` tells"
         } else {
             "FAULTS"
         },

@@ -113,4 +113,8 @@ impl Live for Memory {
         segments.retain(|(segment, _)| segment.seq >= seq);
         Ok(())
     }
+
+    fn readers(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
