@@ -37,6 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         keep: Keep::default(),
         remove: Remove::default(),
         receipts: None,
+        copy_to: None,
+        require_copy: false,
         readers: Readers::default(),
     };
     let warned = Rc::new(Cell::new(false));

@@ -75,6 +75,8 @@ impl Bed {
             keep: Keep::default(),
             remove: Remove::default(),
             receipts: None,
+            copy_to: None,
+            require_copy: false,
             readers: Readers::default(),
         };
         let memory = Memory::new(1000, 200)?;

@@ -48,6 +48,8 @@ impl Bed {
             keep: Keep::default(),
             remove: Remove::default(),
             receipts: None,
+            copy_to: None,
+            require_copy: false,
             readers: Readers::default(),
         };
         let mut archiver = Archiver::new(Memory::new(1000, 200)?, options, Box::new(|_| ()))?;

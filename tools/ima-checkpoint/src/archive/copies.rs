@@ -11,18 +11,21 @@
 use super::{
     contents::{self, Contents},
     meta::{Meta, Name},
+    plan::facts::{self, Sha256},
     LogName,
 };
 use crate::{
     error::{Error, Result},
     remote::{self, Folder, Object, Store, StoreUrl},
 };
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 use std::{
     collections::{btree_map::Entry, BTreeMap, BTreeSet},
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
+    path::PathBuf,
+    time::{Duration, Instant},
 };
 
 /// Bytes of a file that can be copied: they are in memory while they are written, for only an object
@@ -32,41 +35,93 @@ const MAX_FILE: u64 = 1 << 30;
 /// Bytes that are read or compared at once.
 const PIECE: usize = 1 << 20;
 
+/// How long it is believed that an object holds what was read. A service waits for others to let a
+/// segment go, and looks every few seconds.
+const BELIEVED: Duration = Duration::from_secs(3600);
+
 /// The copies of a host's logs in a store, which is asked as late as possible: that it cannot be
 /// reached keeps nothing from being archived.
 #[derive(Debug)]
-pub struct Copier {
+pub(super) struct Copier {
     url: StoreUrl,
     host: String,
     store: Option<Store>,
+    /// Did it show that it replaces nothing?
+    trusted: bool,
     logs: BTreeMap<String, Copies>,
+    /// What was read back, and when.
+    kept: BTreeMap<Sha256, Instant>,
 }
 
 impl Copier {
     /// For a host, in the store that a URL names. Nothing is asked of it yet.
-    pub fn new(url: StoreUrl, host: &str) -> Self {
+    pub(super) fn new(url: StoreUrl, host: &str) -> Self {
         Self {
             url,
             host: host.to_owned(),
             store: None,
+            trusted: false,
             logs: BTreeMap::new(),
+            kept: BTreeMap::new(),
         }
     }
 
-    /// The copies of a log. The store is looked at the first time, and is to show then that it does
-    /// not replace what it has.
+    /// What is known of the store. `logs` are those of the host.
     ///
     /// # Errors
     ///
     /// The store cannot be used, or not be listed.
-    pub fn log(&mut self, log_id: &str) -> Result<&mut Copies> {
+    pub(super) fn look<'a>(
+        &mut self,
+        logs: impl IntoIterator<Item = &'a str>,
+    ) -> Result<facts::Copies> {
+        let mut there = BTreeSet::new();
+        for log_id in logs {
+            let names = self.log(log_id)?.there.iter();
+            there.extend(names.map(|name| (log_id.to_owned(), *name)));
+        }
+        self.kept.retain(|_, when| when.elapsed() < BELIEVED);
+        Ok(facts::Copies {
+            there,
+            kept: self.kept.keys().copied().collect(),
+            ..facts::Copies::default()
+        })
+    }
+
+    /// As [`Copies::keep`], for a file that holds this. Before the first one, the store has to show
+    /// that it does not replace what it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Copies::keep`], or [`remote::Error::Overwrites`].
+    pub(super) fn keep(
+        &mut self,
+        log_id: &str,
+        name: Name,
+        file: &File,
+        holds: Sha256,
+    ) -> Result<Kept> {
+        self.log(log_id)?;
+        if let Some(store) = self.store.as_ref().filter(|_| !self.trusted) {
+            store.refuse_overwriting()?;
+            self.trusted = true;
+        }
+        let kept = self.log(log_id)?.keep(name, file)?;
+        self.kept.insert(holds, Instant::now());
+        Ok(kept)
+    }
+
+    /// What messages call an object.
+    pub(super) fn path(&self, log_id: &str, name: Name) -> PathBuf {
+        let log = self.url.path().join(&self.host).join(log_id);
+        log.join(name.to_string())
+    }
+
+    /// Lists what there is of a log, the first time.
+    fn log(&mut self, log_id: &str) -> Result<&mut Copies> {
         let store = match &mut self.store {
             Some(store) => store,
-            none => {
-                let store = Store::open(&self.url)?;
-                store.refuse_overwriting()?;
-                none.insert(store)
-            }
+            none => none.insert(Store::open(&self.url)?),
         };
         Ok(match self.logs.entry(log_id.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
@@ -76,6 +131,15 @@ impl Copier {
             }
         })
     }
+}
+
+/// How a file came to have a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It was written.
+    Written,
+    /// It was there.
+    There,
 }
 
 /// The copies of one log.
@@ -107,11 +171,6 @@ impl Copies {
         self.there.contains(&name)
     }
 
-    /// The files of which there is an object.
-    pub(super) fn names(&self) -> impl Iterator<Item = Name> + '_ {
-        self.there.iter().copied()
-    }
-
     /// Makes sure that the store has what this file holds: puts it there if nothing is, and reads it
     /// back. The file must have been verified, and hold what its name says.
     ///
@@ -120,7 +179,7 @@ impl Copies {
     /// [`remote::Error::Differs`] if there is something else of that name,
     /// [`remote::Error::NotKept`] if what was written cannot be read back, or the store or the file
     /// cannot be read or written. In each case the file has no copy that counts.
-    pub fn keep(&mut self, name: Name, file: &File) -> Result<()> {
+    pub fn keep(&mut self, name: Name, file: &File) -> Result<Kept> {
         let file_name = name.to_string();
         let path = self.folder.path_of(&file_name);
         let created = !self.has(name) && self.put(&file_name, file)?;
@@ -131,14 +190,14 @@ impl Copies {
                 self.there.remove(&name);
             }
         });
-        if equal(object?, file, &file_name)? {
-            return Ok(());
-        }
-        if created {
-            return Err(remote::Error::NotKept { path }.into());
+        match (equal(object?, file, &file_name)?, created) {
+            (true, true) => return Ok(Kept::Written),
+            (true, false) => return Ok(Kept::There),
+            (false, true) => return Err(remote::Error::NotKept { path }.into()),
+            (false, false) => (),
         }
         match same_segment(self.folder.open(&file_name)?, file, &file_name)? {
-            true => Ok(()),
+            true => Ok(Kept::There),
             false => Err(remote::Error::Differs { path }.into()),
         }
     }
@@ -205,7 +264,7 @@ fn same_segment(object: Object, file: &File, name: &str) -> Result<bool> {
 fn segment(mut object: Object, name: &str) -> io::Result<(Meta, Vec<u8>)> {
     let meta = contents::read_meta(&mut object, name)?;
     let mut contents = Contents::new(object, meta.bytes)?;
-    let mut hash = Sha256::new();
+    let mut hash = sha2::Sha256::new();
     let mut piece = vec![0; PIECE];
     loop {
         match contents.read(&mut piece)? {

@@ -288,6 +288,7 @@ impl From<&Warning> for Code {
                 Self::Tampered
             }
             Warning::Alarm(alarm) => alarm.into(),
+            Warning::NotCopied { fault, .. } | Warning::NoStore(fault) => fault.into(),
             Warning::Gap { .. } => Self::Missing,
             // they may be gone at the end: what is still waited for then decides
             Warning::Readers { .. } => Self::Verified,
