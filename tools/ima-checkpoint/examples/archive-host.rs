@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `archive-host DIR RECORDS` archives so many records of a host that keeps its list in memory, in
-//! segments of 100,000, and prints the bytes of the list and the seconds that it took.
+//! `archive-host DIR RECORDS [SEGMENT [URL]]` archives so many records of a host that keeps its list in
+//! memory, in segments of 100,000 or as many as are given, and prints the bytes of the list and the
+//! seconds that it took. With a URL the segments are copied into that store.
 
 #[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
@@ -17,6 +18,7 @@ use ima_checkpoint::{
         rules::{Keep, Remove},
     },
     open_files::Readers,
+    remote::StoreUrl,
 };
 use memory::Memory;
 use std::{cell::Cell, env, rc::Rc, time::Instant};
@@ -25,10 +27,13 @@ const SEGMENT: usize = 100_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [dir, records] = arguments.as_slice() else {
-        return Err("usage: archive-host DIR RECORDS".into());
+    let (dir, records, rest) = match arguments.as_slice() {
+        [dir, records, rest @ ..] if rest.len() <= 2 => (dir, records, rest),
+        _ => return Err("usage: archive-host DIR RECORDS [SEGMENT [URL]]".into()),
     };
-    let memory = Memory::new(records.parse()?, SEGMENT)?;
+    let segment = rest.first().map_or(Ok(SEGMENT), |text| text.parse())?;
+    let url = rest.get(1).map(|text| StoreUrl::parse(text)).transpose()?;
+    let memory = Memory::new(records.parse()?, segment)?;
     let bytes = memory.bytes();
     let options = Options {
         dir: dir.into(),
@@ -37,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         keep: Keep::default(),
         remove: Remove::default(),
         receipts: None,
-        copy_to: None,
+        copy_to: url,
         require_copy: false,
         readers: Readers::default(),
     };

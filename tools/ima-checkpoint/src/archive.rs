@@ -22,11 +22,8 @@ pub mod meta;
 pub mod notice;
 mod observe;
 mod open;
-<<<<<<< HEAD
 mod place;
-=======
 pub mod plan;
->>>>>>> 916543f483509a6ea6b7ba381f2b5db0c83b5407
 mod ranges;
 mod receipts;
 pub mod reindex;

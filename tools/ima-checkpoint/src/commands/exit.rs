@@ -346,6 +346,7 @@ impl From<&Finding> for Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn the_gravest_decides() {
@@ -402,6 +403,25 @@ mod tests {
                     record: 4,
                 },
                 Code::Missing,
+            ),
+            (
+                Warning::NotCopied {
+                    path: PathBuf::new(),
+                    fault: remote::Error::Differs {
+                        path: PathBuf::new(),
+                    }
+                    .into(),
+                },
+                Code::Tampered,
+            ),
+            (
+                Warning::NoStore(
+                    remote::Error::Overwrites {
+                        path: PathBuf::new(),
+                    }
+                    .into(),
+                ),
+                Code::Usage,
             ),
             (Warning::Alarm(Alarm::ForkThere { seq }), Code::Tampered),
             (Warning::Alarm(Alarm::Lost { from, to }), Code::Missing),

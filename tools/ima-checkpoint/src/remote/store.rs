@@ -4,6 +4,7 @@
 
 use super::{connect::connect, error::Error, folder::Folder, location::StoreUrl, meter::Meter};
 use crate::error::{self as failure, Result};
+use futures_util::FutureExt;
 use object_store::{path::Path as Key, ObjectStore};
 use std::{
     fmt,
@@ -57,8 +58,9 @@ struct Inner {
     prefix: Key,
     objects: Arc<dyn ObjectStore>,
     meter: Meter,
-    /// Locked while it is waited: the meter is of one operation.
-    runtime: Mutex<Runtime>,
+    /// Locked while it is waited: the meter is of one operation. A directory needs none, because
+    /// `object_store` calls the system itself where there is no runtime.
+    runtime: Option<Mutex<Runtime>>,
 }
 
 impl Store {
@@ -71,15 +73,14 @@ impl Store {
     pub fn open(url: &StoreUrl) -> Result<Self> {
         let meter = Meter::default();
         let objects = connect(url, &meter)?;
-        let prefix = match url.is_directory() {
-            true => Key::default(),
-            false => url.prefix.clone(),
-        };
-        Self::of(url.path(), prefix, objects, meter)
+        match url.is_directory() {
+            true => Ok(Self::of(url.path(), Key::default(), objects, meter, None)),
+            false => Self::behind_network(url.path(), url.prefix.clone(), objects, meter),
+        }
     }
 
-    /// A store that is there already.
-    pub(super) fn of(
+    /// A store that is asked over the network.
+    pub(super) fn behind_network(
         path: PathBuf,
         prefix: Key,
         objects: Arc<dyn ObjectStore>,
@@ -87,13 +88,23 @@ impl Store {
     ) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failure::Error::io("open", &path, error))?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::of(path, prefix, objects, meter, Some(runtime)))
+    }
+
+    fn of(
+        path: PathBuf,
+        prefix: Key,
+        objects: Arc<dyn ObjectStore>,
+        meter: Meter,
+        runtime: Option<Runtime>,
+    ) -> Self {
+        Self(Arc::new(Inner {
             path,
             prefix,
             objects,
             meter,
-            runtime: Mutex::new(runtime),
-        })))
+            runtime: runtime.map(Mutex::new),
+        }))
     }
 
     /// What messages call it.
@@ -145,12 +156,20 @@ impl Store {
         answer: impl Future<Output = object_store::Result<T>>,
     ) -> std::result::Result<T, Error> {
         let Inner { meter, runtime, .. } = &*self.0;
-        // what a panic interrupted was one operation
-        let runtime = runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.allow(limits.answers);
         let path = || path.to_owned();
-        match runtime.block_on(async { timeout(limits.patience, answer).await }) {
-            Ok(answer) => answer.map_err(|error| match error {
+        let answer = match runtime {
+            // each operation is done when it is asked for
+            None => answer.now_or_never(),
+            Some(runtime) => {
+                // what a panic interrupted was one operation
+                let runtime = runtime.lock().unwrap_or_else(PoisonError::into_inner);
+                meter.allow(limits.answers);
+                let answer = async { timeout(limits.patience, answer).await };
+                runtime.block_on(answer).ok()
+            }
+        };
+        match answer {
+            Some(answer) => answer.map_err(|error| match error {
                 // of something that was listed: what we ask for has a valid name
                 object_store::Error::InvalidPath { .. } => Error::Absurd {
                     path: path(),
@@ -162,7 +181,7 @@ impl Store {
                     error,
                 },
             }),
-            Err(_) => Err(Error::Slow { what, path: path() }),
+            None => Err(Error::Slow { what, path: path() }),
         }
     }
 }

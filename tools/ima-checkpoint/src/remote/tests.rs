@@ -43,7 +43,7 @@ fn folder() -> (Server, Folder) {
         .build()
         .unwrap();
     let path = format!("s3://{}/a", s3::BUCKET).into();
-    let store = Store::of(path, Key::from("a"), Arc::new(objects), meter).unwrap();
+    let store = Store::behind_network(path, Key::from("a"), Arc::new(objects), meter).unwrap();
     (server, store.root().below("b"))
 }
 
