@@ -316,7 +316,12 @@ fn into_a_directory() -> Result {
     let mut copies = Copies::of(&store, &bed.log())?;
     for seq in 0..SEGMENTS {
         bed.keep(&mut copies, seq)?;
-        assert_eq!(fs::read(bed.path("disk", seq))?, bed.bytes(seq));
+        let path = bed.path("disk", seq);
+        assert_eq!(fs::read(&path)?, bed.bytes(seq));
+        let log = path.parent().ok_or("no parent")?;
+        let modes = [log, &path].map(|path| Ok(fs::metadata(path)?.permissions().mode() & 0o777));
+        let modes: Result<Vec<u32>> = modes.into_iter().collect();
+        assert_eq!(modes?, [0o700, 0o600]);
     }
     // what a crash may leave, while a file is written
     fs::write(bed.path("disk", 1).with_extension("zst#1"), b"cut")?;

@@ -288,7 +288,12 @@ impl From<&Warning> for Code {
                 Self::Tampered
             }
             Warning::Alarm(alarm) => alarm.into(),
-            Warning::NotCopied { fault, .. } | Warning::NoStore(fault) => fault.into(),
+            Warning::NotCopied { fault, .. } => fault.into(),
+            // it may work at the end: what is still waited for then decides
+            Warning::NoStore(fault) => match fault.into() {
+                Self::Internal | Self::Busy => Self::Verified,
+                code => code,
+            },
             Warning::Gap { .. } => Self::Missing,
             // they may be gone at the end: what is still waited for then decides
             Warning::Readers { .. } => Self::Verified,
@@ -307,9 +312,10 @@ impl From<&Alarm> for Code {
 
 impl From<Wait> for Code {
     fn from(wait: Wait) -> Self {
-        match wait.readers {
-            true => Self::Busy,
-            false => Self::Verified,
+        match (wait.store, wait.readers) {
+            (true, _) => Self::Internal,
+            (false, true) => Self::Busy,
+            (false, false) => Self::Verified,
         }
     }
 }
@@ -434,12 +440,17 @@ mod tests {
         ] {
             assert_eq!(Code::from(&warning), code, "{warning:?}");
         }
-        let waits = |readers| Wait {
+        let waits = |store, readers| Wait {
+            store,
             readers,
             ..Wait::default()
         };
-        assert_eq!(Code::from(waits(true)), Code::Busy);
-        assert_eq!(Code::from(waits(false)), Code::Verified);
+        assert_eq!(Code::from(waits(false, true)), Code::Busy);
+        assert_eq!(Code::from(waits(false, false)), Code::Verified);
+        assert_eq!(Code::from(waits(true, false)), Code::Internal);
+        assert_eq!(Code::from(waits(true, true)), Code::Internal);
+        let down = Warning::NoStore(Error::io("reach", "it", io::ErrorKind::TimedOut));
+        assert_eq!(Code::from(&down), Code::Verified);
     }
 
     #[test]

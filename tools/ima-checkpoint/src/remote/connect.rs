@@ -18,6 +18,7 @@ use object_store::{
     local::LocalFileSystem,
     BackoffConfig, ObjectStore, RetryConfig,
 };
+use rustix::fs::Mode;
 use std::{error, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
 /// How the connections behave. How long an answer may take as a whole, the caller decides.
@@ -117,8 +118,10 @@ fn azure(container: &str, meter: &Meter) -> Built {
     Ok(Arc::new(store))
 }
 
-/// A directory, in which a file is on the disk when writing it succeeds.
+/// A directory, in which a file is on the disk when writing it succeeds. It is for us alone, as an
+/// archive is: the files of that have the modes that they are given, whatever is masked.
 fn directory(path: &Path) -> Built {
+    rustix::process::umask(Mode::from_raw_mode(0o077));
     let store = LocalFileSystem::new_with_prefix(path)?;
     Ok(Arc::new(store.with_fsync(true)))
 }

@@ -263,7 +263,8 @@ fn survived(machine: &Machine, scene: &Scene, before: &Files) -> std::result::Re
     }
     let copies = machine.copies();
     if (scene.asked)().copies {
-        for seq in (0..first).filter(|seq| !copies.contains_key(&format!("{seq:010}.zst"))) {
+        let has_none = |seq: &u64| !copies.contains_key(&format!("{seq:010}.zst"));
+        if let Some(seq) = (0..first).find(has_none) {
             return Err(format!("segment {seq} has no copy: {:?}", copies.keys()));
         }
     }
