@@ -2,7 +2,8 @@
 
 //! `archive-host DIR RECORDS [SEGMENT [URL]]` archives so many records of a host that keeps its list in
 //! memory, in segments of 100,000 or as many as are given, and prints the bytes of the list and the
-//! seconds that it took. With a URL the segments are copied into that store.
+//! seconds that it took. With a URL the segments are copied into that store, and freed when they have a
+//! copy there.
 
 #[path = "../../ima-log/tests/common/mod.rs"]
 mod common;
@@ -39,11 +40,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dir: dir.into(),
         host: "host".to_owned(),
         access: Access::default(),
-        keep: Keep::default(),
+        keep: Keep {
+            segments: url.is_some().then_some(0),
+            ..Keep::default()
+        },
         remove: Remove::default(),
         receipts: None,
+        require_copy: url.is_some(),
         copy_to: url,
-        require_copy: false,
         readers: Readers::default(),
     };
     let warned = Rc::new(Cell::new(false));
