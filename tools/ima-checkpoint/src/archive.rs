@@ -12,6 +12,8 @@ pub mod contents;
 pub mod durable;
 pub mod error;
 mod execute;
+#[cfg(test)]
+mod fixture;
 pub mod follow;
 mod index;
 mod listing;
