@@ -13,6 +13,8 @@ pub mod copies;
 pub mod durable;
 pub mod error;
 mod execute;
+#[cfg(test)]
+mod fixture;
 pub mod follow;
 mod index;
 mod listing;

@@ -10,7 +10,7 @@ mod s3;
 use ima_checkpoint::{
     archive::{
         archiver::{Archiver, Options},
-        copies::Copies,
+        copies::{Copies, Kept},
         durable::Access,
         rules::{Keep, Remove},
         LogName, Name, State,
@@ -120,7 +120,7 @@ impl Bed {
         Ok(Copies::of(&store, &self.log())?)
     }
 
-    fn keep(&self, copies: &mut Copies, seq: u64) -> std::result::Result<(), Error> {
+    fn keep(&self, copies: &mut Copies, seq: u64) -> std::result::Result<Kept, Error> {
         let file = File::open(self.path("archive", seq)).expect("a segment of the archive");
         copies.keep(name(seq), &file)
     }
@@ -136,7 +136,7 @@ fn copies_are_the_files() -> Result {
     let mut copies = bed.copies()?;
     for seq in 0..SEGMENTS {
         assert!(!copies.has(name(seq)));
-        bed.keep(&mut copies, seq)?;
+        assert_eq!(bed.keep(&mut copies, seq)?, Kept::Written);
         assert!(copies.has(name(seq)));
         assert_eq!(bed.object(seq), Some(bed.bytes(seq)));
     }
@@ -150,7 +150,7 @@ fn what_is_there_is_not_written_again() -> Result {
     let written = bed.server.count("PUT");
     let mut copies = bed.copies()?;
     assert!(copies.has(name(0)) && !copies.has(name(1)));
-    bed.keep(&mut copies, 0)?;
+    assert_eq!(bed.keep(&mut copies, 0)?, Kept::There);
     assert_eq!(bed.server.count("PUT"), written);
     // put there by somebody else since it was listed
     bed.set(1, &bed.bytes(1));

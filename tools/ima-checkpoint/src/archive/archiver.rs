@@ -354,3 +354,63 @@ impl<L: Live> Archiver<L> {
         Ok(segments.last().map_or(0, |active| active.records))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fixture::{disk, host, Kernel};
+    use std::path::Path;
+
+    fn options(disk: &Path) -> Options {
+        Options {
+            dir: disk.join("archive"),
+            host: "web1".to_owned(),
+            access: Access::default(),
+            keep: Keep::default(),
+            remove: Remove::default(),
+            receipts: None,
+            copy_to: None,
+            require_copy: false,
+            readers: Readers::Wait,
+        }
+    }
+
+    #[test]
+    fn what_it_does_not_start_with() {
+        let disk = disk();
+        let start = |options| {
+            let kernel = Kernel::new(host("a", 1), &disk.path().join("first"));
+            Archiver::new(kernel, options, Box::new(|_| ()))
+        };
+        let mut bad = options(disk.path());
+        bad.host = "..".to_owned();
+        assert!(start(bad).is_err());
+        let mut bad = options(disk.path());
+        bad.receipts = Some(disk.path().join("none"));
+        assert!(start(bad).is_err());
+        let first = start(options(disk.path())).unwrap();
+        let second = start(options(disk.path())).err().unwrap();
+        assert!(second.to_string().contains("another archiver"), "{second}");
+        drop(first);
+    }
+
+    /// What the kernel seals while it runs is archived by the next pass, and nothing twice.
+    #[test]
+    fn it_goes_on() {
+        let disk = disk();
+        let kernel = Kernel::new(host("a", 1), &disk.path().join("first"));
+        let mut archiver =
+            Archiver::new(kernel.clone(), options(disk.path()), Box::new(|_| ())).unwrap();
+        let held = |archiver: &Archiver<Kernel>| {
+            let (_, holdings) = archiver.log.as_ref().unwrap();
+            holdings.segments.len()
+        };
+        archiver.pass().unwrap();
+        assert_eq!((held(&archiver), archiver.unsealed().unwrap()), (1, 4));
+        archiver.seal("now").unwrap();
+        archiver.seal("nothing new").unwrap();
+        assert_eq!(kernel.active(), 2);
+        archiver.pass().unwrap();
+        assert_eq!((held(&archiver), archiver.unsealed().unwrap()), (2, 1));
+    }
+}

@@ -280,3 +280,56 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_what_to_do() {
+        let path = || PathBuf::from("/a\x1b[2J");
+        for (error, says) in [
+            (Error::NoArchive { dir: path() }, "name it by --archive"),
+            (Error::NoReceipts { folder: path() }, "make it"),
+            (Error::ReceiptsWritable { folder: path() }, "chmod go-w"),
+            (Error::Writable { path: path() }, "chmod go-w"),
+            (
+                Error::Volatile { path: path() },
+                "choose a directory on a disk",
+            ),
+            (
+                Error::Locked {
+                    path: path(),
+                    holder: Some(812),
+                },
+                "(pid 812)",
+            ),
+            (
+                Error::NotAHost {
+                    name: "a b".to_owned(),
+                },
+                "Choose one by --host",
+            ),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(says) && !text.contains('\x1b'), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_contents() {
+        let damaged = Error::Damaged {
+            path: None,
+            error: io::ErrorKind::InvalidData.into(),
+        };
+        for (error, of_contents) in [
+            (damaged, true),
+            (Error::NoCheckpoint { seq: 1 }, true),
+            (Error::BeginningOnly, false),
+            (Error::Absent { path: "a".into() }, false),
+            (Error::NotKept { path: "a".into() }, false),
+        ] {
+            assert_eq!(error.is_of_contents(), of_contents, "{error}");
+        }
+    }
+}

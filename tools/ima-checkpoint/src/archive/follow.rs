@@ -142,3 +142,38 @@ fn finish<L: Live>(archiver: &mut Archiver<L>) -> Result<Wait> {
     archiver.keep_tail()?;
     Ok(wait)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_first_is_waited_for() {
+        let wait = |receipt, readers, age: Option<u64>| {
+            sleep(Wait {
+                receipt,
+                readers,
+                age: age.map(Duration::from_millis),
+                ..Wait::default()
+            })
+        };
+        let store = Wait {
+            store: true,
+            ..Wait::default()
+        };
+        assert_eq!(sleep(store), Some(STORE));
+        assert_eq!(wait(false, false, None), None);
+        assert_eq!(wait(true, false, None), Some(LOOK));
+        assert_eq!(wait(false, true, None), Some(LOOK));
+        // a little later than it is due
+        assert_eq!(
+            wait(false, false, Some(100)),
+            Some(Duration::from_millis(101))
+        );
+        assert_eq!(
+            wait(true, false, Some(100)),
+            Some(Duration::from_millis(101))
+        );
+        assert_eq!(wait(true, false, Some(60_000)), Some(LOOK));
+    }
+}

@@ -150,3 +150,37 @@ pub(super) fn has_news(live: &impl Live, seq: u64, order: ByteOrder) -> Result<b
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fixture::{host, Work};
+
+    #[test]
+    fn a_checkpoint_is_the_one_that_the_kernel_names() {
+        let work = Work::new(2);
+        let segments = work.kernel.segments().unwrap();
+        let mut claims = Claims::new(byte_order());
+        let claim = claims.of(&work.kernel, &segments[1]).unwrap();
+        assert_eq!(claim.header.sequence, 1);
+        // segment 0 starts with none
+        assert!(claims.of(&work.kernel, &segments[0]).is_err());
+        // another history: what is remembered is not taken for it
+        work.kernel.host.replace(host("b", 2));
+        assert!(claims.of(&work.kernel, &segments[1]).is_ok());
+        let other = work.kernel.segments().unwrap();
+        let others = claims.of(&work.kernel, &other[1]).unwrap();
+        assert_ne!(others.digest, claim.digest);
+        assert!(claims.of(&work.kernel, &segments[1]).is_err());
+    }
+
+    #[test]
+    fn a_checkpoint_is_no_news() {
+        let work = Work::new(1);
+        assert!(has_news(&work.kernel, 1, byte_order()).unwrap());
+        work.kernel.checkpoint("").unwrap();
+        assert!(!has_news(&work.kernel, 2, byte_order()).unwrap());
+        work.kernel.host.borrow_mut().file(b"/new", b"new");
+        assert!(has_news(&work.kernel, 2, byte_order()).unwrap());
+    }
+}

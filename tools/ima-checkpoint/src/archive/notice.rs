@@ -29,6 +29,8 @@ pub enum Warning {
         seq: u64,
         /// The file of the new one.
         file: String,
+        /// Is the other one there? Else it was removed, or cannot be used.
+        beside: bool,
     },
     /// The facts are not as they should be.
     Alarm(Alarm),
@@ -77,11 +79,20 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unusable(error) => write!(f, "{error}; `ima-checkpoint fsck` tells more"),
-            Self::Fork { seq, file } => write!(
+            Self::Fork {
+                seq,
+                file,
+                beside: true,
+            } => write!(
                 f,
                 "FORK: the archive had another segment {seq}. Both are kept, this one as {file}, \
                  and the kernel frees nothing from it on. Find out which is true, and move the \
                  other one out of the archive"
+            ),
+            Self::Fork { seq, file, .. } => write!(
+                f,
+                "FORK: segment {seq} cannot be compared with the one that the archive had. It is \
+                 kept as {file}, and the kernel frees nothing from it on"
             ),
             Self::Alarm(alarm) => write!(f, "{alarm}"),
             Self::ForkedTail { file, .. } => write!(
@@ -145,9 +156,9 @@ impl Notices {
         (self.say)(&Notice::Failed(error));
     }
 
-    /// A segment is in a file of that size. It does not verify if there is a fault.
-    pub(super) fn archived(&mut self, meta: &Meta, file_bytes: u64, fault: Option<Error>) {
-        let (seq, file) = (meta.seq, meta.file_name());
+    /// A segment is in a file of that size.
+    pub(super) fn archived(&mut self, meta: &Meta, file_bytes: u64) {
+        let seq = meta.seq;
         self.event(format!(
             "archived segment {seq}: {} records, {} -> {}{}",
             HumanCount(meta.records),
@@ -159,11 +170,55 @@ impl Notices {
                 ""
             },
         ));
-        if meta.fork {
-            self.warn(Warning::Fork { seq, file });
-        }
-        if let Some(fault) = fault {
-            self.warn(Warning::Kept { seq, fault });
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{cell::RefCell, rc::Rc};
+
+    fn said(warnings: Vec<Warning>) -> Vec<String> {
+        let said: Rc<RefCell<Vec<String>>> = Rc::default();
+        let heard = Rc::clone(&said);
+        let mut notices = Notices::new(Box::new(move |notice| {
+            if let Notice::Warning(warning) = notice {
+                heard.borrow_mut().push(warning.to_string());
+            }
+        }));
+        warnings
+            .into_iter()
+            .for_each(|warning| notices.warn(warning));
+        said.take()
+    }
+
+    fn there(seq: u64) -> Warning {
+        Warning::Alarm(Alarm::ForkThere { seq })
+    }
+
+    #[test]
+    fn each_once() {
+        assert_eq!(said(vec![there(1), there(1), there(2), there(1)]).len(), 2);
+    }
+
+    #[test]
+    fn a_new_fork_is_not_told_as_an_old_one_too() {
+        let file = "0000000001.fork-00.zst".to_owned();
+        let fork = Warning::Fork {
+            seq: 1,
+            file,
+            beside: true,
+        };
+        let said = said(vec![fork, there(1), there(2)]);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("this one as 0000000001.fork-00.zst"));
+    }
+
+    #[test]
+    fn who_is_waited_for_is_named() {
+        let programs = vec!["a (1)".to_owned(), "b (2)".to_owned()];
+        let text = Warning::Readers { programs }.to_string();
+        assert!(text.starts_with("nothing is freed: a (1), b (2) has the measurement list"));
+        assert!(text.contains("--force"));
     }
 }

@@ -193,3 +193,85 @@ fn kernel(live: &impl Live, claims: &mut Claims) -> Result<Option<Vec<facts::Liv
     }
     Ok(Some(found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{
+        fixture::{host, Work},
+        index::Event,
+        plan::Step,
+    };
+    use std::fs;
+
+    /// The holdings, and how many files cannot be used.
+    fn look(work: &Work) -> (Holdings, usize) {
+        let index = Index::read(work.place.folder.directory()).unwrap();
+        let mut faults = 0;
+        let found = holdings(&work.place.log(), &index, |_| faults += 1).unwrap();
+        (found, faults)
+    }
+
+    #[test]
+    fn each_kind_of_file() {
+        let mut work = Work::new(3);
+        work.store(0..2);
+        work.execute(&Step::KeepTail { seq: 3 }).unwrap();
+        work.kernel.host.replace(host("b", 3));
+        work.execute(&Step::Store { seq: 1, fork: true }).unwrap();
+        fs::write(work.path("0000000002.zst"), "no segment").unwrap();
+        fs::write(work.path("other"), "no segment").unwrap();
+        let (found, faults) = look(&work);
+        assert_eq!(faults, 1);
+        assert!(found.segments.keys().eq(&[0, 1]));
+        assert!(found
+            .segments
+            .values()
+            .all(|(_, standing)| *standing == Standing::Unread));
+        assert!(found.tails.keys().eq(&[3]));
+        assert_eq!((found.forks[&1].len(), found.forks[&2].len()), (1, 0));
+        let named: Vec<_> = found.named().map(|(name, _)| name.to_string()).collect();
+        let (fork, plain): (Vec<&String>, Vec<_>) =
+            named.iter().partition(|name| name.contains("fork"));
+        assert_eq!(fork.len(), 1);
+        assert_eq!(
+            plain,
+            ["0000000000.zst", "0000000001.zst", "0000000003.tail.zst"]
+        );
+    }
+
+    #[test]
+    fn an_index_says_no_more_than_the_files_show() {
+        let mut work = Work::new(4);
+        work.store(0..4);
+        for seq in [0, 2] {
+            fs::remove_file(work.path(&format!("{seq:010}.zst"))).unwrap();
+        }
+        let (found, _) = look(&work);
+        assert_eq!(found.removed, 0);
+        assert!(found.lost.covers(0, 0) && found.lost.covers(2, 2) && !found.lost.covers(0, 2));
+        let (before, at_ns) = (3, 0);
+        let removed = Event::Removed { before, at_ns };
+        work.place
+            .index
+            .append(&work.place.folder, removed)
+            .unwrap();
+        let (found, _) = look(&work);
+        // 1 is there, so that it was not removed
+        assert_eq!(found.removed, 1);
+        assert!(found.segments.keys().eq(&[1, 3]));
+    }
+
+    #[test]
+    fn a_kernel_that_is_truncated_meanwhile() {
+        let work = Work::new(3);
+        let mut claims = Claims::new(crate::archive::live::byte_order());
+        let live = kernel(&work.kernel, &mut claims).unwrap().unwrap();
+        let sealed: Vec<bool> = live.iter().map(|live| live.seal.is_some()).collect();
+        assert_eq!(sealed, [true, true, true, false]);
+        for (live, seq) in live.iter().zip(0..3) {
+            let expected = crate::bank::Bank::Sha256.hash(&[&work.kernel.bytes(seq)]);
+            assert_eq!(live.seal.map(|seal| seal.sha256), Some(sha256(&expected)));
+        }
+    }
+}

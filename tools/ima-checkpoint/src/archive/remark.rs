@@ -169,3 +169,48 @@ impl fmt::Display for Finding {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_says_what_to_do() {
+        for (finding, says) in [
+            (Finding::Writable, "`chmod go-w` it"),
+            (Finding::NoIndex, "run `reindex`"),
+            (Finding::Missing, "Get it back from a copy"),
+            (
+                Finding::Hole {
+                    from: 1,
+                    to: 2,
+                    freed: false,
+                },
+                "segments 1 to 2 are missing: get them back",
+            ),
+        ] {
+            assert!(finding.is_fault());
+            assert!(finding.to_string().contains(says), "{finding}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_index_says_is_told_as_such() {
+        let removed = Finding::Removed { before: 3 }.to_string();
+        assert!(
+            removed.contains("nobody but the index says so"),
+            "{removed}"
+        );
+        let there = Finding::NotRemoved { before: 3 }.to_string();
+        assert!(there.contains("somebody edited the index"), "{there}");
+    }
+
+    #[test]
+    fn a_path_does_a_terminal_no_harm() {
+        let remark = Remark::Of {
+            path: "a\x1b[2J".into(),
+            finding: Finding::Stray,
+        };
+        assert_eq!(remark.to_string(), "a\\x1b[2J: not a file of the archive");
+    }
+}

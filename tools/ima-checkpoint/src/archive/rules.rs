@@ -66,3 +66,28 @@ pub struct Rules {
     /// What if programs have the kernel's list open?
     pub readers: Readers,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_asked_for_by_default() {
+        let rules = Rules::default();
+        assert!(!rules.keep.frees() && !rules.remove.removes());
+        assert_eq!(rules.readers, Readers::Wait);
+    }
+
+    #[test]
+    fn even_zero_is_asked_for() {
+        let keep = Keep {
+            bytes: Some(0),
+            ..Keep::default()
+        };
+        let remove = Remove {
+            bytes: Some(0),
+            ..Remove::default()
+        };
+        assert!(keep.frees() && remove.removes());
+    }
+}

@@ -392,7 +392,14 @@ mod tests {
         let (seq, from, to) = (1, 1, 2);
         for (warning, code) in [
             (Warning::Unusable(fault()), Code::Missing),
-            (Warning::Fork { seq, file: file() }, Code::Tampered),
+            (
+                Warning::Fork {
+                    seq,
+                    file: file(),
+                    beside: true,
+                },
+                Code::Tampered,
+            ),
             (Warning::ForkedTail { seq, file: file() }, Code::Tampered),
             (
                 Warning::Kept {

@@ -45,6 +45,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Archive what is sealed, then free all of it in the kernel but the newest two segments.",
     ),
     (
+        "archive --keep-segments 2 --dry-run",
+        "What that would do, step by step, if all went well.",
+    ),
+    (
         "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts",
         "What a service runs: the kernel frees what somebody off the host has acknowledged.",
     ),
