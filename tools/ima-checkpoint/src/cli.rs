@@ -19,7 +19,7 @@ use ima_checkpoint_format::ByteOrder;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
 
-/// Archive, verify and give back the IMA measurement list of a kernel with checkpoints.
+/// Archive, verify and restore the IMA measurement list of a kernel with checkpoints.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ima-checkpoint", version, max_term_width = 100)]
 pub struct Cli {
@@ -68,7 +68,7 @@ impl Cli {
 /// Which kernel a command talks to.
 #[derive(Args, Clone, Debug)]
 pub struct KernelOption {
-    /// The folder with IMA's files
+    /// The directory with IMA's files
     #[arg(long, value_name = "DIR", default_value = IMA)]
     pub ima: PathBuf,
 }
@@ -103,7 +103,7 @@ pub struct ArchiveOption {
 /// The list that a command reads.
 #[derive(Args, Clone, Debug)]
 pub struct SourceOption {
-    /// Lists or segments in order, which are one list; - is standard input
+    /// Lists or segments, in order, which together are one list; - is standard input
     #[arg(value_name = "INPUT")]
     pub input: Vec<PathBuf>,
 
@@ -119,7 +119,7 @@ pub struct SourceOption {
     #[arg(long, value_name = "ID", requires = "archive")]
     pub log_id: Option<String>,
 
-    /// Read the list of the running kernel, behind what the archive has
+    /// Read the list of the running kernel, after what the archive has
     #[arg(long, conflicts_with = "input")]
     pub live: bool,
 
@@ -145,7 +145,7 @@ impl SourceOption {
                 return read(Evidence::live(&self.kernel.ima, progress)?);
             }
             if self.input.is_empty() {
-                let text = "which list? Name lists or segments, or use --archive or --live";
+                let text = "no list was given: name lists or segments, or use --archive or --live";
                 return Err(Failure::usage(text));
             }
             return read(Evidence::files(&self.input, seals, progress));
@@ -167,7 +167,7 @@ impl SourceOption {
 /// How the lists that a command reads are written.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ViewOption {
-    /// The bank whose template digests the input has [default: detected]
+    /// The bank of the template digests in the input [default: detected]
     #[arg(long, value_name = "BANK", value_parser = bank)]
     pub view: Option<Bank>,
 
@@ -201,5 +201,5 @@ impl From<Order> for ByteOrder {
 /// No bank has that name.
 pub fn bank(name: &str) -> Result<Bank, String> {
     let names = Bank::ALL.map(Bank::name).join(", ");
-    Bank::from_name(name).ok_or_else(|| format!("there are {names}"))
+    Bank::from_name(name).ok_or_else(|| format!("the known banks are {names}"))
 }

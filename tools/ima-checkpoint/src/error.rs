@@ -24,7 +24,7 @@ pub enum Error {
         what: &'static str,
         /// The file, or what messages call it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
     /// The kernel.

@@ -112,7 +112,7 @@ impl Sink for Text<'_> {
 }
 
 /// The template digest that the file of a bank shows, recomputed from the record's data: zeros for
-/// a violation, and SHA-1 with zeros behind it for a bank whose hash IMA does not know.
+/// a violation, and SHA-1 followed by zeros for a bank whose hash IMA does not know.
 pub fn template_digest(record: &Record<'_>, bank: Bank) -> Digest {
     if record.is_violation() {
         return bank.zeros();

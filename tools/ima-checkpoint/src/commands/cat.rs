@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `cat`: the untruncated list, as the kernel's files would show it.
+//! `cat`: the full list, as the kernel's files would show it.
 
 use super::{exit::Code, failure::Failure, Result};
 use crate::{
@@ -23,14 +23,14 @@ use std::{
 /// Bytes that are read and written at once.
 const BUFFER: usize = 256 << 10;
 
-/// Write the whole measurement list, archive and kernel together, to standard output
+/// Write the full measurement list, from archive and kernel, to standard output
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Bank whose template digests are shown
+    /// The bank of the template digests that are written
     #[arg(long, default_value = "sha1", value_parser = bank)]
     bank: Bank,
 
-    /// Lines of text instead of bytes
+    /// Write lines of text instead of the binary list
     #[arg(long)]
     ascii: bool,
 
@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_name = "RECORD", default_value_t = 0)]
     from: u64,
 
-    /// Leave out what only the kernel has
+    /// Write only what the archive has
     #[arg(long)]
     no_live: bool,
 
@@ -51,7 +51,7 @@ pub struct Arguments {
 
 fn bank(name: &str) -> Result<Bank, String> {
     let known = || Bank::ALL.map(Bank::name).join(", ");
-    Bank::from_name(name).ok_or_else(|| format!("there is no such bank; known are {}", known()))
+    Bank::from_name(name).ok_or_else(|| format!("no such bank; the known banks are {}", known()))
 }
 
 /// Runs it.
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
             arguments
                 .kernel
                 .open()
-                .map_err(|error| error.during("--no-live shows the archive alone"))?,
+                .map_err(|error| error.during("--no-live writes only what the archive has"))?,
         ),
     };
     let (log, kernel) = choose(&arguments.archive, kernel)?;
@@ -116,7 +116,7 @@ fn copy(whole: &FullList<'_>, view: View, from: u64, out: &mut Output<impl Write
     let end = whole.parts().last().map_or(0, Part::end);
     if from > end {
         return Err(Failure::usage(format!(
-            "--from {from}: the log has only {end} records by now"
+            "--from {from}: the log has only {end} records so far"
         )));
     }
     for part in whole.parts() {

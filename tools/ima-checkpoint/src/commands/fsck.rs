@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 /// Read an archive back and check names, metadata, checksums, digests, order and permissions
 ///
-/// It changes nothing. Whether the segments are those that the TPM vouches for, `verify` tells.
+/// Nothing is changed. To find out whether the TPM vouches for the segments, use `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The archive

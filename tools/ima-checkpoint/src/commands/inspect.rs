@@ -17,13 +17,13 @@ use ima_log::verify::{self, Input};
 use indicatif::ProgressBar;
 use std::io::{self, BufWriter, Write};
 
-/// Show the records of a measurement list, as they stand: nothing is verified
+/// Show the records of a measurement list as they are, without verifying them
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     #[command(flatten)]
     source: SourceOption,
 
-    /// Print a JSON object a line
+    /// Print each record as a JSON object on a line of its own
     #[arg(long)]
     json: bool,
 

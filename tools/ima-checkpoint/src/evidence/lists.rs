@@ -28,7 +28,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The event name of a checkpoint, with the NUL that the kernel puts behind it.
+/// The event name of a checkpoint, with the NUL that the kernel appends.
 const CHECKPOINT: &[u8] = b".ima/checkpoint\0";
 
 /// Bytes at each end of a file that are looked at.
@@ -93,7 +93,7 @@ impl<'a> Evidence<'a> {
         Self::of(inputs).with_forks(log)
     }
 
-    /// The segments of an archive, and those that the kernel has behind them. A gap between them is
+    /// The segments of an archive, and those that the kernel has after them. A gap between them is
     /// for the verification to find.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //!
 //! All this is about claims. None of it makes a log verified: it finds claims that are not true, and
 //! lets the replay go on from a checkpoint where it cannot go on otherwise, which is remembered as
-//! the [origin](crate::replay::Origin) of all that comes behind it. A claim is only used from its
+//! the [origin](crate::replay::Origin) of all that follows. A claim is only used from its
 //! record on, so that no claim has any influence on what was proven before it.
 
 mod claims;
@@ -95,7 +95,7 @@ pub(crate) struct Chain<'p> {
     pub(crate) agreed: BTreeMap<Register, (u64, u64)>,
     /// Does the source start here, and which segment is it said to be?
     expected: Option<u64>,
-    /// Does it start behind something that could not be read?
+    /// Whether it starts after something that could not be read.
     resumes: bool,
 }
 
@@ -191,8 +191,8 @@ impl<'p> Chain<'p> {
                 self.note(Kind::BufferDigest, at, text);
             }
             Remark::BufferUnchecked => {
-                let text = "not checked whether the digest in d-ng is that of the buffer: its \
-                            algorithm is not known here";
+                let text = "the digest in d-ng was not compared with the buffer: this program \
+                            does not know its algorithm";
                 self.note(Kind::BufferUnchecked, at, text);
             }
             Remark::BadPcr(pcr) => {
@@ -204,13 +204,15 @@ impl<'p> Chain<'p> {
                 if self.templates.len() < TEMPLATES && self.templates.insert(name.clone()) {
                     let name = Escaped::word(name);
                     let text = format!(
-                        "IMA has no template {name}: what the fields of its records mean is not known"
+                        "IMA has no template {name}: the meaning of the fields in its records is \
+                         unknown"
                     );
                     self.note(Kind::UnknownTemplate, at, text);
                 }
             }
             Remark::Ambiguous(why) => {
-                let text = format!("its template may be another, with the same digest: {why}");
+                let text =
+                    format!("it may be a record of another template with the same digest: {why}");
                 self.note(Kind::Ambiguous, at, text);
             }
         }
@@ -331,7 +333,10 @@ impl<'p> Chain<'p> {
     /// Nothing more of a source can be read.
     pub(crate) fn fault(&mut self, at: Place, fault: &Fault) {
         let (kind, text) = match fault {
-            Fault::Io(error) => (Kind::Malformed, format!("cannot be read on: {error}")),
+            Fault::Io(error) => (
+                Kind::Malformed,
+                format!("nothing that follows can be read: {error}"),
+            ),
             Fault::Malformed(_, error) => (Kind::Malformed, error.to_string()),
             Fault::Cut(_) => (Kind::Cut, "the list ends in the middle of it".to_owned()),
         };

@@ -58,7 +58,7 @@ struct Pcr<'a> {
     base: Option<&'a Digest>,
 }
 
-/// Records by their place in the input, `end` is behind the last.
+/// Records by their place in the input; `end` is one past the last.
 #[derive(Debug, Serialize)]
 struct Range {
     first: Text,

@@ -5,12 +5,12 @@
 use crate::list::records::Position;
 use std::{collections::BTreeMap, fmt};
 
-/// How grave a finding is. The graver one decides.
+/// How serious a finding is. The most serious one decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gravity {
     /// Worth knowing.
     Note,
-    /// Something that should prove the log does not.
+    /// Something that should prove the log does not prove it.
     Unanchored,
     /// History is missing, or nobody vouches for where it starts.
     Missing,
@@ -20,7 +20,7 @@ pub enum Gravity {
     Tampered,
 }
 
-/// What a finding is about. The names in JSON stay the same for ever.
+/// What a finding is about. The names in JSON never change.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -32,27 +32,27 @@ pub enum Kind {
     BufferDigest,
     /// The `d-ng` of an `ima-buf` record is of an unknown algorithm.
     BufferUnchecked,
-    /// A record has the event name of a checkpoint or truncation and is none.
+    /// A record has the event name of a checkpoint or truncation, but is none.
     SpoofedName,
     /// A record can be read as one of another template, with the same digest.
     Ambiguous,
     /// A record is in a PCR that IMA cannot use.
     BadPcr,
-    /// A record is malformed: nothing behind it can be read.
+    /// A record is malformed: nothing that follows can be read.
     Malformed,
     /// The list ends in the middle of a record.
     Cut,
     /// A file of an archive does not start with the checkpoint of its segment.
     Damaged,
-    /// A checkpoint is of another log.
+    /// A checkpoint belongs to another log.
     OtherLog,
-    /// A segment comes twice, or behind a later one.
+    /// A segment occurs twice, or after a later one.
     Order,
     /// The archive has another segment of the same number.
     Fork,
     /// A checkpoint does not name the one before as its predecessor.
     Previous,
-    /// The bytes of a segment are not those that the checkpoint behind it claims.
+    /// The bytes of a segment are not those that the next checkpoint claims.
     SegmentDigest,
     /// A number or flag of a checkpoint is not what the list has.
     Claim,
@@ -107,7 +107,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How grave it is, if the record that it is about is covered.
+    /// How serious it is, if the record that it is about is covered.
     pub fn gravity(self) -> Gravity {
         match self {
             Self::Gap | Self::Start | Self::LogLost => Gravity::Missing,
@@ -131,8 +131,8 @@ impl Kind {
 }
 
 impl Kind {
-    /// Is it about what a checkpoint or a truncation claims? These are covered by what IMA's default
-    /// PCR held, other records by what their own PCR did.
+    /// Whether it is about what a checkpoint or a truncation claims. These are covered by what the
+    /// default PCR held, other records by what their own PCR held.
     pub(super) fn is_claim(self) -> bool {
         matches!(
             self,
@@ -172,7 +172,7 @@ pub struct Finding {
     pub in_log: Option<u64>,
     /// The segment, if it is known.
     pub segment: Option<u64>,
-    /// Is the record behind all that is proven? Then this is about what anybody may have written.
+    /// Whether the record comes after all that is proven. Then anybody may have written it.
     pub uncovered: bool,
     /// What it says to a person.
     pub text: String,
@@ -193,7 +193,7 @@ impl Finding {
         }
     }
 
-    /// How grave it is. What nothing proves influences nothing.
+    /// How serious it is. What nothing proves influences nothing.
     pub fn gravity(&self) -> Gravity {
         match self.uncovered {
             true => Gravity::Note,
