@@ -82,6 +82,7 @@ fn honest(order: ByteOrder) -> Honest {
                 bank,
                 order,
                 padded: false,
+                ascii: false,
             },
         ),
     }

@@ -236,7 +236,7 @@ impl From<&Fault> for Code {
     fn from(fault: &Fault) -> Self {
         match fault {
             Fault::Io(_) => Self::Internal,
-            Fault::Malformed(..) | Fault::Cut(_) => Self::Tampered,
+            Fault::Malformed(..) | Fault::Cut(_) | Fault::Ascii(_) => Self::Tampered,
         }
     }
 }

@@ -28,8 +28,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The event name of a checkpoint, with the NUL that the kernel puts behind it.
-const CHECKPOINT: &[u8] = b".ima/checkpoint\0";
+/// The event name of a checkpoint, in a binary list and in ASCII.
+const CHECKPOINT: &[u8] = b".ima/checkpoint";
 
 /// Bytes at each end of a file that are looked at.
 const STRETCH: u64 = 256 << 10;
