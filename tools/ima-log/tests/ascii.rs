@@ -448,3 +448,68 @@ fn lines_of_absurd_length() -> Result {
     assert!(found.contains("line 1: it has more than 32 MiB"), "{found}");
     Ok(())
 }
+
+/// Of the test guest: all templates, names with blanks, newlines and other bytes, and checkpoints.
+const BOOTED: [(&[u8], Bank); 2] = [
+    (include_bytes!("data/lists/booted.ascii"), Bank::Sha1),
+    (include_bytes!("data/lists/booted-sha256.ascii"), Bank::Sha256),
+];
+
+#[test]
+fn a_list_of_a_real_kernel() -> Result {
+    let binary: &[u8] = include_bytes!("data/lists/booted.bin");
+    let held = "6c7488e8ca15a06d4adc117a74bafb4259c94f810e49a6daf93931e10a423d58";
+    let policy = against(values(Bank::Sha256, held)?);
+    for (text, bank) in BOOTED {
+        let verdict = judge(&[text], &policy)?;
+        let found = verdict.findings.kept();
+        assert_eq!(code(&verdict), 0, "{found:#?}");
+        assert_eq!((verdict.end.record, verdict.log.segments), (17, 3), "{found:#?}");
+        let (layout, mut source) = detect(text, None, None)?;
+        assert_eq!((layout.bank, layout.ascii, layout.padded), (bank, true, false));
+        if bank == Bank::Sha1 {
+            let mut made = Vec::new();
+            source.read_to_end(&mut made)?;
+            assert!(made == binary);
+        }
+    }
+    Ok(())
+}
+
+/// What such a kernel makes of checkpoints, too: it cannot compare the banks that it cannot hash.
+#[test]
+fn a_real_kernel_that_cannot_allocate_a_hash() -> Result {
+    let mut held = Values::new();
+    for (bank, value) in [
+        (Bank::Sha256, "fc61f70593d1783b29f150ca51c9291babfab51206be409b0184d37d33d8bb03"),
+        (
+            Bank::Sha384,
+            "537dd568eaa745921dd645c92657f57dcf26c1d8a2f8105315450c9a8b5a4f96 \
+             c25917e47d3a5cda57f50ef1073dd9dc",
+        ),
+        (
+            Bank::Sha512,
+            "b6942a51b81c8b0ed890fcbebaa2bf3a6ad58102ecf70cffbfc9205bc9145fe4 \
+             60a3acf18a968347e6f8c07e3a769a6f016bb32738da3bc7bb64dfe953d45cce",
+        ),
+    ] {
+        held.extend(values(bank, &value.replace(' ', ""))?);
+    }
+    for list in [
+        include_bytes!("data/lists/cannot-allocate.bin").as_slice(),
+        include_bytes!("data/lists/cannot-allocate-sha384.ascii"),
+    ] {
+        for policy in [against(held.clone()), quoted(held.clone())] {
+            let verdict = judge(&[list], &policy)?;
+            expect("banks that are padded", &verdict, 0, Kind::PaddedBank);
+            let standings = [Bank::Sha256, Bank::Sha384, Bank::Sha512];
+            let standings = standings.map(|bank| standing(&verdict, Register { pcr: PCR, bank }));
+            let wanted = [Standing::Verified, Standing::Weak, Standing::Weak];
+            assert_eq!(standings, wanted.map(Some));
+            assert_eq!(verdict.log.segments, 3);
+            // two notes, one for each such bank
+            assert_eq!(verdict.findings.kept().len(), 2, "{:#?}", verdict.findings.kept());
+        }
+    }
+    Ok(())
+}

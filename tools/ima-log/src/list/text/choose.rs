@@ -19,23 +19,26 @@ const MAX_JOINED: usize = 64;
 const AGAIN: usize = 4;
 
 /// Bytes that may be looked at again at any time, at most.
-const MAX_CREDIT: usize = 1 << 20;
+pub(super) const MAX_CREDIT: usize = 1 << 20;
 
 /// Makes records of lines.
 #[derive(Debug)]
 pub(super) struct Chooser {
     layout: Layout,
-    /// Bytes that may still be looked at again.
+    /// Bytes that may still be looked at again, and the most that it can become.
     credit: usize,
+    max_credit: usize,
     /// Do lines end with a carriage return, as far as digests told?
     returns: bool,
 }
 
 impl Chooser {
-    pub(super) fn new(layout: Layout) -> Self {
+    /// One that may look at so many bytes again at any time; without any, names have no newlines.
+    pub(super) fn new(layout: Layout, max_credit: usize) -> Self {
         Self {
             layout,
-            credit: MAX_CREDIT,
+            credit: max_credit,
+            max_credit,
             returns: false,
         }
     }
@@ -54,7 +57,7 @@ impl Chooser {
             });
         };
         let earned = front.line.len().saturating_mul(AGAIN);
-        self.credit = self.credit.saturating_add(earned).min(MAX_CREDIT);
+        self.credit = self.credit.saturating_add(earned).min(self.max_credit);
         let start = out.len();
         let told = match line.is_violation() {
             true => None,

@@ -16,7 +16,11 @@ mod parse;
 
 pub use self::error::{Error, Problem};
 
-use self::{choose::Chooser, lines::Lines, parse::is_record};
+use self::{
+    choose::{Chooser, MAX_CREDIT},
+    lines::Lines,
+    parse::is_record,
+};
 use super::{
     detect::{Layout, SAMPLE},
     records::MAX_RECORD,
@@ -56,7 +60,7 @@ pub(super) fn sample(start: &[u8], layout: Layout) -> Vec<u8> {
     };
     let mut made = Vec::new();
     // what is wrong with it is told when it is read
-    let _ = Binary::new(whole, layout).read_to_end(&mut made);
+    let _ = Binary::with_credit(whole, layout, 0).read_to_end(&mut made);
     made
 }
 
@@ -127,9 +131,13 @@ impl Failed {
 impl<R: Read> Binary<R> {
     /// Reads a list whose template digests are those of this layout.
     pub fn new(source: R, layout: Layout) -> Self {
+        Self::with_credit(source, layout, MAX_CREDIT)
+    }
+
+    fn with_credit(source: R, layout: Layout, credit: usize) -> Self {
         Self {
             lines: Lines::new(source),
-            chooser: Chooser::new(layout),
+            chooser: Chooser::new(layout, credit),
             made: Vec::new(),
             taken: 0,
             failed: None,
