@@ -419,7 +419,7 @@ fn every_byte_changed() -> Result {
     assert_eq!((code(&verdict), wanted.len()), (0, 6));
     let mut verified = 0;
     for at in 0..text.len() {
-        for to in [text[at] ^ 1, text[at] ^ 0x20, b' ', b'\n', 0xff] {
+        for to in [text[at] ^ 1, text[at] ^ 0x20, b' '] {
             let mut changed = text.clone();
             changed[at] = to;
             let Ok(verdict) = judge(&[&changed], &policy) else {

@@ -126,6 +126,7 @@ impl From<&Error> for Code {
             Error::Evidence(error) => error.into(),
             Error::Verify(error) => error.into(),
             Error::Record(fault) => fault.into(),
+            Error::Untold(_) => Self::Internal,
             Error::Quote(error) => error.into(),
             Error::During { error, .. } => error.as_ref().into(),
         }

@@ -189,8 +189,8 @@ impl Fit {
     }
 }
 
-/// Is the template digest that of the data?
-pub(super) fn matches(record: &Record<'_>, layout: Layout) -> bool {
+/// Is the template digest of a record of such a list that of its data?
+pub fn matches(record: &Record<'_>, layout: Layout) -> bool {
     let mut input = Vec::new();
     record.digest_input(|piece| input.extend_from_slice(piece));
     let (bank, _) = layout.digests();
