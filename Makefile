@@ -28,8 +28,12 @@ bench-verify: ## measure the tool: replay against evmctl, memory, archive and ca
 	@scripts/install-deps
 	@scripts/bench-verify
 
-lint: ## rustfmt, clippy, shellcheck, SPDX
+lint: ## rustfmt, clippy of the programs, shellcheck, SPDX lines; needs no kernel
 	@scripts/lint
+
+kernel-lint: ## clippy of the extension, which is built for it
+	@scripts/install-deps
+	@scripts/kernel-lint
 
 kernel: ## build the guest's kernel with the extension
 	@scripts/install-deps
@@ -78,4 +82,4 @@ series: ## write the series as it is sent to a list (SERIES=/path, a new directo
 clean: ## remove what was built here and in the cache; downloads stay
 	@scripts/clean
 
-.PHONY: help demo check check-hard fuzz bench bench-verify lint kernel kernel-without kernel-debug kernel-uml run tool install deb prepare unprepare edit-tree refresh-patches series clean
+.PHONY: help demo check check-hard fuzz bench bench-verify lint kernel-lint kernel kernel-without kernel-debug kernel-uml run tool install deb prepare unprepare edit-tree refresh-patches series clean
