@@ -84,9 +84,17 @@ fn a_list_in_ascii_is_verified() -> Result {
             let path = path.to_str().ok_or("no text")?;
             expect(&["verify", path, BOOTED], input, 0, &words)?;
         }
-        // of the raw byte in a name, the text above has made something else
-        let words = ["record 12: what it says cannot be checked in ASCII"];
-        expect(&["verify", "-", BOOTED], returns.as_bytes(), 3, &words)?;
+        // of the raw byte in a name, the text above has made something else. SHA-256 digests that it does
+        // not have are only known from the next checkpoint on
+        let (code, said) = match name {
+            "booted-sha256.ascii" => (3, "CONSISTENT, BUT NOT ANCHORED"),
+            _ => (5, "PCR 10 in sha256  records 15 to 16, from checkpoint 2"),
+        };
+        let words = ["record 12: what it says cannot be checked in ASCII", said];
+        expect(&["verify", "-", BOOTED], returns.as_bytes(), code, &words)?;
+        let said = run(&["verify", "-", BOOTED], returns.as_bytes(), &[])?.stdout;
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(said.matches("cannot be checked in ASCII").count(), 1, "{said}");
     }
     Ok(())
 }

@@ -80,16 +80,12 @@ impl Chooser {
             self.returns = true;
             return Some(1);
         }
-        let mut joined = front.line.to_vec();
+        let mut joined = self.cut(front.line).to_vec();
         for (number, next) in front.following().enumerate().take(MAX_JOINED) {
             joined.push(b'\n');
-            joined.extend_from_slice(next);
+            joined.extend_from_slice(self.cut(next));
             self.credit = self.credit.checked_sub(joined.len())?;
-            let text = match self.returns {
-                true => without_return(&joined),
-                false => &joined,
-            };
-            if self.append(text, out) {
+            if self.append(&joined, out) {
                 return Some(number + 2);
             }
         }
@@ -105,17 +101,21 @@ impl Chooser {
         let is_blank = |line: &&&[u8]| line.trim_ascii().is_empty();
         let blank = following.iter().rev().take_while(is_blank).count();
         let following = following.get(..following.len() - blank).unwrap_or_default();
-        let mut text = front.line.to_vec();
+        let mut text = self.cut(front.line).to_vec();
         for line in following {
             text.push(b'\n');
-            text.extend_from_slice(line);
+            text.extend_from_slice(self.cut(line));
         }
-        let text = match self.returns {
-            true => without_return(&text),
-            false => &text,
-        };
-        self.encode(text, out);
+        self.encode(&text, out);
         1 + following.len()
+    }
+
+    /// A line without what is not part of it.
+    fn cut<'t>(&self, line: &'t [u8]) -> &'t [u8] {
+        match self.returns {
+            true => without_return(line),
+            false => line,
+        }
     }
 
     /// Appends the record of a text if its digest is that of its data.
