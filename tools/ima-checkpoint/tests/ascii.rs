@@ -94,7 +94,11 @@ fn a_list_in_ascii_is_verified() -> Result {
         expect(&["verify", "-", BOOTED], returns.as_bytes(), code, &words)?;
         let said = run(&["verify", "-", BOOTED], returns.as_bytes(), &[])?.stdout;
         let said = String::from_utf8_lossy(&said);
-        assert_eq!(said.matches("cannot be checked in ASCII").count(), 1, "{said}");
+        assert_eq!(
+            said.matches("cannot be checked in ASCII").count(),
+            1,
+            "{said}"
+        );
     }
     Ok(())
 }
@@ -123,12 +127,27 @@ fn lists_are_converted() -> Result {
     let text = String::from_utf8_lossy(&texts[0].1).into_owned();
     let file = list("booted.ascii");
     let from = written(
-        &["cat", file.to_str().ok_or("no text")?, "--from", "4", "--ascii"],
+        &[
+            "cat",
+            file.to_str().ok_or("no text")?,
+            "--from",
+            "4",
+            "--ascii",
+        ],
         b"",
     )?;
-    let start = text.split_inclusive('\n').take(4).map(str::len).sum::<usize>();
+    let start = text
+        .split_inclusive('\n')
+        .take(4)
+        .map(str::len)
+        .sum::<usize>();
     assert!(from == texts[0].1[start..]);
-    expect(&["cat", "-", "--from", "18"], &sha1, 2, &["has only 17 records"])
+    expect(
+        &["cat", "-", "--from", "18"],
+        &sha1,
+        2,
+        &["has only 17 records"],
+    )
 }
 
 /// A violation is zero in every bank, and a padded view is not the SHA-384 of anything.
@@ -144,7 +163,9 @@ fn views_of_other_kernels() -> Result {
         let records = |text: &[u8]| {
             let text = String::from_utf8_lossy(text).into_owned();
             let lines = text.lines().map(|line| line.split(' ').skip(2));
-            lines.map(|words| words.collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+            lines
+                .map(|words| words.collect::<Vec<_>>().join(" "))
+                .collect::<Vec<_>>()
         };
         let shown = written(&["cat", file, "--bank", name, "--ascii"], b"")?;
         assert_eq!(records(&changed), records(&shown));
@@ -157,8 +178,15 @@ fn views_of_other_kernels() -> Result {
 fn what_cannot_be_converted() -> Result {
     let text = String::from_utf8_lossy(&fs::read(list("booted.ascii"))?).into_owned();
     let text = text.as_bytes();
-    for arguments in [&["cat", "-"][..], &["cat", "-", "--bank", "sha256", "--ascii"]] {
-        let words = ["standard input: record 12: ", "cannot be converted", "keep the bank and --ascii"];
+    for arguments in [
+        &["cat", "-"][..],
+        &["cat", "-", "--bank", "sha256", "--ascii"],
+    ] {
+        let words = [
+            "standard input: record 12: ",
+            "cannot be converted",
+            "keep the bank and --ascii",
+        ];
         expect(arguments, text, 8, &words)?;
         // what is before it is written
         let output = run(arguments, text, &[])?;
@@ -168,11 +196,26 @@ fn what_cannot_be_converted() -> Result {
     assert!(written(&["cat", "-", "--ascii"], text)? == text);
     let mut changed = fs::read(list("violations.bin"))?;
     changed[10] ^= 1;
-    expect(&["cat", "-", "--bank", "sha256"], &changed, 8, &["record 0: its template digest"])?;
+    expect(
+        &["cat", "-", "--bank", "sha256"],
+        &changed,
+        8,
+        &["record 0: its template digest"],
+    )?;
     assert!(written(&["cat", "-"], &changed)? == changed);
     expect(&["cat", "-"], b"no list\n", 8, &["not a measurement list"])?;
-    expect(&["cat", "-"], &changed[..500], 1, &["the list ends in the middle"])?;
-    expect(&["cat", "--view", "sha1", "--no-live"], b"", 2, &["there is none"])
+    expect(
+        &["cat", "-"],
+        &changed[..500],
+        1,
+        &["the list ends in the middle"],
+    )?;
+    expect(
+        &["cat", "--view", "sha1", "--no-live"],
+        b"",
+        2,
+        &["there is none"],
+    )
 }
 
 #[test]
@@ -182,13 +225,21 @@ fn a_kernel_without_checkpoints() -> Result {
     let list = fs::read(list("violations.bin"))?;
     fs::write(ima.path().join("binary_runtime_measurements"), &list)?;
     assert!(written(&["cat", "--ima", folder], b"")? == list);
-    let text = written(&["cat", "--ima", folder, "--bank", "sha256", "--ascii"], b"")?;
+    let text = written(
+        &["cat", "--ima", folder, "--bank", "sha256", "--ascii"],
+        b"",
+    )?;
     assert!(written(&["cat", "-"], &text)? == list);
     // an archive is asked for
     let arguments = ["cat", "--ima", folder, "--archive", folder];
     expect(&arguments, b"", 7, &["--no-live shows the archive alone"])?;
     fs::remove_file(ima.path().join("binary_runtime_measurements"))?;
-    expect(&["cat", "--ima", folder], b"", 7, &["binary_runtime_measurements"])
+    expect(
+        &["cat", "--ima", folder],
+        b"",
+        7,
+        &["binary_runtime_measurements"],
+    )
 }
 
 #[test]
@@ -198,8 +249,17 @@ fn a_list_in_ascii_is_shown() -> Result {
     for name in ["booted.ascii", "booted-sha256.ascii"] {
         assert!(written(&["inspect", "-"], &fs::read(list(name))?)? == shown);
     }
-    let damaged = [&fs::read(list("booted.ascii"))?[..], b"[root@host ~]# exit\n"].concat();
-    expect(&["inspect", "-"], &damaged, 1, &["line 21: this is not a record"])
+    let damaged = [
+        &fs::read(list("booted.ascii"))?[..],
+        b"[root@host ~]# exit\n",
+    ]
+    .concat();
+    expect(
+        &["inspect", "-"],
+        &damaged,
+        1,
+        &["line 21: this is not a record"],
+    )
 }
 
 /// Whether the kernel pads is only known when the list was read to its end.
@@ -227,6 +287,9 @@ fn a_padded_list_comes_through_a_pipe() -> Result {
     let output = run(&["verify", "-", OLD], &list, &variables)?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("there was no room to keep what came"), "{said}");
+    assert!(
+        said.contains("there was no room to keep what came"),
+        "{said}"
+    );
     Ok(())
 }

@@ -127,7 +127,12 @@ fn the_oldest_template() -> Result {
     policy.allow_weak_bank = true;
     assert_eq!(code(&judge(&[text], &policy)?), 0);
     let changed = replaced(text, "/init", "/inix")?;
-    expect("changed", &judge(&[&changed], &policy)?, 1, Kind::TemplateDigest);
+    expect(
+        "changed",
+        &judge(&[&changed], &policy)?,
+        1,
+        Kind::TemplateDigest,
+    );
     Ok(())
 }
 
@@ -167,7 +172,10 @@ fn ascii_of_vendor(mut list: &[u8]) -> Result<Vec<u8>> {
             match field.strip_suffix(b"\0") {
                 Some(name) => text.extend(name),
                 None => {
-                    let end = field.iter().position(|byte| *byte == 0).ok_or("no digest")?;
+                    let end = field
+                        .iter()
+                        .position(|byte| *byte == 0)
+                        .ok_or("no digest")?;
                     text.extend(&field[..end]);
                     text.extend(Digest::new(&field[end + 1..]).to_string().bytes());
                 }
@@ -259,10 +267,16 @@ fn a_name_that_was_not_shown_as_it_is() -> Result {
         assert_eq!(standing(&verdict, register), Some(Standing::Verified));
         let found = &verdict.findings.kept()[0];
         assert_eq!((found.record, found.uncovered), (Some(1), false));
-        assert!(found.to_string().starts_with("file 0: record 1: what it says cannot be"));
+        assert!(found
+            .to_string()
+            .starts_with("file 0: record 1: what it says cannot be"));
 
         // another bank cannot be replayed
-        let other = if bank == Bank::Sha1 { Bank::Sha256 } else { Bank::Sha1 };
+        let other = if bank == Bank::Sha1 {
+            Bank::Sha256
+        } else {
+            Bank::Sha1
+        };
         for policy in [
             strong(only(&host, other)),
             Policy {
@@ -283,9 +297,17 @@ fn a_name_that_was_not_shown_as_it_is() -> Result {
 
         // a digest that was changed is found out all the same
         let digit = if mangled[3] == b'0' { b'1' } else { b'0' };
-        let second = mangled.iter().position(|byte| *byte == b'\n').ok_or("one line")? + 1;
+        let second = mangled
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .ok_or("one line")?
+            + 1;
         let mut changed = mangled.clone();
-        changed[second + 3] = if changed[second + 3] == digit { b'2' } else { digit };
+        changed[second + 3] = if changed[second + 3] == digit {
+            b'2'
+        } else {
+            digit
+        };
         let verdict = judge(&[&changed], &strong(only(&host, bank)))?;
         expect("a changed digest", &verdict, 1, Kind::Mismatch);
 
@@ -326,8 +348,14 @@ fn a_strange_name_before_checkpoints() -> Result {
     let mangled = replaced(&text, "\u{fc}", "??")?;
     let verdict = judge(&[&mangled], &against(only(&host, Bank::Sha256)))?;
     let found = verdict.findings.kept();
-    assert!(!verdict.outcomes().contains(&Outcome::Tampered), "{found:#?}");
-    assert!(verdict.outcomes().contains(&Outcome::Unanchored), "{found:#?}");
+    assert!(
+        !verdict.outcomes().contains(&Outcome::Tampered),
+        "{found:#?}"
+    );
+    assert!(
+        verdict.outcomes().contains(&Outcome::Unanchored),
+        "{found:#?}"
+    );
     let kinds: Vec<Kind> = found.iter().map(|found| found.kind).collect();
     assert!(kinds.contains(&Kind::AsciiSegment), "{found:#?}");
     assert_eq!(standing(&verdict, SHA256), Some(Standing::Partial));
@@ -363,7 +391,11 @@ fn a_name_that_looks_like_a_record() -> Result {
     host.file(b"boot_aggregate", b"PCRs");
     let first = ascii(&host.view(Bank::Sha1)?, Bank::Sha1, host.order)?;
     host.file(&[b"/a\n", first.trim_ascii(), b"\n/b"].concat(), b"a");
-    host.append(b"ima-sig", vec![d_ng(b"c"), nul(b"/c\nd"), vec![3, 2]], false);
+    host.append(
+        b"ima-sig",
+        vec![d_ng(b"c"), nul(b"/c\nd"), vec![3, 2]],
+        false,
+    );
     host.violation(b"/e\n\nf");
     host.file(b"/g", b"g");
     for bank in BANKS {
@@ -387,7 +419,9 @@ fn what_is_no_record() -> Result {
     let verdict = judge(&[&middle], &policy)?;
     expect("something was left out", &verdict, 1, Kind::Malformed);
     let found = verdict.findings.kept();
-    assert!(found[0].to_string().contains("line 2: this is not a record"));
+    assert!(found[0]
+        .to_string()
+        .contains("line 2: this is not a record"));
     Ok(())
 }
 
@@ -399,7 +433,11 @@ fn proven(text: &[u8], verdict: &Verdict) -> Result<Vec<(u32, Vec<u8>)>> {
     while data.len() < verdict.covered.unwrap_or(0) as usize {
         let entry = records.next()?.ok_or("too few records")?;
         let record = entry.record;
-        let said = if record.is_violation() { &[] } else { record.data() };
+        let said = if record.is_violation() {
+            &[]
+        } else {
+            record.data()
+        };
         data.push((record.pcr(), said.to_vec()));
     }
     Ok(data)
@@ -409,7 +447,11 @@ fn proven(text: &[u8], verdict: &Verdict) -> Result<Vec<(u32, Vec<u8>)>> {
 #[test]
 fn every_byte_changed() -> Result {
     let mut host = with_a_strange_name()?;
-    host.append(b"ima-sig", vec![d_ng(b"c"), nul(b"/c d"), vec![3, 2]], false);
+    host.append(
+        b"ima-sig",
+        vec![d_ng(b"c"), nul(b"/c d"), vec![3, 2]],
+        false,
+    );
     host.violation(b"/var/log/a");
     host.file(b"/bin/e", b"e");
     let policy = against(pcrs(&host));
@@ -452,7 +494,10 @@ fn lines_of_absurd_length() -> Result {
 /// Of the test guest: all templates, names with blanks, newlines and other bytes, and checkpoints.
 const BOOTED: [(&[u8], Bank); 2] = [
     (include_bytes!("data/lists/booted.ascii"), Bank::Sha1),
-    (include_bytes!("data/lists/booted-sha256.ascii"), Bank::Sha256),
+    (
+        include_bytes!("data/lists/booted-sha256.ascii"),
+        Bank::Sha256,
+    ),
 ];
 
 #[test]
@@ -464,9 +509,16 @@ fn a_list_of_a_real_kernel() -> Result {
         let verdict = judge(&[text], &policy)?;
         let found = verdict.findings.kept();
         assert_eq!(code(&verdict), 0, "{found:#?}");
-        assert_eq!((verdict.end.record, verdict.log.segments), (17, 3), "{found:#?}");
+        assert_eq!(
+            (verdict.end.record, verdict.log.segments),
+            (17, 3),
+            "{found:#?}"
+        );
         let (layout, mut source) = detect(text, None, None)?;
-        assert_eq!((layout.bank, layout.ascii, layout.padded), (bank, true, false));
+        assert_eq!(
+            (layout.bank, layout.ascii, layout.padded),
+            (bank, true, false)
+        );
         if bank == Bank::Sha1 {
             let mut made = Vec::new();
             source.read_to_end(&mut made)?;
@@ -481,7 +533,10 @@ fn a_list_of_a_real_kernel() -> Result {
 fn a_real_kernel_that_cannot_allocate_a_hash() -> Result {
     let mut held = Values::new();
     for (bank, value) in [
-        (Bank::Sha256, "fc61f70593d1783b29f150ca51c9291babfab51206be409b0184d37d33d8bb03"),
+        (
+            Bank::Sha256,
+            "fc61f70593d1783b29f150ca51c9291babfab51206be409b0184d37d33d8bb03",
+        ),
         (
             Bank::Sha384,
             "537dd568eaa745921dd645c92657f57dcf26c1d8a2f8105315450c9a8b5a4f96 \
@@ -508,7 +563,12 @@ fn a_real_kernel_that_cannot_allocate_a_hash() -> Result {
             assert_eq!(standings, wanted.map(Some));
             assert_eq!(verdict.log.segments, 3);
             // two notes, one for each such bank
-            assert_eq!(verdict.findings.kept().len(), 2, "{:#?}", verdict.findings.kept());
+            assert_eq!(
+                verdict.findings.kept().len(),
+                2,
+                "{:#?}",
+                verdict.findings.kept()
+            );
         }
     }
     Ok(())

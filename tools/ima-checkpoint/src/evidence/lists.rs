@@ -203,7 +203,10 @@ fn file<'a>(
     }
     let shown = Escaped::path(path).to_string();
     let name = name(path);
-    if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+    if path
+        .metadata()
+        .is_ok_and(|metadata| metadata.file_type().is_fifo())
+    {
         let pipe = pipes.open(number, || Ok::<_, Error>(Box::new(open(path)?.0) as _))?;
         let bytes = recognised(&shown, unwrapped(progress.wrap_read(pipe)))?;
         return Ok(Input::new(name, bytes));

@@ -80,7 +80,9 @@ fn nameless() -> io::Result<File> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 struct Pipe {
@@ -103,7 +105,11 @@ impl Pipe {
         let read = self.source.read(out)?;
         let came = out.get(..read).unwrap_or_default();
         // a full disk is no reason not to read the list this time
-        if self.kept.as_mut().is_some_and(|kept| kept.write_all(came).is_err()) {
+        if self
+            .kept
+            .as_mut()
+            .is_some_and(|kept| kept.write_all(came).is_err())
+        {
             self.kept = None;
         }
         self.length += read as u64;

@@ -372,14 +372,7 @@ impl<'p> Chain<'p> {
 }
 
 /// Something found at a record of the open segment.
-fn finding(
-    kind: Kind,
-    at: Place,
-    open: &Open,
-    source: &str,
-    ascii: bool,
-    text: String,
-) -> Finding {
+fn finding(kind: Kind, at: Place, open: &Open, source: &str, ascii: bool, text: String) -> Finding {
     Finding {
         record: Some(at.record),
         source: source.to_owned(),

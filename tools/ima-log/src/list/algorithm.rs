@@ -24,7 +24,7 @@ pub(crate) fn digest(algorithm: &[u8], bytes: &[u8]) -> Option<Digest> {
 /// The bank that IMA calls like this in a list; users may call it otherwise, too.
 fn bank(name: &[u8]) -> Option<Bank> {
     let name = std::str::from_utf8(name).ok()?;
-    // as kernels before 6.10 call SM3
+    // as old kernels call SM3
     let called = |bank: &Bank| bank.name() == name || name == "sm3-256";
     Bank::from_name(name).filter(called)
 }

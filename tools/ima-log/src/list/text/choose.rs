@@ -97,7 +97,9 @@ impl Chooser {
     fn as_it_stands(&self, front: Front<'_>, out: &mut Vec<u8>) -> usize {
         let size = self.layout.bank.size();
         let following = front.following().take(MAX_JOINED);
-        let following: Vec<&[u8]> = following.take_while(|next| !is_record(next, size)).collect();
+        let following: Vec<&[u8]> = following
+            .take_while(|next| !is_record(next, size))
+            .collect();
         let is_blank = |line: &&&[u8]| line.trim_ascii().is_empty();
         let blank = following.iter().rev().take_while(is_blank).count();
         let following = following.get(..following.len() - blank).unwrap_or_default();

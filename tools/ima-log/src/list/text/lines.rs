@@ -188,7 +188,9 @@ mod tests {
         let mut lines = Lines::new(io::repeat(b'x'));
         let refused = lines.front().err();
         let problem = Problem::TooLong;
-        assert!(matches!(refused, Some(Failed::Text(error)) if error == Error { line: 1, problem }));
+        assert!(
+            matches!(refused, Some(Failed::Text(error)) if error == Error { line: 1, problem })
+        );
         assert!(lines.buffer.len() <= 3 * MAX_LINE);
     }
 
@@ -196,12 +198,22 @@ mod tests {
     fn what_follows() {
         let mut lines = Lines::new(&b"a\nb\n\nc"[..]);
         let following = |front: Front<'_>| front.following().map(<[u8]>::to_vec).collect();
-        let seen: Vec<Vec<u8>> = lines.front().ok().flatten().map(following).unwrap_or_default();
+        let seen: Vec<Vec<u8>> = lines
+            .front()
+            .ok()
+            .flatten()
+            .map(following)
+            .unwrap_or_default();
         assert_eq!(seen, [b"b".to_vec(), b"".to_vec(), b"c".to_vec()]);
         // a line whose end was not read yet is not given
         let text = [b"a\n".to_vec(), vec![b'x'; AHEAD]].concat();
         let mut lines = Lines::new(text.chain(io::repeat(b'x')));
-        let seen: Vec<Vec<u8>> = lines.front().ok().flatten().map(following).unwrap_or_default();
+        let seen: Vec<Vec<u8>> = lines
+            .front()
+            .ok()
+            .flatten()
+            .map(following)
+            .unwrap_or_default();
         assert_eq!(seen, [b"".to_vec(); 0]);
     }
 }

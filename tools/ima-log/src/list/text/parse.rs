@@ -194,7 +194,11 @@ fn read(field: Field, text: &[u8], order: ByteOrder) -> Option<Vec<u8>> {
 fn digest(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.iter().rposition(|byte| *byte == b':').map(|at| at + 1);
     let (algorithm, digits) = text.split_at_checked(digits.unwrap_or(0))?;
-    let algorithm = if algorithm.is_empty() { b":" } else { algorithm };
+    let algorithm = if algorithm.is_empty() {
+        b":"
+    } else {
+        algorithm
+    };
     let digest = hex(digits)?;
     Some([algorithm, b"\0", &digest].concat())
 }

@@ -30,7 +30,10 @@ const SAMPLES: [(&str, &[&[u8]]); 15] = [
     ("ima-ngv2", &[b"verity:sha256:\0\x0a", b"/bin/sh\0"]),
     ("ima-sigv2", &[b"ima:sha1:\0\x0a", b"/bin/sh\0", b"\x03"]),
     ("ima-buf", &[D_NG, b".ima/checkpoint\0", b"IMA-CKPT"]),
-    ("ima-modsig", &[D_NG, b"/m.ko\0", b"\x03", b"sha1:\0\x0b", b"0"]),
+    (
+        "ima-modsig",
+        &[D_NG, b"/m.ko\0", b"\x03", b"sha1:\0\x0b", b"0"],
+    ),
     ("ima-modsig", &[D_NG, b"/m .ko\0", b"", b"", b""]),
     (
         "evm-sig",
@@ -74,7 +77,11 @@ fn record(layout: Layout, template: &str, fields: &[&[u8]]) -> Vec<u8> {
     let (parsed, _) = Record::parse(&out[..length], zeros.len(), layout.order).expect("a record");
     let mut input = Vec::new();
     parsed.digest_input(|piece| input.extend_from_slice(piece));
-    let hash = if layout.padded { Bank::Sha1 } else { layout.bank };
+    let hash = if layout.padded {
+        Bank::Sha1
+    } else {
+        layout.bank
+    };
     let mut digest = hash.hash(&[&input]).as_bytes().to_vec();
     digest.resize(zeros.len(), 0);
     new(&digest).encode(&mut out).expect("a record");
@@ -147,7 +154,11 @@ fn what_may_be_lost_on_the_way() {
         text.replace("\n10", "\n\n    10"),
         format!("\n{text}\n\n"),
     ] {
-        assert_eq!(binary(text.as_bytes(), SHA1()), Ok(wanted.clone()), "{text}");
+        assert_eq!(
+            binary(text.as_bytes(), SHA1()),
+            Ok(wanted.clone()),
+            "{text}"
+        );
     }
 }
 
@@ -170,7 +181,11 @@ fn newlines_in_names() {
         for (template, rest) in [("ima-ng", None), ("ima-sig", Some(b"\x03".as_slice()))] {
             let name = [&name[..], b"\0"].concat();
             let fields: Vec<&[u8]> = [D_NG, &name].into_iter().chain(rest).collect();
-            let all = [before.clone(), record(SHA1(), template, &fields), after.clone()];
+            let all = [
+                before.clone(),
+                record(SHA1(), template, &fields),
+                after.clone(),
+            ];
             let text: Vec<u8> = all.iter().flat_map(|one| line(SHA1(), one)).collect();
             assert_eq!(binary(&text, SHA1()), Ok(all.concat()), "{name:?}");
         }
@@ -188,7 +203,11 @@ fn what_does_not_fit_keeps_its_digest() {
         ("0302", "03x2", "/\u{e4} 03x2"),
         ("sha256:0aff", "sha256:0a", "/\u{e4}"),
         ("sha256:0aff", "sha256:0af", "sha256:0af /\u{e4} 0302"),
-        ("sha256:0aff /", "sha256:0aff\n/", "sha256:0aff\n/\u{e4} 0302"),
+        (
+            "sha256:0aff /",
+            "sha256:0aff\n/",
+            "sha256:0aff\n/\u{e4} 0302",
+        ),
     ] {
         let changed = binary(text.replace(from, to).as_bytes(), SHA1()).expect("it is a list");
         let (record, length) = Record::parse(&changed, 20, ByteOrder::Little).expect("a record");
@@ -207,7 +226,9 @@ fn what_can_be_lossy() {
         may_be_lossy(&record)
     };
     for (template, fields) in SAMPLES {
-        let plain = !fields.iter().any(|field| field.contains(&b' ') || **field == [0]);
+        let plain = !fields
+            .iter()
+            .any(|field| field.contains(&b' ') || **field == [0]);
         assert_eq!(is_lossy(template, fields), !plain, "{template} {fields:?}");
     }
     for lossy in ["/??", "/\\xc3\\xa4", "/\u{e4}", "", "/a b", "/a\tb"] {
@@ -263,8 +284,14 @@ fn what_is_refused() {
     let good = good.expect("text");
     let sha256 = "ab".repeat(32);
     for (text, wanted) in [
-        (format!("{good}{good}$ exit\n"), "line 3: this is not a record"),
-        (format!("{good}\n[...]\n{good}"), "line 3: this is not a record"),
+        (
+            format!("{good}{good}$ exit\n"),
+            "line 3: this is not a record",
+        ),
+        (
+            format!("{good}\n[...]\n{good}"),
+            "line 3: this is not a record",
+        ),
         (
             format!("{good}10 {sha256} ima-ng sha256:00 /a\n"),
             "line 2: the template digest does not have 20 bytes, as those of sha1",
@@ -283,7 +310,10 @@ fn what_is_refused() {
     let mut source = Binary::new(text.as_bytes(), SHA1());
     assert!(source.read_to_end(&mut out).is_err());
     assert!(source.read(&mut [0; 1]).is_err());
-    assert_eq!(out.len(), 2 * record(SHA1(), "ima-ng", &[D_NG, b"/a\0"]).len());
+    assert_eq!(
+        out.len(),
+        2 * record(SHA1(), "ima-ng", &[D_NG, b"/a\0"]).len()
+    );
 }
 
 #[test]
