@@ -173,6 +173,17 @@ fn views_of_other_kernels() -> Result {
     Ok(())
 }
 
+/// The fields of an unknown template are written as digits, and read again.
+#[test]
+fn a_template_of_a_vendor() -> Result {
+    let list = fs::read(list("vendor-template.bin"))?;
+    let text = written(&["cat", "-", "--ascii"], &list)?;
+    assert!(written(&["cat", "-"], &text)? == list);
+    let pcr = "--pcr=sha256:10=b45969d8ed6e60e69622c5b84139bc99a89654ea3006afe802dd21b34885090c";
+    let words = ["VERIFIED: 4 records", "IMA has no template ima-cgpath"];
+    expect(&["verify", "-", pcr], &text, 0, &words)
+}
+
 /// Nothing is made up that the text does not tell.
 #[test]
 fn what_cannot_be_converted() -> Result {

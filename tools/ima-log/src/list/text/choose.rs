@@ -80,6 +80,9 @@ impl Chooser {
             self.returns = true;
             return Some(1);
         }
+        if front.line.len() > self.credit {
+            return None;
+        }
         let mut joined = self.cut(front.line).to_vec();
         for (number, next) in front.following().enumerate().take(MAX_JOINED) {
             joined.push(b'\n');
@@ -103,7 +106,12 @@ impl Chooser {
         let is_blank = |line: &&&[u8]| line.trim_ascii().is_empty();
         let blank = following.iter().rev().take_while(is_blank).count();
         let following = following.get(..following.len() - blank).unwrap_or_default();
-        let mut text = self.cut(front.line).to_vec();
+        let first = self.cut(front.line);
+        if following.is_empty() {
+            self.encode(first, out);
+            return 1;
+        }
+        let mut text = first.to_vec();
         for line in following {
             text.push(b'\n');
             text.extend_from_slice(self.cut(line));

@@ -72,14 +72,17 @@ impl<R: Read> Lines<R> {
     pub(super) fn front(&mut self) -> Result<Option<Front<'_>>, Failed> {
         loop {
             let length = self.length()?;
-            let line = self.rest().get(..length).unwrap_or_default();
-            if length == 0 && self.rest().is_empty() {
-                // what came before an error was given
-                return match self.failed.take() {
-                    Some(error) => Err(Failed::Io(error)),
-                    None => Ok(None),
-                };
+            let rest = self.rest();
+            if length == rest.len() {
+                // the lines before an error were given, and this one is not whole
+                if let Some(error) = self.failed.take() {
+                    return Err(Failed::Io(error));
+                }
+                if length == 0 {
+                    return Ok(None);
+                }
             }
+            let line = self.rest().get(..length).unwrap_or_default();
             if !line.trim_ascii().is_empty() {
                 self.read_to(length + 1 + AHEAD);
                 let rest = self.rest();
@@ -128,7 +131,7 @@ impl<R: Read> Lines<R> {
             }
             seen = length;
             // twice as much each time, so that a long line is not copied often
-            self.read_to(length + length.max(CHUNK));
+            self.read_to((length + length.max(CHUNK)).min(MAX_LINE + 1));
         }
     }
 
@@ -191,7 +194,39 @@ mod tests {
         assert!(
             matches!(refused, Some(Failed::Text(error)) if error == Error { line: 1, problem })
         );
-        assert!(lines.buffer.len() <= 3 * MAX_LINE);
+        assert!(lines.buffer.len() <= MAX_LINE + 2 * CHUNK);
+    }
+
+    /// Gives some bytes, and then an error.
+    struct Broken<'a>(&'a [u8]);
+
+    impl Read for Broken<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(out)? {
+                0 => Err(io::ErrorKind::InvalidData.into()),
+                read => Ok(read),
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_comes_behind_whole_lines() {
+        for (text, wanted) in [("a\nb\nc", 2), ("a\nb\n", 2), ("a", 0), ("", 0)] {
+            let mut lines = Lines::new(Broken(text.as_bytes()));
+            let mut seen = 0;
+            let failed = loop {
+                match lines.front() {
+                    Ok(Some(_)) => seen += 1,
+                    Ok(None) => panic!("the error is lost"),
+                    Err(failed) => break failed,
+                }
+                lines.skip(1);
+            };
+            assert!(
+                matches!(failed, Failed::Io(error) if error.kind() == io::ErrorKind::InvalidData)
+            );
+            assert_eq!(seen, wanted, "{text:?}");
+        }
     }
 
     #[test]

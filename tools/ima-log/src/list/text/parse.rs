@@ -213,16 +213,19 @@ fn hex(digits: &[u8]) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// The fields of another template: digests where they look like some, and names. Their number is only
-/// a guess, too.
+/// The fields of another template. If all of it is digits, it is `cat` that wrote them; else these are
+/// digests where they look like some, and names. Their number is only a guess, too.
 fn unknown(text: &[u8]) -> Vec<Vec<u8>> {
-    let words = text.splitn(MAX_FIELDS, |byte| *byte == b' ');
-    let fields = words.map(|word| match word.contains(&b':').then(|| digest(word)) {
+    let words = || text.splitn(MAX_FIELDS, |byte| *byte == b' ');
+    if let Some(fields) = words().map(hex).collect() {
+        return fields;
+    }
+    let guess = |word: &[u8]| match word.contains(&b':').then(|| digest(word)) {
         Some(Some(digest)) if !word.ends_with(b":") => digest,
         _ if word.is_empty() => Vec::new(),
         _ => [word, b"\0"].concat(),
-    });
-    fields.collect()
+    };
+    words().map(guess).collect()
 }
 
 #[cfg(test)]
