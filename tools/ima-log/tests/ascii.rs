@@ -22,6 +22,7 @@ use ima_log::{
         finding::Kind,
         policy::Policy,
         verdict::{Outcome, Standing, Verdict},
+        verify, Input, Layouts,
     },
 };
 use std::{error::Error, io::Read};
@@ -464,7 +465,9 @@ fn every_byte_changed() -> Result {
         for to in [text[at] ^ 1, text[at] ^ 0x20, b' '] {
             let mut changed = text.clone();
             changed[at] = to;
-            let Ok(verdict) = judge(&[&changed], &policy) else {
+            // as of the kernel that it is of: others do not explain it
+            let input = Input::new("changed", &*changed);
+            let Ok(verdict) = verify([Ok(input)], &policy, Layouts::default()) else {
                 continue;
             };
             if code(&verdict) == 0 {
@@ -483,8 +486,8 @@ fn every_byte_changed() -> Result {
 fn lines_of_absurd_length() -> Result {
     let head = format!("10 {} ima-ng sha1:00 /", "ab".repeat(20));
     let endless = head.as_bytes().chain(std::io::repeat(b'x'));
-    let input = ima_log::verify::Input::new("endless", endless);
-    let verdict = ima_log::verify::verify([Ok(input)], &Policy::default(), Default::default())?;
+    let input = Input::new("endless", endless);
+    let verdict = verify([Ok(input)], &Policy::default(), Layouts::default())?;
     expect("no newline", &verdict, 1, Kind::Malformed);
     let found = verdict.findings.kept()[0].to_string();
     assert!(found.contains("line 1: it has more than 32 MiB"), "{found}");

@@ -96,6 +96,9 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
                  before it is proven"
             );
         }
+        Outcome::Missing if has(Kind::AsciiUnchecked) && compared() => {
+            "what is here agrees, but not all of it can be checked in ASCII: give the binary list"
+        }
         Outcome::Missing => "what is here agrees, but it is not all",
         Outcome::Unanchored if has(Kind::PaddedBank) && weak() => {
             "the kernel extends SHA-1 digests, which alone prove nothing any more: give another \
