@@ -70,6 +70,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "cat --bank sha256 --ascii",
         "The whole list as text, with SHA-256 template digests.",
     ),
+    ("cat report.txt", "A list in ASCII as the binary list."),
     (
         "mount --allow-other /run/ima-checkpoint",
         "The whole list as files, for an attestation agent.",
