@@ -10,14 +10,14 @@ use crate::{
         mount, reindex, status, truncate, verify,
     },
     error,
-    evidence::Evidence,
+    evidence::{Evidence, Pipes},
     full_list::FullList,
     kernel::{Kernel, IMA},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
 use indicatif::ProgressBar;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Archive, verify and restore the IMA measurement list of a kernel with checkpoints.
 #[derive(Clone, Debug, Parser)]
@@ -84,11 +84,14 @@ impl KernelOption {
     }
 }
 
+/// Where the archive is, unless somebody says otherwise.
+const ARCHIVE: &str = "/var/lib/ima-checkpoint";
+
 /// Which log of which archive a command uses.
 #[derive(Args, Clone, Debug)]
 pub struct ArchiveOption {
     /// The archive
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    #[arg(long, value_name = "DIR", default_value = ARCHIVE)]
     pub archive: PathBuf,
 
     /// The host in the archive [default: the name of this host]
@@ -98,6 +101,13 @@ pub struct ArchiveOption {
     /// The log of that host [default: the one that the kernel has, or the only one]
     #[arg(long, value_name = "ID")]
     pub log_id: Option<String>,
+}
+
+impl ArchiveOption {
+    /// Did somebody say which archive, or which log in it?
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.host.is_some() || self.log_id.is_some() || self.archive.as_path() != Path::new(ARCHIVE)
+    }
 }
 
 /// The list that a command reads.
@@ -138,6 +148,7 @@ impl SourceOption {
         &self,
         seals: bool,
         progress: &ProgressBar,
+        pipes: &Pipes,
         read: impl FnOnce(Evidence<'_>) -> commands::Result<T>,
     ) -> commands::Result<T> {
         let Some(dir) = &self.archive else {
@@ -148,7 +159,7 @@ impl SourceOption {
                 let text = "no list was given: name lists or segments, or use --archive or --live";
                 return Err(Failure::usage(text));
             }
-            return read(Evidence::files(&self.input, seals, progress));
+            return read(Evidence::files(&self.input, seals, progress, pipes));
         };
         let log = Archive::open(dir)?.log(self.host.as_deref(), self.log_id.as_deref())?;
         if !self.live {
@@ -174,6 +185,13 @@ pub struct ViewOption {
     /// The byte order of the input [default: detected]
     #[arg(long, value_name = "ORDER")]
     pub byte_order: Option<Order>,
+}
+
+impl ViewOption {
+    /// Does it say anything?
+    pub(crate) fn is_given(self) -> bool {
+        self.view.is_some() || self.byte_order.is_some()
+    }
 }
 
 /// A byte order on the command line.

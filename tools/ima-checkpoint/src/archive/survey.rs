@@ -66,6 +66,7 @@ pub(super) fn survey(
             bank: Bank::Sha1,
             order: plan.order,
             padded: false,
+            ascii: false,
         },
         segment: None,
         seals: false,

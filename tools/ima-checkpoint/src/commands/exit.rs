@@ -129,6 +129,7 @@ impl From<&Error> for Code {
             Error::Evidence(error) => error.into(),
             Error::Verify(error) => error.into(),
             Error::Record(fault) => fault.into(),
+            Error::Untold(_) => Self::Internal,
             Error::Quote(error) => error.into(),
             Error::During { error, .. } => error.as_ref().into(),
         }
@@ -239,7 +240,7 @@ impl From<&Fault> for Code {
     fn from(fault: &Fault) -> Self {
         match fault {
             Fault::Io(_) => Self::Internal,
-            Fault::Malformed(..) | Fault::Cut(_) => Self::Tampered,
+            Fault::Malformed(..) | Fault::Cut(_) | Fault::Ascii(_) => Self::Tampered,
         }
     }
 }

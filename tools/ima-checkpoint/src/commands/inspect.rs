@@ -8,7 +8,7 @@ use crate::{
     detect::detect,
     error::Error,
     escape::Escaped,
-    evidence::Evidence,
+    evidence::{Evidence, Pipes},
     inspect::{Filter, Style},
     records::{Fault, Position, Records},
 };
@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let mut out = BufWriter::new(io::stdout().lock());
     let progress = ProgressBar::hidden();
     let source = &arguments.source;
-    let shown = source.read(true, &progress, |evidence| {
+    let pipes = Pipes::read_once();
+    let shown = source.read(true, &progress, &pipes, |evidence| {
         Ok(show(arguments, evidence, &mut out))
     })?;
     // what is before a fault is shown

@@ -12,7 +12,7 @@ use crate::{
     evidence::{
         files,
         tpm::{self, TPM},
-        Evidence,
+        Evidence, Pipes,
     },
     quote::{self, AttestationKey, KeyName, Nonce, PcrValue, PcrValues, Quote},
     replay::{Register, Values},
@@ -222,25 +222,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 
 /// Finds out what the kernel extends, unless a list can only be read once.
 fn settle(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
-    let is_file = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.is_file());
-    if arguments.source.input.iter().all(is_file) {
-        return contents::settle(policy, |policy| judge(arguments, policy));
+    let pipes = Pipes::kept();
+    let mut first = judge(arguments, policy, &pipes)?;
+    if pipes.is_lost() {
+        if contents::is_worth_settling(&first) {
+            let text = "the kernel may extend SHA-1 digests into other banks, as old ones do. To find \
+                        that out, the list must be read again, and there was no room to keep what came \
+                        through the pipe: give the list as a file, or let TMPDIR name a folder with \
+                        room";
+            first.find(Finding::new(Kind::PaddedBank, text));
+        }
+        return Ok(first);
     }
-    let mut verdict = judge(arguments, policy)?;
-    if contents::is_worth_settling(&verdict) {
-        let text =
-            "the kernel may extend SHA-1 digests into other banks, as old kernels do: give the \
-             list as a file to find out, because a pipe can be read only once";
-        verdict.find(Finding::new(Kind::PaddedBank, text));
-    }
-    Ok(verdict)
+    let mut first = Some(first);
+    contents::settle(policy, |policy| match first.take() {
+        Some(verdict) => Ok(verdict),
+        None => judge(arguments, policy, &pipes),
+    })
 }
 
-fn judge(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
+fn judge(arguments: &Arguments, policy: &Policy, pipes: &Pipes) -> Result<Verdict> {
     let progress = progress(arguments.quiet);
     let judge = |seals| {
         let source = &arguments.source;
-        source.read(seals, &progress, |evidence| {
+        source.read(seals, &progress, pipes, |evidence| {
             judge_evidence(arguments, evidence, policy)
         })
     };

@@ -112,9 +112,12 @@ impl Chain<'_> {
                 wrong.push(format!("{what} {claimed}, but the list has {found}"));
             }
         };
+        let exact = !self.open.inexact;
         if let Some((records, bytes)) = self.open.end() {
             number("records before it:", header.record, records);
-            number("bytes before it:", header.offset, bytes);
+            if exact {
+                number("bytes before it:", header.offset, bytes);
+            }
         }
         if !self.open.partial {
             let (records, bytes) = (self.open.records, self.open.bytes);
@@ -123,7 +126,9 @@ impl Chain<'_> {
                 header.segment_records,
                 records,
             );
-            number("bytes of the segment before:", header.segment_bytes, bytes);
+            if exact {
+                number("bytes of the segment before:", header.segment_bytes, bytes);
+            }
         }
         if header.violations < self.violations {
             number("violations before it:", header.violations, self.violations);
@@ -150,12 +155,23 @@ impl Chain<'_> {
             .map_or("the segment before".to_owned(), |seq| {
                 format!("segment {seq}")
             });
-        if digest.is_some_and(|digest| digest.as_bytes() != claim.header.segment_digest) {
-            let text = format!(
-                "the bytes of {name} are not those that checkpoint {seq} sealed: their SHA-256 \
-                 differs"
-            );
-            self.note(Kind::SegmentDigest, at, text);
+        let differs = digest.is_some_and(|digest| digest.as_bytes() != claim.header.segment_digest);
+        match (differs, self.open.inexact) {
+            (true, true) => {
+                let text = format!(
+                    "the bytes of {name} cannot be compared in ASCII with those that checkpoint {seq} \
+                     sealed"
+                );
+                self.note(Kind::AsciiSegment, at, text);
+            }
+            (true, false) => {
+                let text = format!(
+                    "the bytes of {name} are not those that checkpoint {seq} sealed: their SHA-256 \
+                     differs"
+                );
+                self.note(Kind::SegmentDigest, at, text);
+            }
+            (false, _) => (),
         }
         let previous = self.head.as_ref().map_or([0; 32], |head| head.digest);
         if previous != claim.header.previous {

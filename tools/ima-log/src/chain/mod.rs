@@ -22,6 +22,7 @@ use crate::{
     escape::Escaped,
     list::{
         claim::Claim,
+        detect::Layout,
         own::{Aggregate, Impostor, Remark},
         records::Fault,
     },
@@ -63,6 +64,8 @@ pub(crate) struct Chain<'p> {
     /// What the list starts with.
     pub(crate) opening: Opening,
     source: String,
+    /// Is the source in ASCII?
+    ascii: bool,
     open: Open,
     /// The checkpoint at the front of the open segment, or the last one before.
     pub(crate) head: Option<Box<Claim>>,
@@ -86,8 +89,8 @@ pub(crate) struct Chain<'p> {
     freed: Option<u64>,
     /// PCRs that checkpoints name, and the record of the first that does.
     pub(crate) named: BTreeMap<u32, u64>,
-    /// The boot aggregates, with their places and sources.
-    pub(crate) aggregates: BTreeMap<Aggregate, (Place, String)>,
+    /// The boot aggregates, and what is found if they are wrong.
+    pub(crate) aggregates: BTreeMap<Aggregate, Finding>,
     /// Unknown templates that were noted.
     templates: BTreeSet<Box<[u8]>>,
     pub(crate) findings: Findings,
@@ -106,6 +109,7 @@ impl<'p> Chain<'p> {
             policy,
             opening: Opening::Other,
             source: String::new(),
+            ascii: false,
             open: Open::default(),
             head: None,
             heads: Heads::default(),
@@ -147,6 +151,7 @@ impl<'p> Chain<'p> {
     /// Records of another source come, from this place in the list on.
     pub(crate) fn source(&mut self, source: &Introduction, record: u64) {
         self.source.clone_from(&source.name);
+        self.ascii = source.layout.ascii;
         self.expected = source.segment;
         self.resumes = self.open.torn && record > 0;
         if record == 0 && !self.open.headed && !self.has_base() {
@@ -156,17 +161,9 @@ impl<'p> Chain<'p> {
     }
 
     fn note(&mut self, kind: Kind, at: Place, text: impl Into<String>) {
-        let in_log = self.open.in_log(at.record);
-        self.findings.add(kind, || Finding {
-            kind,
-            record: Some(at.record),
-            source: self.source.clone(),
-            at: Some(at.inner),
-            in_log,
-            segment: self.open.seq,
-            uncovered: false,
-            text: text.into(),
-        });
+        let (open, source, ascii) = (&self.open, &self.source, self.ascii);
+        self.findings
+            .add(kind, || finding(kind, at, open, source, ascii, text.into()));
     }
 
     /// What a record tells by itself. It is not extended yet.
@@ -185,6 +182,8 @@ impl<'p> Chain<'p> {
                 let text = format!("the {bank} template digest is not that of the data");
                 self.note(Kind::TemplateDigest, at, text);
             }
+            Remark::Unchecked { pcr, layout } => self.unchecked(at, *pcr, *layout, replay),
+            Remark::Inexact => self.open.inexact = true,
             Remark::BufferDigest => {
                 let text = "the digest in d-ng is not that of the buffer: the record may be of \
                             another template";
@@ -224,14 +223,29 @@ impl<'p> Chain<'p> {
         self.note(Kind::SpoofedName, at, text);
     }
 
+    /// A record in ASCII whose digest is not that of what it says.
+    fn unchecked(&mut self, at: Place, pcr: u32, layout: Layout, replay: &mut Replay) {
+        self.open.inexact = true;
+        for bank in replay.banks().to_vec() {
+            if !layout.tells(bank, self.policy.content(bank)) {
+                replay.guess(Register { pcr, bank }, at.record);
+            }
+        }
+        let text = "what it says cannot be checked in ASCII: its template digest is not that of what \
+                    the text shows, and names may be shown otherwise than they were. Only the digest \
+                    can be proven: give the binary list";
+        self.note(Kind::AsciiUnchecked, at, text);
+    }
+
     fn boot_aggregate(&mut self, at: Place, aggregate: Aggregate) {
         if at.record == 0 && aggregate.pcr == self.policy.default_pcr {
             self.opening = Opening::BootAggregate;
         }
         let known = self.aggregates.contains_key(&aggregate);
         if !known && self.aggregates.len() < AGGREGATES {
-            let place = (at, self.source.clone());
-            self.aggregates.insert(aggregate, place);
+            let (kind, text) = (Kind::BootAggregate, String::new());
+            let finding = finding(kind, at, &self.open, &self.source, self.ascii, text);
+            self.aggregates.insert(aggregate, finding);
         }
     }
 
@@ -338,6 +352,7 @@ impl<'p> Chain<'p> {
                 format!("nothing that follows can be read: {error}"),
             ),
             Fault::Malformed(_, error) => (Kind::Malformed, error.to_string()),
+            Fault::Ascii(error) => (Kind::Malformed, error.to_string()),
             Fault::Cut(_) => (Kind::Cut, "the list ends in the middle of it".to_owned()),
         };
         self.note(kind, at, text);
@@ -358,5 +373,18 @@ impl<'p> Chain<'p> {
     /// The log id as text: 32 hexadecimal digits.
     pub(crate) fn log_id(&self) -> Option<Digest> {
         self.log_id.map(|id| Digest::new(&id))
+    }
+}
+
+/// Something found at a record of the open segment.
+fn finding(kind: Kind, at: Place, open: &Open, source: &str, ascii: bool, text: String) -> Finding {
+    Finding {
+        record: Some(at.record),
+        source: source.to_owned(),
+        at: Some(at.inner),
+        ascii,
+        in_log: open.in_log(at.record),
+        segment: open.seq,
+        ..Finding::new(kind, text)
     }
 }

@@ -86,7 +86,13 @@ impl Chain<'_> {
             if replay.bank(register.bank).is_none() {
                 continue;
             }
-            let verdict = match self.unless_known(claim, *register, at, replay) {
+            let unsure = !replay.is_sure(*register) && replay.value(*register) != Some(*value);
+            let known = match (unsure, state) {
+                (false, _) => self.unless_known(claim, *register, at, replay),
+                (true, State::Differs) => Some(Verdict::Broken),
+                (true, _) => Some(Verdict::Unknown),
+            };
+            let verdict = match known {
                 Some(verdict) => verdict,
                 None => {
                     let lost = claim.header.flags.contains(Flags::LOG_LOST);

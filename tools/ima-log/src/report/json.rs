@@ -226,7 +226,10 @@ fn found(finding: &Finding, code: Code) -> Found<'_> {
         uncovered: finding.uncovered,
         source,
         record: finding.at.map(|at| Text(at.record)),
-        offset: finding.at.map(|at| Text(at.offset)),
+        offset: finding
+            .at
+            .filter(|_| !finding.ascii)
+            .map(|at| Text(at.offset)),
         log_record: finding.in_log.map(Text),
         segment: finding.segment.map(Text),
         text: &finding.text,

@@ -82,6 +82,10 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
         let mut all = verdict.registers.iter();
         all.any(|one| one.standing == Standing::Weak)
     };
+    let compared = || {
+        let mut all = verdict.registers.iter();
+        verdict.quote.is_some() || all.any(|one| one.expected.is_some())
+    };
     let why = match outcome {
         Outcome::Verified => return verified(verdict),
         Outcome::Accepted => {
@@ -92,6 +96,9 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
                  before it is proven"
             );
         }
+        Outcome::Missing if has(Kind::AsciiUnchecked) && compared() => {
+            "what is here is consistent, but not all of it can be checked in ASCII: give the binary list"
+        }
         Outcome::Missing => "what is here is consistent, but not complete",
         Outcome::Unanchored if has(Kind::PaddedBank) && weak() => {
             "the kernel extends SHA-1 digests, which alone prove nothing any more: give another \
@@ -99,6 +106,9 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
         }
         Outcome::Unanchored if weak() => {
             "sha1 alone proves nothing any more: give another bank, or --allow-weak-bank"
+        }
+        Outcome::Unanchored if has(Kind::AsciiUnchecked) && compared() => {
+            "not all of it can be checked in ASCII: give the binary list"
         }
         Outcome::Unanchored if has(Kind::NothingExtended) => {
             "the TPM contains nothing of what IMA measured, so it proves nothing"

@@ -33,6 +33,10 @@ impl Judge<'_> {
             self.find(Kind::NothingExtended, text + fits);
             return Standing::Unanchored;
         }
+        if let Some(text) = self.guessed(register, expected) {
+            self.find(Kind::AsciiUnchecked, text);
+            return Standing::Unanchored;
+        }
         let held = match expected {
             Some(expected) => format!("held {expected}"),
             None => "is not as quoted".to_owned(),
@@ -88,6 +92,23 @@ impl Judge<'_> {
             self.find(Kind::Start, text);
         }
         Standing::Mismatch
+    }
+
+    /// What is said of a PCR that the list might reach if it were not in ASCII. A quote that is reached
+    /// nowhere does not tell which of its PCRs is the reason.
+    fn guessed(&self, register: Register, expected: Option<Digest>) -> Option<String> {
+        let quote = self.quote().filter(|quote| quote.reached.is_none());
+        let quoted = quote.into_iter().flat_map(|quote| &quote.outside);
+        let mut all = quoted.map(|(register, ..)| *register).chain([register]);
+        let guessed = all.find(|register| !self.replay.is_sure(*register))?;
+        let held = match expected {
+            Some(expected) => format!("held {expected}"),
+            None => "is not as quoted".to_owned(),
+        };
+        Some(format!(
+            "{register} {held}. Whether the list replays to that cannot be checked in ASCII, because \
+             not all digests of {guessed} are known: give the binary list"
+        ))
     }
 
     /// A quoted PCR that the list uses, and of which nobody knows for sure what it started from: a

@@ -74,6 +74,8 @@ pub enum Kind {
     StaleQuote,
     /// The quote signs a SHA-1 digest.
     WeakQuote,
+    /// In ASCII, what a record says is not what its template digest is of, and names may be why.
+    AsciiUnchecked,
     /// A PCR is zero that records should have been extended into.
     NothingExtended,
     /// Segments are missing.
@@ -98,6 +100,8 @@ pub enum Kind {
     OldAggregate,
     /// IMA has no template of that name.
     UnknownTemplate,
+    /// In ASCII, the bytes that a checkpoint sealed are not known exactly.
+    AsciiSegment,
     /// The kernel extends a bank with something else than most kernels do.
     PaddedBank,
     /// Other values than the quote's were given for what it covers.
@@ -112,7 +116,7 @@ impl Kind {
         match self {
             Self::Gap | Self::Start | Self::LogLost => Gravity::Missing,
             Self::StaleQuote => Gravity::Stale,
-            Self::WeakQuote | Self::NothingExtended => Gravity::Unanchored,
+            Self::WeakQuote | Self::NothingExtended | Self::AsciiUnchecked => Gravity::Unanchored,
             Self::Incomplete
             | Self::NoTpm
             | Self::Violations
@@ -123,6 +127,7 @@ impl Kind {
             | Self::OldAggregate
             | Self::PaddedBank
             | Self::UnknownTemplate
+            | Self::AsciiSegment
             | Self::OtherValue
             | Self::Accepted => Gravity::Note,
             _ => Gravity::Tampered,
@@ -140,6 +145,7 @@ impl Kind {
                 | Self::Order
                 | Self::Previous
                 | Self::SegmentDigest
+                | Self::AsciiSegment
                 | Self::Claim
                 | Self::Value
                 | Self::Broken
@@ -166,8 +172,10 @@ pub struct Finding {
     pub record: Option<u64>,
     /// The file, if there is one to name, with nothing that could harm a terminal.
     pub source: String,
-    /// The record in that file.
+    /// The record in that file. The bytes are those of the binary list.
     pub at: Option<Position>,
+    /// Is that file in ASCII?
+    pub ascii: bool,
     /// The same record since cold boot, where the log says so.
     pub in_log: Option<u64>,
     /// The segment, if it is known.
@@ -186,6 +194,7 @@ impl Finding {
             record: None,
             source: String::new(),
             at: None,
+            ascii: false,
             in_log: None,
             segment: None,
             uncovered: false,
@@ -207,8 +216,10 @@ impl fmt::Display for Finding {
         if !self.source.is_empty() {
             write!(f, "{}: ", self.source)?;
         }
-        if let Some(at) = &self.at {
-            write!(f, "{at}: ")?;
+        match &self.at {
+            Some(at) if self.ascii => write!(f, "record {}: ", at.record)?,
+            Some(at) => write!(f, "{at}: ")?,
+            None => (),
         }
         f.write_str(&self.text)?;
         match self.uncovered {

@@ -79,7 +79,7 @@ impl Judge<'_> {
     }
 
     pub(super) fn aggregates(&mut self) {
-        for (aggregate, (at, source)) in std::mem::take(&mut self.chain.aggregates) {
+        for (aggregate, at) in std::mem::take(&mut self.chain.aggregates) {
             let fit = aggregate::fit(&aggregate, |register| self.firmware_value(register));
             let (kind, text) = match fit {
                 Fit::Right | Fit::Unknown => continue,
@@ -93,12 +93,8 @@ impl Judge<'_> {
                      from another boot or another machine",
                 ),
             };
-            self.verdict.find(Finding {
-                record: Some(at.record),
-                source,
-                at: Some(at.inner),
-                ..Finding::new(kind, text)
-            });
+            let text = text.to_owned();
+            self.verdict.find(Finding { kind, text, ..at });
         }
     }
 
