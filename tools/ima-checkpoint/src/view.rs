@@ -148,13 +148,11 @@ pub struct Untold {
 
 impl fmt::Display for Untold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "its template digest is not that of its data, so that it cannot be converted: ",
-        )?;
+        f.write_str("its template digest is not that of its data, so it cannot be converted: ")?;
         f.write_str(match self.ascii {
             true => {
-                "the text may show a name otherwise than it was. Convert the binary list, or keep \
-                 the bank and --ascii"
+                "the text may not show a name as it was. Convert the binary list, or keep the \
+                 bank and --ascii"
             }
             false => "verify the list, or keep its bank",
         })

@@ -65,7 +65,7 @@ fn a_bank_without_a_hash() -> Result {
     let words = [
         "VERIFIED",
         "ima: Can not allocate sha384",
-        "what sha384 says rests on SHA-1",
+        "sha384 rests on SHA-1",
     ];
     for view in ["sha1", "sha384"] {
         let list = list(&format!("bank-without-hash-{view}view.bin"));

@@ -28,13 +28,13 @@ use std::{
 /// Bytes that are read and written at once.
 const BUFFER: usize = 256 << 10;
 
-/// Write the full measurement list, or another one, to standard output
+/// Write the full measurement list, or convert another list, to standard output
 ///
-/// Without INPUT, this is the archive and the list in the kernel as one list. INPUT may be a list of any
-/// kernel, binary, in ASCII or compressed.
+/// Without INPUT, the list consists of the archive and what the kernel has. INPUT can be a list of
+/// any kernel: binary, in ASCII, or compressed.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Lists or segments in order, which are one list; - is standard input
+    /// Lists or segments, in order, which together are one list; - is standard input
     #[arg(value_name = "INPUT", conflicts_with_all = ["archive", "host", "log_id", "no_live", "ima"])]
     input: Vec<PathBuf>,
 
@@ -98,7 +98,7 @@ fn write(arguments: &Arguments, out: &mut Output<impl Write>) -> Result<()> {
         return convert(Evidence::files(input, true, &progress, &pipes));
     }
     if arguments.view.is_given() {
-        let text = "--view and --byte-order say how INPUT is written, and there is none";
+        let text = "--view and --byte-order describe INPUT, but there is none";
         return Err(Failure::usage(text));
     }
     let kernel = match arguments.no_live {

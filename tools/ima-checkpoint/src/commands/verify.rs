@@ -226,10 +226,10 @@ fn settle(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
     let mut first = judge(arguments, policy, &pipes)?;
     if pipes.is_lost() {
         if contents::is_worth_settling(&first) {
-            let text = "the kernel may extend SHA-1 digests into other banks, as old ones do. To find \
-                        that out, the list must be read again, and there was no room to keep what came \
-                        through the pipe: give the list as a file, or let TMPDIR name a folder with \
-                        room";
+            let text = "the kernel may extend SHA-1 digests into other banks, as old kernels do. \
+                        To find this out, the list must be read again, and there was no room to \
+                        keep what came through the pipe: give the list as a file, or set TMPDIR \
+                        to a directory with room";
             first.find(Finding::new(Kind::PaddedBank, text));
         }
         return Ok(first);

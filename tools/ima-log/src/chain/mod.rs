@@ -231,8 +231,8 @@ impl<'p> Chain<'p> {
                 replay.guess(Register { pcr, bank }, at.record);
             }
         }
-        let text = "what it says cannot be checked in ASCII: its template digest is not that of what \
-                    the text shows, and names may be shown otherwise than they were. Only the digest \
+        let text = "it cannot be checked in ASCII: its template digest is not that of what the \
+                    text shows, and the text may not show names as they were. Only the digest \
                     can be proven: give the binary list";
         self.note(Kind::AsciiUnchecked, at, text);
     }

@@ -108,11 +108,11 @@ fn told(bank: Bank, content: Content) -> String {
         Content::Own => format!("the kernel extends {bank} with digests of its own hash"),
         Content::Padded => format!(
             "the kernel extends {bank} with SHA-1 digests followed by zeros, as kernels before \
-             5.8 do: what {bank} proves rests on SHA-1"
+             5.8 do: {bank} rests on SHA-1"
         ),
         Content::Unallocated => format!(
             "the kernel extends {bank} with SHA-1 digests followed by zeros, as it does when it \
-             logs \"ima: Can not allocate {bank}\": what {bank} proves rests on SHA-1"
+             logs \"ima: Can not allocate {bank}\": {bank} rests on SHA-1"
         ),
     }
 }

@@ -40,7 +40,7 @@ fn a_name_that_was_not_shown_as_it_is() -> Result {
         assert_eq!((found.record, found.uncovered), (Some(1), false));
         assert!(found
             .to_string()
-            .starts_with("file 0: record 1: what it says cannot be"));
+            .starts_with("file 0: record 1: it cannot be checked"));
 
         // another bank cannot be replayed
         let other = if bank == Bank::Sha1 {

@@ -73,7 +73,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "cat --bank sha256 --ascii",
         "Write the full list as text, with SHA-256 template digests.",
     ),
-    ("cat report.txt", "A list in ASCII as the binary list."),
+    (
+        "cat report.txt",
+        "Convert a list in ASCII to the binary list.",
+    ),
     (
         "mount --allow-other /run/ima-checkpoint",
         "Show the full list as files for an attestation agent.",
