@@ -9,6 +9,7 @@ use crate::{
     evidence, full_list, kernel,
     records::Fault,
     remote,
+    view::Untold,
 };
 use ima_log::{quote, verify};
 use std::{
@@ -25,7 +26,7 @@ pub enum Error {
         what: &'static str,
         /// The file, or what messages call it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
     /// The kernel.
@@ -42,6 +43,8 @@ pub enum Error {
     Verify(verify::Error),
     /// A record that cannot be read.
     Record(Fault),
+    /// A record that cannot be shown as it is asked for.
+    Untold(Untold),
     /// A quote, its key, or values of PCRs.
     Quote(quote::Error),
     /// One of these, and during what it happened.
@@ -141,6 +144,7 @@ impl Error {
             Self::Evidence(error) => write!(f, "{error}"),
             Self::Verify(error) => write!(f, "{error}"),
             Self::Record(error) => write!(f, "{error}"),
+            Self::Untold(error) => write!(f, "{error}"),
             Self::Quote(error) => write!(f, "{error}"),
             Self::During { what, error } => write!(f, "{what}: {error}"),
         }
@@ -203,6 +207,12 @@ impl From<verify::Error> for Error {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         Self::Record(fault)
+    }
+}
+
+impl From<Untold> for Error {
+    fn from(error: Untold) -> Self {
+        Self::Untold(error)
     }
 }
 

@@ -30,6 +30,6 @@ pub mod view;
 
 pub use ima_log::{
     bank, escape,
-    list::{claim, detect, own, records},
+    list::{claim, detect, own, records, text},
     quote, replay,
 };

@@ -60,23 +60,26 @@ pub const CODES: [(Code, &str); 10] = [
     (Code::Internal, "Input, output or internal error."),
     (Code::Busy, "Busy. Try again."),
     (Code::Tampered, "Tampered, mismatching, or forked."),
-    (Code::Stale, "Stale: of another state or another question."),
+    (
+        Code::Stale,
+        "Stale: the quote, the log or the checkpoint is not the one that was asked for.",
+    ),
     (
         Code::Missing,
         "History is missing: a gap, or a start that nobody vouches for.",
     ),
     (
         Code::Policy,
-        "Against a policy: of fsck, everybody may read the archive.",
+        "Against a policy. For fsck: everybody can read the archive.",
     ),
     (
         Code::Unanchored,
-        "Consistent, but a PCR in use was compared with nothing that counts.",
+        "Consistent, but a PCR in use was not compared with a trusted value in a strong bank.",
     ),
     (
         Code::Verified,
-        "The command did what it should. Of verify: every PCR in use is proven from a trusted \
-         start, or from what was accepted.",
+        "The command succeeded. For verify: every PCR in use is proven from a trusted start, or \
+         from what was accepted.",
     ),
 ];
 
@@ -129,6 +132,7 @@ impl From<&Error> for Code {
             Error::Evidence(error) => error.into(),
             Error::Verify(error) => error.into(),
             Error::Record(fault) => fault.into(),
+            Error::Untold(_) => Self::Internal,
             Error::Quote(error) => error.into(),
             Error::During { error, .. } => error.as_ref().into(),
         }
@@ -258,7 +262,7 @@ impl From<&Fault> for Code {
     fn from(fault: &Fault) -> Self {
         match fault {
             Fault::Io(_) => Self::Internal,
-            Fault::Malformed(..) | Fault::Cut(_) => Self::Tampered,
+            Fault::Malformed(..) | Fault::Cut(_) | Fault::Ascii(_) => Self::Tampered,
         }
     }
 }
