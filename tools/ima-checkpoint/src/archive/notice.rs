@@ -116,7 +116,7 @@ impl fmt::Display for Warning {
             Self::NotCopied { path, fault } => {
                 write!(f, "{} is not a copy: {fault}", Escaped::path(path))
             }
-            Self::NoStore(error) => write!(f, "nothing is copied for now: {error}"),
+            Self::NoStore(error) => write!(f, "nothing is copied at the moment: {error}"),
             Self::Readers { programs } => {
                 write!(f, "nothing is freed: {}", open_files::in_the_way(programs))
             }

@@ -62,12 +62,13 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     require_ack: Option<PathBuf>,
 
-    /// Copy what is sealed into this store, such as s3://BUCKET/PREFIX or file:///DIRECTORY.
-    /// Credentials come from the environment, see archive.rst
+    /// Copy sealed segments into this store, such as s3://BUCKET/PREFIX or file:///DIRECTORY
+    ///
+    /// Credentials come from the environment or the usual files, never from the command line.
     #[arg(long, value_name = "URL")]
     copy_to: Option<String>,
 
-    /// Free and remove only what has a copy there
+    /// Free and remove only segments that have a copy in the store of --copy-to
     #[arg(long, requires = "copy_to")]
     require_copy: bool,
 
