@@ -303,7 +303,7 @@ mod tests {
         events[32..48].copy_from_slice(b"Spec ID Event03\0");
         for (bytes, looks) in [
             (ascii.as_bytes(), None),
-            (&ascii.as_bytes()[1..], Some(Looks::Text)),
+            (&ascii.as_bytes()[3..], Some(Looks::Text)),
             (&events, Some(Looks::EventLog)),
             (b"\x1e{\"pcr\":11}", Some(Looks::Json)),
             (b"\xffTCG\x80\x18", Some(Looks::Quote)),
