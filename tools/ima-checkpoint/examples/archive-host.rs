@@ -13,12 +13,12 @@ use ima_checkpoint::{
         durable::Access,
         live::Live,
         notice::Notice,
-        removal::Remove,
-        retention::Keep,
+        rules::{Keep, Remove},
     },
     bank::{Bank, Digest},
     error::{Error, Result},
     kernel::{Created, Segment, Status},
+    open_files::Readers,
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
@@ -111,6 +111,10 @@ impl Live for Memory {
     fn truncate(&self, _seq: u64, _digest: &Digest) -> Result<()> {
         Err(refused("truncate"))
     }
+
+    fn readers(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -126,6 +130,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         access: Access::default(),
         keep: Keep::default(),
         remove: Remove::default(),
+        receipts: None,
+        readers: Readers::default(),
     };
     let warned = Rc::new(Cell::new(false));
     let seen = Rc::clone(&warned);

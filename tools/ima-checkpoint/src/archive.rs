@@ -11,6 +11,9 @@ pub mod check;
 pub mod contents;
 pub mod durable;
 pub mod error;
+mod execute;
+#[cfg(test)]
+mod fixture;
 pub mod follow;
 mod index;
 mod listing;
@@ -18,16 +21,17 @@ pub mod live;
 mod lock;
 pub mod meta;
 pub mod notice;
+mod observe;
 mod open;
+pub mod plan;
 mod ranges;
+mod receipts;
 pub mod reindex;
 pub mod remark;
-pub mod removal;
-pub mod retention;
+pub mod rules;
 mod store;
 pub mod summary;
 mod survey;
-mod writer;
 
 pub use self::{
     contents::Contents,

@@ -13,6 +13,7 @@ use crate::{
     evidence::{Evidence, Pipes},
     full_list::FullList,
     kernel::{Kernel, IMA},
+    open_files::Readers,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
@@ -86,6 +87,23 @@ impl KernelOption {
 
 /// Where the archive is, unless somebody says otherwise.
 const ARCHIVE: &str = "/var/lib/ima-checkpoint";
+
+/// Whether programs that read the kernel's list are waited for.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ReadersOption {
+    /// Truncate although a program has the kernel's list files open
+    #[arg(long)]
+    force: bool,
+}
+
+impl From<ReadersOption> for Readers {
+    fn from(option: ReadersOption) -> Self {
+        match option.force {
+            true => Self::Ignore,
+            false => Self::Wait,
+        }
+    }
+}
 
 /// Which log of which archive a command uses.
 #[derive(Args, Clone, Debug)]

@@ -10,7 +10,7 @@ use super::{
     meta::{looks_like_segment, Kind, Meta, Name, State},
     open::kind,
     remark::{Finding, Remark},
-    survey::{checkpoint, sealed_by, survey, Plan, DIGEST_SIZE},
+    survey::{checkpoint, sealed_by, survey, Reading, DIGEST_SIZE},
     Archive, Log, LogName,
 };
 use crate::{
@@ -189,6 +189,10 @@ impl<'a> Check<'a> {
             let before = index.removed;
             self.find(log.dir(), Finding::Removed { before });
         }
+        if listing.first().is_some_and(|first| first < index.removed) {
+            let before = index.removed;
+            self.find(log.dir(), Finding::NotRemoved { before });
+        }
         let mut expected = index.removed;
         // what follows a segment is known when the next one is there
         let mut last: Option<Meta> = None;
@@ -255,8 +259,8 @@ impl<'a> Check<'a> {
             Err(error) => return self.fault(error),
         };
         let next = next.and_then(|next| head(log, next));
-        let plan = Plan::replaying(meta, next.as_ref());
-        let checked = survey(contents, plan, |_| Ok(())).and_then(|seen| {
+        let reading = Reading::replaying(meta, next.as_ref());
+        let checked = survey(contents, reading, |_| Ok(())).and_then(|seen| {
             seen.agrees(meta)?;
             if let Some(next) = &next {
                 let sealed = sealed_by(meta, next);
@@ -284,4 +288,63 @@ fn head(log: &Log, name: Name) -> Option<Claim> {
     );
     let first = records.next().ok().flatten()?;
     checkpoint(&first.record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fixture::Work;
+    use std::fs;
+
+    fn check(work: &Work) -> (Vec<Remark>, Total) {
+        let mut found = Vec::new();
+        let mut say = |remark| found.push(remark);
+        let mut check = Check::new(&mut say);
+        let archive = work.archive();
+        check.archive(&archive).unwrap();
+        check.log(&archive, &work.place.name).unwrap();
+        let total = check.total();
+        (found, total)
+    }
+
+    #[test]
+    fn what_an_archiver_wrote() {
+        let mut work = Work::new(3);
+        work.store(0..3);
+        let (found, total) = check(&work);
+        assert!(found.is_empty(), "{found:?}");
+        let bytes: usize = (0..3).map(|seq| work.kernel.bytes(seq).len()).sum();
+        assert_eq!(
+            (total.logs, total.segments, total.bytes),
+            (1, 3, bytes as u64)
+        );
+    }
+
+    #[test]
+    fn what_is_missing() {
+        let mut work = Work::new(4);
+        work.store(0..4);
+        for seq in [1, 2] {
+            fs::remove_file(work.path(&format!("{seq:010}.zst"))).unwrap();
+        }
+        let (found, _) = check(&work);
+        let text: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(text.len(), 3, "{text:?}");
+        let missing = text.iter().filter(|text| text.contains("MISSING"));
+        assert_eq!(missing.count(), 2);
+        assert!(text[2].contains("segments 1 to 2 are missing"), "{text:?}");
+        assert!(found.iter().all(Remark::is_fault));
+    }
+
+    #[test]
+    fn what_is_damaged() {
+        let mut work = Work::new(3);
+        work.store(0..3);
+        work.damage("0000000001.zst");
+        let (found, _) = check(&work);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0]
+            .to_string()
+            .contains("0000000001.zst: it is damaged"));
+    }
 }

@@ -28,6 +28,14 @@ fn invalid(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
 }
 
+/// The decoder's own errors have no kind: they are of what the file holds.
+fn damage(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        None => invalid(format!("it is damaged: {error}")),
+        Some(_) => error,
+    }
+}
+
 /// Reads the metadata at the front of a file of that name. The file stands behind them then.
 pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Meta> {
     let cut = |error: io::Error| match error.kind() {
@@ -85,7 +93,7 @@ impl Contents {
 
     /// Looks whether all ends where it should, which checks the checksum too.
     fn end(&mut self) -> io::Result<()> {
-        if self.decoder.read(&mut [0])? > 0 {
+        if self.decoder.read(&mut [0]).map_err(damage)? > 0 {
             return Err(invalid("it has more bytes than its metadata say"));
         }
         if !self.decoder.get_mut().fill_buf()?.is_empty() {
@@ -104,11 +112,7 @@ impl Read for Contents {
             return Ok(0);
         }
         let read = self.decoder.read(out.get_mut(..room).unwrap_or_default());
-        // the decoder's own errors have no kind
-        let read = read.map_err(|error| match error.raw_os_error() {
-            None => invalid(format!("it is damaged: {error}")),
-            Some(_) => error,
-        })?;
+        let read = read.map_err(damage)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -125,5 +129,58 @@ impl std::fmt::Debug for Contents {
         f.debug_struct("Contents")
             .field("left", &self.left)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fixture::Work;
+    use std::fs;
+
+    const NAME: &str = "0000000000.zst";
+
+    type Change = fn(&mut Vec<u8>);
+
+    /// Reads the file of segment 0 after `change`; the error, if there is one.
+    fn read(change: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<u8>, String> {
+        let mut work = Work::new(1);
+        work.store(0..1);
+        let mut bytes = fs::read(work.path(NAME)).unwrap();
+        change(&mut bytes);
+        fs::write(work.path(NAME), bytes).unwrap();
+        let mut file = File::open(work.path(NAME)).unwrap();
+        let read = || {
+            let meta = read_meta(&mut file, NAME)?;
+            let mut found = Vec::new();
+            Contents::new(file, meta.bytes)?.read_to_end(&mut found)?;
+            assert_eq!(found, work.kernel.bytes(0));
+            Ok(found)
+        };
+        read().map_err(|error: io::Error| error.to_string())
+    }
+
+    #[test]
+    fn what_an_archiver_wrote() {
+        assert!(read(|_| ()).is_ok());
+    }
+
+    #[test]
+    fn what_it_did_not_write() {
+        let faults: [(Change, &str); 6] = [
+            (
+                |bytes| bytes.truncate(100),
+                "it ends before its metadata do",
+            ),
+            (|bytes| bytes[0] = 0, "does not start with the metadata"),
+            (|bytes| bytes[6] = 0xff, "at most 65536 are read"),
+            (|bytes| bytes.push(0), "something follows"),
+            (|bytes| bytes[1100] ^= 1, "it is damaged"),
+            (|bytes| bytes[1028] &= !CHECKSUM, "no checksum"),
+        ];
+        for (change, says) in faults {
+            let error = read(change).unwrap_err();
+            assert!(error.contains(says), "{says}: {error}");
+        }
     }
 }

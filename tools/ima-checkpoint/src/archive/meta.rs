@@ -188,6 +188,13 @@ impl Name {
         Self { seq, kind }
     }
 
+    /// Of a fork with this SHA-256.
+    pub(super) fn fork(seq: u64, sha256: &[u8; 32]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = *sha256;
+        let kind = Kind::Fork([a, b, c, d, e, f, g, h]);
+        Self { seq, kind }
+    }
+
     /// The first of all names of that segment, in their order.
     pub(super) fn first_of(seq: u64) -> Self {
         let kind = Kind::Sealed;

@@ -80,3 +80,25 @@ impl Summary {
         Ok(summary)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{fixture::Work, plan::Step};
+
+    #[test]
+    fn counts() {
+        let mut work = Work::new(2);
+        work.store(0..2);
+        work.execute(&Step::KeepTail { seq: 2 }).unwrap();
+        let summary = Summary::of(&work.archive(), work.place.name.clone()).unwrap();
+        let bytes: usize = [0, 1].map(|seq| work.kernel.bytes(seq).len()).iter().sum();
+        assert_eq!((summary.segments, summary.newest), (2, Some(1)));
+        assert_eq!((summary.bytes, summary.forks), (bytes as u64, 0));
+        // the checkpoint and three files
+        assert_eq!(summary.tail_records, 4);
+        let mut other = work.place.name.clone();
+        other.log_id = "00".repeat(16);
+        assert_eq!(Summary::of(&work.archive(), other).unwrap().segments, 0);
+    }
+}

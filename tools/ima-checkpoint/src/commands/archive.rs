@@ -9,15 +9,15 @@ use super::{
 };
 use crate::{
     archive::{
-        archiver::{Archiver, Options},
+        archiver::{dry_run, Archiver, Options},
         durable::Access,
         follow::{follow, Stop},
         here,
         notice::Notice,
-        removal::Remove,
-        retention::Keep,
+        rules::{Keep, Remove},
     },
-    cli::KernelOption,
+    cli::{KernelOption, ReadersOption},
+    kernel::Kernel,
     notify::{complain, Level},
 };
 use clap::Args;
@@ -73,6 +73,13 @@ pub struct Arguments {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     remove_bytes: Option<u64>,
 
+    /// Only say what would be done, if all went well
+    #[arg(long, conflicts_with = "follow")]
+    dry_run: bool,
+
+    #[command(flatten)]
+    readers: ReadersOption,
+
     #[command(flatten)]
     kernel: KernelOption,
 }
@@ -87,7 +94,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         segments: arguments.keep_segments,
         bytes: arguments.keep_bytes,
         age: arguments.keep_age,
-        unacknowledged: arguments.require_ack.clone(),
     };
     let frees = keep.frees();
     let options = Options {
@@ -99,7 +105,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
             age: arguments.remove_age,
             bytes: arguments.remove_bytes,
         },
+        receipts: arguments.require_ack.clone(),
+        readers: arguments.readers.into(),
     };
+    if arguments.dry_run {
+        return foretell(&kernel, &options);
+    }
     let watch = kernel.watch()?;
     // before the lock is taken: who has it ends in order
     let stop = arguments.follow.then(Stop::new).transpose()?;
@@ -115,16 +126,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     if !frees {
         print("nothing is freed in the kernel: no --keep-segments, --keep-bytes or --keep-age\n")?;
     }
-    if let Some(stop) = stop {
-        follow(&mut archiver, watch, &stop, arguments.checkpoint_every)?;
+    let wait = if let Some(stop) = stop {
+        follow(&mut archiver, watch, &stop, arguments.checkpoint_every)?
     } else {
-        archiver.pass()?;
+        let wait = archiver.pass()?;
         let unsealed = archiver.unsealed()?;
         print(&format!(
             "{unsealed} records are not sealed; `ima-checkpoint checkpoint` seals them\n"
         ))?;
+        wait
+    };
+    Ok(worst([code.get(), wait.into()]))
+}
+
+/// Prints the plan, a step a line.
+fn foretell(kernel: &Kernel, options: &Options) -> Result<Code> {
+    let mut code = Code::Verified;
+    let steps = dry_run(kernel, options, |warning| {
+        code = worst([code, (&warning).into()]);
+        complain(Level::Warning, warning);
+    })?;
+    for step in &steps {
+        print(&format!("would {step}\n"))?;
     }
-    Ok(code.get())
+    if steps.is_empty() {
+        print("nothing to do\n")?;
+    }
+    Ok(code)
 }
 
 /// A line for each event: the journal reads it.

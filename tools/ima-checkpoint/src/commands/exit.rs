@@ -7,6 +7,7 @@ use crate::{
     archive::{
         self,
         notice::Warning,
+        plan::{Alarm, Wait},
         remark::{Finding, Remark},
     },
     error::Error,
@@ -159,6 +160,7 @@ impl From<&archive::Error> for Code {
             Error::SeveralLogs { .. }
             | Error::NotAHost { .. }
             | Error::NoReceipts { .. }
+            | Error::ReceiptsWritable { .. }
             | Error::NoGroup { .. }
             | Error::Writable { .. }
             | Error::Volatile { .. } => Self::Usage,
@@ -266,11 +268,31 @@ impl From<&Warning> for Code {
     fn from(warning: &Warning) -> Self {
         match warning {
             Warning::Unusable(error) => error.into(),
-            Warning::Fork { .. }
-            | Warning::ForkThere { .. }
-            | Warning::ForkedTail { .. }
-            | Warning::Kept { .. } => Self::Tampered,
+            Warning::Fork { .. } | Warning::ForkedTail { .. } | Warning::Kept { .. } => {
+                Self::Tampered
+            }
+            Warning::Alarm(alarm) => alarm.into(),
             Warning::Gap { .. } => Self::Missing,
+            // they may be gone at the end: what is still waited for then decides
+            Warning::Readers { .. } => Self::Verified,
+        }
+    }
+}
+
+impl From<&Alarm> for Code {
+    fn from(alarm: &Alarm) -> Self {
+        match alarm {
+            Alarm::WentBack { .. } | Alarm::ForkThere { .. } => Self::Tampered,
+            Alarm::Lost { .. } => Self::Missing,
+        }
+    }
+}
+
+impl From<Wait> for Code {
+    fn from(wait: Wait) -> Self {
+        match wait.readers {
+            true => Self::Busy,
+            false => Self::Verified,
         }
     }
 }
@@ -298,7 +320,8 @@ impl From<&Finding> for Code {
             | Finding::LeftTail
             | Finding::LeftPartial
             | Finding::ForkMoved
-            | Finding::Removed { .. } => Self::Verified,
+            | Finding::Removed { .. }
+            | Finding::NotRemoved { .. } => Self::Verified,
         }
     }
 }
@@ -326,6 +349,7 @@ mod tests {
             (Finding::LeftPartial, false),
             (Finding::ForkMoved, false),
             (Finding::Removed { before: 1 }, false),
+            (Finding::NotRemoved { before: 1 }, false),
             (Finding::Writable, true),
             (Finding::Readable, true),
             (Finding::NoIndex, true),
@@ -334,6 +358,58 @@ mod tests {
             assert_eq!(finding.is_fault(), fault, "{finding:?}");
             assert_eq!(Code::from(&finding) != Code::Verified, fault, "{finding:?}");
         }
+    }
+
+    /// What the archiver warns of.
+    #[test]
+    fn codes_of_warnings() {
+        let fault = || Error::from(archive::Error::BeginningOnly);
+        let file = String::new;
+        let (seq, from, to) = (1, 1, 2);
+        for (warning, code) in [
+            (Warning::Unusable(fault()), Code::Missing),
+            (
+                Warning::Fork {
+                    seq,
+                    file: file(),
+                    beside: true,
+                },
+                Code::Tampered,
+            ),
+            (Warning::ForkedTail { seq, file: file() }, Code::Tampered),
+            (
+                Warning::Kept {
+                    seq,
+                    fault: fault(),
+                },
+                Code::Tampered,
+            ),
+            (
+                Warning::Gap {
+                    from,
+                    to,
+                    first: 3,
+                    record: 4,
+                },
+                Code::Missing,
+            ),
+            (Warning::Alarm(Alarm::ForkThere { seq }), Code::Tampered),
+            (Warning::Alarm(Alarm::Lost { from, to }), Code::Missing),
+            (
+                Warning::Readers {
+                    programs: Vec::new(),
+                },
+                Code::Verified,
+            ),
+        ] {
+            assert_eq!(Code::from(&warning), code, "{warning:?}");
+        }
+        let waits = |readers| Wait {
+            readers,
+            ..Wait::default()
+        };
+        assert_eq!(Code::from(waits(true)), Code::Busy);
+        assert_eq!(Code::from(waits(false)), Code::Verified);
     }
 
     #[test]

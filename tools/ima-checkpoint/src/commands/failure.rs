@@ -5,6 +5,7 @@
 use crate::{
     error::Error,
     escape::{self, Escaped},
+    open_files,
 };
 use rustix::io::Errno;
 use std::{fmt, path::PathBuf};
@@ -59,12 +60,7 @@ impl Failure {
                 f,
                 "checkpoint {seq} was freed: the list starts with checkpoint {first}"
             ),
-            Self::Held { programs } => write!(
-                f,
-                "{} has the kernel's measurement list open and would lose its place in it. Let \
-                 it read the files of `ima-checkpoint mount`, stop it, or use --force",
-                programs.join(", ")
-            ),
+            Self::Held { programs } => f.write_str(&open_files::in_the_way(programs)),
             Self::Restless(error) => write!(
                 f,
                 "{error}: the list is truncated faster than it can be read; try again"

@@ -17,7 +17,9 @@ use std::path::PathBuf;
 
 /// Read an archive back and check names, metadata, checksums, digests, order and permissions
 ///
-/// Nothing is changed. To find out whether the TPM vouches for the segments, use `verify`.
+/// Nothing is changed. An archive without faults is consistent with itself, but whoever can write to
+/// it could have invented all of it. To find out whether the TPM vouches for the segments, use
+/// `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The archive
@@ -68,7 +70,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         HumanCount(total.records),
         BinaryBytes(total.bytes),
         if code == Code::Verified {
-            "good"
+            "good, which means consistent with itself. Whether it is what a TPM vouches for, `verify \
+             --archive` tells"
         } else {
             "FAULTS"
         },

@@ -3,7 +3,11 @@
 //! `truncate`: free the segments before a checkpoint.
 
 use super::{exit::Code, failure::Failure, print, Result};
-use crate::{cli::KernelOption, kernel::Kernel, open_files};
+use crate::{
+    cli::{KernelOption, ReadersOption},
+    kernel::Kernel,
+    open_files::{self, Readers},
+};
 use clap::Args;
 
 /// Free the segments before a checkpoint. Segments that were not exported are lost
@@ -16,9 +20,8 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
-    /// Truncate even if a program has the kernel's list files open
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    readers: ReadersOption,
 
     #[command(flatten)]
     kernel: KernelOption,
@@ -44,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         print(&format!("would free {records} records, {bytes} bytes\n"))?;
         return Ok(Code::Verified);
     }
-    if !arguments.force {
+    if Readers::from(arguments.readers) == Readers::Wait {
         refuse_open_files(&kernel)?;
     }
     kernel.truncate(seq, &target.digest)?;

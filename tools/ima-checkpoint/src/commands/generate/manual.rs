@@ -45,6 +45,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Archive all sealed segments, then free all but the newest two in the kernel.",
     ),
     (
+        "archive --keep-segments 2 --dry-run",
+        "What that would do, step by step, if all went well.",
+    ),
+    (
         "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts",
         "What a service runs: a segment is freed once another machine has acknowledged it.",
     ),
