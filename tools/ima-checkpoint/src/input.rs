@@ -154,17 +154,17 @@ impl fmt::Display for Looks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EventLog => {
-                "this looks like the event log of the firmware: give it by --event-log, and the list \
-                 of IMA as the input"
+                "this looks like the event log of the firmware: give it with --event-log, and \
+                 IMA's list as the input"
             }
             Self::Json => "this looks like JSON, such as the log of systemd's own measurements",
             Self::Quote => {
-                "this looks like the message of a quote: give it by --quote, and the list of IMA as \
+                "this looks like the message of a quote: give it with --quote, and IMA's list as \
                  the input"
             }
-            Self::Base64 => "this looks like base64: decode it first, as with base64 -d",
+            Self::Base64 => "this looks like base64: decode it first, for example with base64 -d",
             Self::Text => "this looks like text",
-            Self::Other => "it does not start with a PCR",
+            Self::Other => "it does not start with the number of a PCR",
         })
     }
 }

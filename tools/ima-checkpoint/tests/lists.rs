@@ -143,7 +143,7 @@ fn what_is_no_list() -> Result {
         (base64, "this looks like base64"),
         (
             env!("CARGO_BIN_EXE_ima-checkpoint").into(),
-            "it does not start with a PCR",
+            "it does not start with the number of a PCR",
         ),
     ] {
         let words = ["not a measurement list; ", looks];

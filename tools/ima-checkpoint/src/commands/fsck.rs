@@ -18,7 +18,7 @@ use std::path::PathBuf;
 /// Read an archive back and check names, metadata, checksums, digests, order and permissions
 ///
 /// Nothing is changed. An archive without faults is consistent with itself, but whoever can write to
-/// it could have made all of it up. To find out whether the TPM vouches for the segments, use
+/// it could have invented all of it. To find out whether the TPM vouches for the segments, use
 /// `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
