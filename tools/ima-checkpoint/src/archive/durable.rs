@@ -223,7 +223,7 @@ fn make(path: &Path, access: Access) -> Result<bool> {
             Folder::open(parent, access)?;
             return make(path, access);
         }
-        Err(error) => return Err(Error::io("make the directory", path, error)),
+        Err(error) => return Err(Error::io("create the directory", path, error)),
     };
     let folder = File::open(parent).map_err(|error| Error::io("open", parent, error))?;
     sync(&folder, parent)?;
