@@ -85,9 +85,6 @@ impl KernelOption {
     }
 }
 
-/// Where the archive is by default.
-const ARCHIVE: &str = "/var/lib/ima-checkpoint";
-
 /// Whether programs that read the kernel's list are waited for.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ReadersOption {
@@ -104,12 +101,14 @@ impl From<ReadersOption> for Readers {
         }
     }
 }
+/// Where the archive is, unless somebody says otherwise.
+const ARCHIVE: &str = "/var/lib/ima-checkpoint";
 
 /// Which log of which archive a command uses.
 #[derive(Args, Clone, Debug)]
 pub struct ArchiveOption {
-    /// The archive
-    #[arg(long, value_name = "DIR", default_value = ARCHIVE)]
+    /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", default_value = ARCHIVE)]
     pub archive: PathBuf,
 
     /// The host in the archive [default: the name of this host]
@@ -135,8 +134,8 @@ pub struct SourceOption {
     #[arg(value_name = "INPUT")]
     pub input: Vec<PathBuf>,
 
-    /// Read a log of this archive
-    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    /// Read a log of this archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "input")]
     pub archive: Option<PathBuf>,
 
     /// The host in the archive [default: the name of this host, or the only one]

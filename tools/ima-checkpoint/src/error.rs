@@ -8,6 +8,7 @@ use crate::{
     escape::{self, Escaped},
     evidence, full_list, kernel,
     records::Fault,
+    remote,
     view::Untold,
 };
 use ima_log::{quote, verify};
@@ -32,6 +33,8 @@ pub enum Error {
     Kernel(kernel::Error),
     /// The archive.
     Archive(archive::Error),
+    /// An object store.
+    Store(remote::Error),
     /// Archive and kernel together.
     FullList(full_list::Error),
     /// What a verification is given.
@@ -59,10 +62,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// The system refused to do something (`what`: "read", "create") with a file.
     pub fn io(what: &'static str, path: impl AsRef<Path>, error: impl Into<io::Error>) -> Self {
-        Self::Io {
-            what,
-            path: path.as_ref().to_owned(),
-            error: error.into(),
+        // what a store could not do goes through readers as an error of input
+        match error.into().downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) => Self::Io {
+                what,
+                path: path.as_ref().to_owned(),
+                error,
+            },
         }
     }
 
@@ -108,6 +115,7 @@ impl Error {
     pub(crate) fn is_of_contents(&self) -> bool {
         match self.cause() {
             Self::Archive(error) => error.is_of_contents(),
+            Self::Store(error) => error.is_of_contents(),
             Self::Record(fault) => !matches!(fault, Fault::Io(_)),
             _ => false,
         }
@@ -131,6 +139,7 @@ impl Error {
             }
             Self::Kernel(error) => write!(f, "{error}"),
             Self::Archive(error) => write!(f, "{error}"),
+            Self::Store(error) => write!(f, "{error}"),
             Self::FullList(error) => write!(f, "{error}"),
             Self::Evidence(error) => write!(f, "{error}"),
             Self::Verify(error) => write!(f, "{error}"),
@@ -161,6 +170,12 @@ impl From<kernel::Error> for Error {
 impl From<archive::Error> for Error {
     fn from(error: archive::Error) -> Self {
         Self::Archive(error)
+    }
+}
+
+impl From<remote::Error> for Error {
+    fn from(error: remote::Error) -> Self {
+        Self::Store(error)
     }
 }
 

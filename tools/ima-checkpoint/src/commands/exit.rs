@@ -14,6 +14,7 @@ use crate::{
     evidence, full_list,
     kernel::{self, Refusal},
     records::Fault,
+    remote,
 };
 use ima_log::{
     quote,
@@ -126,6 +127,7 @@ impl From<&Error> for Code {
             Error::Io { .. } => Self::Internal,
             Error::Kernel(error) => error.into(),
             Error::Archive(error) => error.into(),
+            Error::Store(error) => error.into(),
             Error::FullList(error) => error.into(),
             Error::Evidence(error) => error.into(),
             Error::Verify(error) => error.into(),
@@ -176,6 +178,24 @@ impl From<&archive::Error> for Code {
             | Error::NoLog { .. }
             | Error::Absent { .. }
             | Error::BeginningOnly => Self::Missing,
+        }
+    }
+}
+
+impl From<&remote::Error> for Code {
+    fn from(error: &remote::Error) -> Self {
+        use remote::Error;
+        match error {
+            Error::Url(_)
+            | Error::NotADirectory { .. }
+            | Error::Setup { .. }
+            | Error::Overwrites { .. } => Self::Usage,
+            Error::Failed { .. }
+            | Error::Slow { .. }
+            | Error::NotKept { .. }
+            | Error::TooLarge { .. } => Self::Internal,
+            Error::Changed { .. } => Self::Busy,
+            Error::Absurd { .. } | Error::Differs { .. } => Self::Tampered,
         }
     }
 }
@@ -272,6 +292,12 @@ impl From<&Warning> for Code {
                 Self::Tampered
             }
             Warning::Alarm(alarm) => alarm.into(),
+            Warning::NotCopied { fault, .. } => fault.into(),
+            // it may work at the end: what is still waited for then decides
+            Warning::NoStore(fault) => match fault.into() {
+                Self::Internal | Self::Busy => Self::Verified,
+                code => code,
+            },
             Warning::Gap { .. } => Self::Missing,
             // they may be gone at the end: what is still waited for then decides
             Warning::Readers { .. } => Self::Verified,
@@ -290,9 +316,10 @@ impl From<&Alarm> for Code {
 
 impl From<Wait> for Code {
     fn from(wait: Wait) -> Self {
-        match wait.readers {
-            true => Self::Busy,
-            false => Self::Verified,
+        match (wait.store, wait.readers) {
+            (true, _) => Self::Internal,
+            (false, true) => Self::Busy,
+            (false, false) => Self::Verified,
         }
     }
 }
@@ -329,6 +356,7 @@ impl From<&Finding> for Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn the_gravest_decides() {
@@ -393,6 +421,25 @@ mod tests {
                 },
                 Code::Missing,
             ),
+            (
+                Warning::NotCopied {
+                    path: PathBuf::new(),
+                    fault: remote::Error::Differs {
+                        path: PathBuf::new(),
+                    }
+                    .into(),
+                },
+                Code::Tampered,
+            ),
+            (
+                Warning::NoStore(
+                    remote::Error::Overwrites {
+                        path: PathBuf::new(),
+                    }
+                    .into(),
+                ),
+                Code::Usage,
+            ),
             (Warning::Alarm(Alarm::ForkThere { seq }), Code::Tampered),
             (Warning::Alarm(Alarm::Lost { from, to }), Code::Missing),
             (
@@ -404,12 +451,17 @@ mod tests {
         ] {
             assert_eq!(Code::from(&warning), code, "{warning:?}");
         }
-        let waits = |readers| Wait {
+        let waits = |store, readers| Wait {
+            store,
             readers,
             ..Wait::default()
         };
-        assert_eq!(Code::from(waits(true)), Code::Busy);
-        assert_eq!(Code::from(waits(false)), Code::Verified);
+        assert_eq!(Code::from(waits(false, true)), Code::Busy);
+        assert_eq!(Code::from(waits(false, false)), Code::Verified);
+        assert_eq!(Code::from(waits(true, false)), Code::Internal);
+        assert_eq!(Code::from(waits(true, true)), Code::Internal);
+        let down = Warning::NoStore(Error::io("reach", "it", io::ErrorKind::TimedOut));
+        assert_eq!(Code::from(&down), Code::Verified);
     }
 
     #[test]

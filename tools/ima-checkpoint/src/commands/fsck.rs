@@ -22,8 +22,12 @@ use std::path::PathBuf;
 /// `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The archive
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(
+        long,
+        value_name = "DIR|URL",
+        default_value = "/var/lib/ima-checkpoint"
+    )]
     archive: PathBuf,
 
     /// Only this host
