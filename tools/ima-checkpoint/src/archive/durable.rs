@@ -282,7 +282,7 @@ mod tests {
         if VOLATILE.contains(&(volatile & 0xffff_ffff)) {
             let memory = tempfile::tempdir_in(shm).unwrap();
             let error = Folder::open(memory.path(), Access::default()).unwrap_err();
-            assert!(error.to_string().contains("gone after a reboot"), "{error}");
+            assert!(error.to_string().contains("lost at a reboot"), "{error}");
         }
     }
 

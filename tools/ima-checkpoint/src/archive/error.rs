@@ -288,8 +288,8 @@ mod tests {
     fn each_says_what_to_do() {
         let path = || PathBuf::from("/a\x1b[2J");
         for (error, says) in [
-            (Error::NoArchive { dir: path() }, "name it by --archive"),
-            (Error::NoReceipts { folder: path() }, "make it"),
+            (Error::NoArchive { dir: path() }, "name it with --archive"),
+            (Error::NoReceipts { folder: path() }, "create it"),
             (Error::ReceiptsWritable { folder: path() }, "chmod go-w"),
             (Error::Writable { path: path() }, "chmod go-w"),
             (

@@ -185,14 +185,14 @@ mod tests {
         for (finding, says) in [
             (Finding::Writable, "`chmod go-w` it"),
             (Finding::NoIndex, "run `reindex`"),
-            (Finding::Missing, "Get it back from a copy"),
+            (Finding::Missing, "Restore it from a copy"),
             (
                 Finding::Hole {
                     from: 1,
                     to: 2,
                     freed: false,
                 },
-                "segments 1 to 2 are missing: get them back",
+                "segments 1 to 2 are missing: restore them",
             ),
         ] {
             assert!(finding.is_fault());
@@ -204,7 +204,7 @@ mod tests {
     fn what_only_the_index_says_is_told_as_such() {
         let removed = Finding::Removed { before: 3 }.to_string();
         assert!(
-            removed.contains("nobody but the index says so"),
+            removed.contains("according to the index alone"),
             "{removed}"
         );
         let there = Finding::NotRemoved { before: 3 }.to_string();

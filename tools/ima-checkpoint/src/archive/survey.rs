@@ -504,10 +504,10 @@ mod tests {
         let (meta, bytes, next) = segment();
         let seen = surveyed(&meta, &bytes, &next).unwrap();
         let changes: [(Change<Meta>, &str); 5] = [
-            (|meta| meta.ascii_bytes += 1, "its metadata say"),
+            (|meta| meta.ascii_bytes += 1, "its metadata claim"),
             (
                 |meta| meta.sha256 = Bank::Sha256.zeros(),
-                "its metadata say",
+                "its metadata claim",
             ),
             (|meta| meta.first += 1, "it starts with checkpoint 1"),
             (|meta| meta.seq += 1, "it starts with checkpoint 1"),

@@ -62,12 +62,12 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     require_ack: Option<PathBuf>,
 
-    /// Copy what is sealed into this store, such as s3://BUCKET/PREFIX or file:///DIRECTORY.
+    /// Copy sealed segments to this store, such as s3://BUCKET/PREFIX or file:///DIRECTORY.
     /// Credentials come from the environment, see archive.rst
     #[arg(long, value_name = "URL")]
     copy_to: Option<String>,
 
-    /// Free and remove only what has a copy there
+    /// Free and remove only segments that have a copy in the store of --copy-to
     #[arg(long, requires = "copy_to")]
     require_copy: bool,
 

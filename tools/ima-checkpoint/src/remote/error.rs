@@ -101,11 +101,11 @@ impl fmt::Display for Unfit {
         match self {
             Self::Malformed(error) => write!(f, "it is malformed: {error}"),
             Self::Credentials => f.write_str(
-                "it has a user name or a password, which others can see in the list of processes: \
-                 give credentials in the environment, or in the usual files",
+                "it has a user name or a password, which others can see in the list of \
+                 processes: put credentials into the environment, or into the usual files",
             ),
             Self::Extra => f.write_str("it has a port, a query or a fragment: leave that out"),
-            Self::Scheme => f.write_str("there are s3://, gs://, az:// and file://"),
+            Self::Scheme => f.write_str("it must start with s3://, gs://, az:// or file://"),
             Self::NoBucket => {
                 f.write_str("it names no bucket: write s3://BUCKET/PREFIX, or file:///DIRECTORY")
             }
@@ -138,8 +138,8 @@ impl fmt::Display for Error {
             Self::Url(unfit) => write!(f, "the URL cannot be used: {unfit}"),
             Self::NotADirectory { path } => write!(
                 f,
-                "{} is a store, to which an archive can only be copied: name a directory by \
-                 --archive, and the store by --copy-to",
+                "{} is a store, to which an archive can only be copied: name a directory with \
+                 --archive, and the store with --copy-to",
                 Escaped::path(path)
             ),
             Self::Setup { path, error } => write!(
@@ -171,24 +171,25 @@ impl fmt::Display for Error {
             ),
             Self::Overwrites { path } => write!(
                 f,
-                "{} replaces objects although it was told not to (it ignores conditional writes), \
-                 so that copies in it are not safe: use another store",
+                "{} replaces objects although it was told not to (it ignores conditional \
+                 writes), so copies in it are not safe: use another store",
                 Escaped::path(path)
             ),
             Self::Differs { path } => write!(
                 f,
-                "{} holds something else than the segment of that name here: nothing is freed that \
-                 it should be a copy of. Find out by `verify` which one is true",
+                "{} holds something else than the segment of that name here, so the segment is \
+                 not freed. Find out with `verify` which one is true",
                 Escaped::path(path)
             ),
             Self::NotKept { path } => write!(
                 f,
-                "{}: what was read back is not what was written",
+                "{}: other bytes were read back than were written",
                 Escaped::path(path)
             ),
             Self::TooLarge { path, bytes, limit } => write!(
                 f,
-                "cannot write {}: it has {bytes} bytes, and {limit} can be written at once",
+                "cannot write {}: it has {bytes} bytes, more than the {limit} that can be \
+                 written at once",
                 Escaped::path(path)
             ),
         }

@@ -143,7 +143,7 @@ mod tests {
                 "segments 0 to 2, but the archive already had all segments before 7",
             ),
             (Alarm::ForkThere { seq: 3 }, "fsck` names the file"),
-            (Alarm::Lost { from: 1, to: 2 }, "Get them back from a copy"),
+            (Alarm::Lost { from: 1, to: 2 }, "Restore them from a copy"),
         ] {
             let text = alarm.to_string();
             assert!(text.contains(says), "{text}");
