@@ -234,9 +234,7 @@ impl Replay {
         };
         pcr.records += 1;
         pcr.first.get_or_insert(at);
-        for (run, column) in pcr.runs.iter_mut().zip(digests.columns()) {
-            digests::extend(&mut run.value, column, number);
-        }
+        digests::extend(&mut pcr.runs, digests.columns(), number);
     }
 }
 
