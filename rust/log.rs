@@ -2,10 +2,12 @@
 
 //! The log: what happens to the list. Appending, checkpoints, truncation, kexec.
 
+mod attempts;
 mod automatic;
 mod events;
 pub(crate) mod kexec;
 mod machine;
+mod quote;
 mod restore;
 #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
 mod retention;
@@ -26,6 +28,7 @@ pub(crate) use self::{
 };
 
 use self::{
+    attempts::Attempts,
     automatic::{
         wake,
         wake_in,
@@ -65,6 +68,7 @@ use crate::{
         ascii,
         checkpoint,
         config as settings_record,
+        quote as quote_record,
         record::{
             NewRecord as Encoder,
             Record, //
@@ -76,7 +80,6 @@ use crate::{
         KVec, //
     },
     platform::{
-        Bank,
         Digest,
         Platform,
         SHA1_SIZE, //
@@ -96,10 +99,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        Arc,
-        SetOnce, //
-    },
+    sync::Arc,
     workqueue::{
         new_delayed_work,
         new_work,
@@ -107,10 +107,6 @@ use kernel::{
         Work, //
     },
 };
-
-/// The logs that IMA asked for, of which the last counts. When IMA cannot be initialised with the
-/// hash of `ima_hash=`, it tries once more with the default hash, which other banks may belong to.
-static LOGS: [SetOnce<Arc<Log>>; 2] = [SetOnce::new(), SetOnce::new()];
 
 /// A record on its way into the list.
 pub(crate) struct NewRecord<'a> {
@@ -124,8 +120,7 @@ pub(crate) struct NewRecord<'a> {
     pub(crate) digests: &'a [TemplateDigest],
 }
 
-/// What violations extend.
-const VIOLATION: Digest = [0xff; MAX_DIGEST];
+static LOGS: Attempts = Attempts::new();
 
 /// The measurement list of this machine.
 #[pin_data]
@@ -203,22 +198,16 @@ impl Log {
 
     /// The log, for what keeps it.
     fn shared() -> Option<&'static Arc<Self>> {
-        LOGS.iter().rev().find_map(SetOnce::as_ref)
+        LOGS.last()
     }
 
     /// Makes the log; changes nothing if there is one of the same environment. EINVAL if there is
     /// another one with records in it, or no further attempt is allowed.
     pub(crate) fn init(platform: Platform) -> Result {
-        match Self::get() {
-            Some(log) if log.platform == platform => return Ok(()),
-            Some(log) if log.store.end() != Span::default() => return Err(EINVAL),
-            _ => (),
-        }
-        let free = LOGS.iter().find(|log| log.as_ref().is_none());
-        let machine = Arc::new(ThisMachine, GFP_KERNEL)?;
-        free.ok_or(EINVAL)?
-            .populate(Self::new(platform, machine, &CONFIG)?);
-        Ok(())
+        LOGS.add(platform, |platform| {
+            let machine = Arc::new(ThisMachine, GFP_KERNEL)?;
+            Self::new(platform, machine, &CONFIG)
+        })
     }
 
     /// An empty log.
@@ -336,16 +325,10 @@ impl Log {
             // A digest that is not remembered is measured again, which does no harm.
             let _ = state.known.insert(at, wanted);
         }
-        let extended = |bank: &Bank| {
-            if record.violation {
-                VIOLATION.as_slice()
-            } else {
-                digest(bank.index())
-            }
-        };
-        if let Some(pcr) = state.pcrs.get_mut(record.pcr) {
-            let _ = pcr.extend(&self.platform, extended);
-        }
+        let pcr = record.pcr;
+        state
+            .pcrs
+            .extend(&self.platform, pcr, record.violation, digest);
         Ok(())
     }
 
@@ -440,6 +423,7 @@ fn is_own(record: &Record<'_>) -> bool {
         checkpoint::EVENT_NAME,
         truncation::EVENT_NAME,
         settings_record::EVENT_NAME,
+        quote_record::EVENT_NAME,
     ];
     record.event_name().is_some_and(|name| own.contains(&name))
 }

@@ -9,6 +9,7 @@
 mod chunk;
 mod index;
 pub(crate) mod known;
+mod queue;
 mod reader;
 mod segment;
 mod span;
@@ -39,6 +40,7 @@ use self::{
         Chunk,
         Memory, //
     },
+    queue::Queue,
     reader::ResolvedView,
     table::Table, //
 };
@@ -213,14 +215,14 @@ impl Store {
     /// Makes room for another segment, so that [`Store::append`] cannot fail.
     fn reserve(&self) -> Result {
         let needed = {
-            let table = self.table.lock();
+            let mut table = self.table.lock();
             if table.has_room() {
                 return Ok(());
             }
             table.len().saturating_mul(2)
         };
         // Only the writer adds segments, so that the length cannot have grown meanwhile.
-        let roomier = KVVec::with_capacity(needed, GFP_KERNEL)?;
+        let roomier = Queue::with_capacity(needed)?;
         let old = self.table.lock().move_to(roomier);
         drop(old);
         Ok(())

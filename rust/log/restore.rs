@@ -2,11 +2,12 @@
 
 //! Restoring the list that the previous kernel handed over, without extending anything.
 //!
-//! Segments, counters and shadows come from the replay. A checkpoint is believed only if all that
-//! it says agrees with it; the first record of a truncated list is the one that nothing can
-//! contradict. All that can fail is done before a record is in the list: a restore that stops
-//! leaves the log as the records before made it.
+//! Segments, counters and shadows come from the replay. All that can fail is done before a record
+//! is in the list: a restore that stops leaves the log as the records before made it.
 
+mod belief;
+
+use self::belief::candidate;
 use super::{
     automatic::wake,
     error_name,
@@ -19,23 +20,17 @@ use super::{
     },
     Identity,
     Log,
-    State as LogState,
-    VIOLATION, //
+    State as LogState, //
 };
 use crate::{
-    abstractions::{
-        ima::{
-            self,
-            Extend,
-            MAX_DIGEST, //
-        },
-        sha256::sha256, //
+    abstractions::ima::{
+        self,
+        Extend,
+        MAX_DIGEST, //
     },
     format::{
         ascii,
         checkpoint::{
-            self,
-            Checkpoint,
             Entry,
             Flags,
             Label,
@@ -49,7 +44,6 @@ use crate::{
         KVec, //
     },
     platform::{
-        Bank,
         Digest,
         SHA1_SIZE, //
     },
@@ -124,14 +118,6 @@ impl FirstValues {
     fn get(&self, pcr: u32, bank: usize) -> Option<Digest> {
         *self.values.get(self.place(pcr, bank)?)?
     }
-}
-
-/// A checkpoint that is believed: what becomes true once its record is in the list.
-struct Belief {
-    seal: Seal,
-    identity: Identity,
-    pcrs: Pcrs,
-    violations: u64,
 }
 
 impl Log {
@@ -300,17 +286,9 @@ impl Log {
         }
         let own = super::is_own(record);
         let _ = state.appended(self.config, seals, own, raw.len());
-        if let Some(pcr) = state.pcrs.get_mut(record.pcr()) {
-            let _ = pcr.extend(&self.platform, |bank: &Bank| {
-                if record.is_violation() {
-                    return VIOLATION.as_slice();
-                }
-                digests
-                    .get(bank.index())
-                    .map(Digest::as_slice)
-                    .unwrap_or_default()
-            });
-        }
+        let digest = |bank: usize| digests.get(bank).map(Digest::as_slice).unwrap_or_default();
+        let (pcr, is_violation) = (record.pcr(), record.is_violation());
+        state.pcrs.extend(&self.platform, pcr, is_violation, digest);
         Ok(())
     }
 
@@ -384,161 +362,4 @@ impl Log {
         }
         Pcr::new(index, before)
     }
-
-    /// Is the record what IMA would have made of the checkpoint?
-    fn is_sound(
-        &self,
-        record: &Record<'_>,
-        checkpoint: &Checkpoint<'_>,
-        digests: &[Digest],
-    ) -> bool {
-        let sha1 = digests
-            .get(self.platform.sha1())
-            .and_then(|d| d.get(..SHA1_SIZE));
-        let right_pcr = record.pcr() == self.platform.pcr()
-            && checkpoint.header().default_pcr == self.platform.pcr();
-        right_pcr && sha1 == Some(record.digest()) && self.is_hashed(record).unwrap_or(false)
-    }
-
-    /// Does `d-ng` hold the hash of the buffer? Assumed of a hash that this kernel does not use.
-    fn is_hashed(&self, record: &Record<'_>) -> Option<bool> {
-        let (algorithm, expected) = record.file_digest()?;
-        let Some(index) = self.platform.bank_named(algorithm) else {
-            return Some(true);
-        };
-        let bank = self.platform.banks().get(index)?;
-        let mut digest = [0; MAX_DIGEST];
-        bank.hash(record.buffer()?, &mut digest).ok()?;
-        Some(bank.trim(&digest) == expected)
-    }
-
-    /// What is true of the log if the checkpoint is; `None` if it is not to be believed.
-    ///
-    /// The first record of the list has nothing to agree with. It must give what the log cannot go
-    /// on without, and no position from which it could not go on.
-    fn believe(
-        &self,
-        state: &LogState,
-        checkpoint: &Checkpoint<'_>,
-        buffer: &[u8],
-    ) -> Result<Option<Belief>> {
-        let header = checkpoint.header();
-        let is_head = state.writer.end() == Span::default();
-        let acceptable = if is_head {
-            header.leaves_room()
-        } else {
-            self.agrees(state, checkpoint)
-        };
-        if !acceptable {
-            return Ok(None);
-        }
-        let pcrs = self.pcrs_at(state, checkpoint, is_head)?;
-        let Some(default) = pcrs.get(self.platform.pcr()) else {
-            return Ok(None);
-        };
-        let digest = sha256(buffer);
-        let start = Span {
-            records: header.record,
-            bytes: header.offset,
-            ascii: state.writer.end().ascii,
-        };
-        let (next, broken) = (
-            Segment::new(header.sequence, digest, start, default.bases()?)?,
-            default.differs(),
-        );
-        Ok(Some(Belief {
-            seal: Seal { next, broken },
-            identity: Identity {
-                log_id: header.log_id,
-                generation: header.generation,
-                sequence: header.sequence,
-                digest,
-            },
-            pcrs,
-            violations: header.violations,
-        }))
-    }
-
-    /// The shadow PCRs as the checkpoint has them. The first record may name any that IMA can
-    /// extend.
-    fn pcrs_at(
-        &self,
-        state: &LogState,
-        checkpoint: &Checkpoint<'_>,
-        is_head: bool,
-    ) -> Result<Pcrs> {
-        let mut pcrs = state.pcrs.copied()?;
-        pcrs.assume();
-        for entry in checkpoint.values() {
-            let Some((bank, value)) = self.value_of(&entry) else {
-                continue;
-            };
-            let index = u32::from(entry.pcr);
-            if is_head && index <= LAST_PCR && pcrs.get(index).is_none() {
-                let mut zeros = KVec::new();
-                zeros.resize(self.platform.banks().len(), [0; MAX_DIGEST], GFP_KERNEL)?;
-                pcrs.add(self.pcr_from(index, &zeros)?)?;
-            }
-            if let Some(pcr) = pcrs.get_mut(index) {
-                pcr.recall(bank, entry.state, value);
-            }
-        }
-        Ok(pcrs)
-    }
-
-    /// Does all that the checkpoint says agree with the records before it?
-    fn agrees(&self, state: &LogState, checkpoint: &Checkpoint<'_>) -> bool {
-        let header = checkpoint.header();
-        let identity = &state.identity;
-        let end = state.writer.end();
-        let size = state.writer.segment_len();
-        let follows = header.sequence == identity.sequence.wrapping_add(1)
-            && (identity.sequence == 0 || header.log_id == identity.log_id)
-            && header.previous == identity.digest
-            && header.record == end.records
-            && header.offset == end.bytes
-            && header.violations == state.violations
-            && header.segment_records == size.records
-            && header.segment_bytes == size.bytes
-            && header.segment_digest == state.writer.sha256();
-        follows
-            && checkpoint
-                .values()
-                .all(|entry| self.entry_agrees(state, checkpoint, &entry))
-    }
-
-    /// Is what an entry says of the replay what our replay gives?
-    fn entry_agrees(
-        &self,
-        state: &LogState,
-        checkpoint: &Checkpoint<'_>,
-        entry: &Entry<'_>,
-    ) -> bool {
-        let Some(bank) = self.platform.bank_of_alg(entry.algorithm) else {
-            return true;
-        };
-        // Only a PCR that some record extended has a value.
-        let Some(pcr) = state.pcrs.get(entry.pcr.into()) else {
-            return false;
-        };
-        let register = pcr.registers().get(bank.index());
-        let Some(register) = register.filter(|_| bank.mapped()) else {
-            return true;
-        };
-        // Last, for each looks at all items: there are few registers, and may be many items.
-        let replayed = match entry.state {
-            State::Unshadowed => return true,
-            State::Differs => checkpoint.shadow(entry.pcr, entry.algorithm),
-            State::Match | State::Unreadable | State::Virtual => Some(entry.value),
-        };
-        replayed == Some(bank.trim(register.value()))
-    }
-}
-
-/// The checkpoint that a record claims to be.
-fn candidate<'a>(record: &Record<'a>) -> Option<Checkpoint<'a>> {
-    if record.event_name() != Some(checkpoint::EVENT_NAME) || record.is_violation() {
-        return None;
-    }
-    Checkpoint::parse(record.buffer()?).ok()
 }

@@ -21,6 +21,9 @@ use kernel::prelude::*;
 /// The highest PCR that an IMA policy can name. A corrupted record may name any.
 pub(crate) const LAST_PCR: u32 = 63;
 
+/// What violations extend.
+pub(super) const VIOLATION: Digest = [0xff; MAX_DIGEST];
+
 /// Reads of a PCR until its banks stop changing under us.
 const MAX_READS: usize = 4;
 
@@ -195,20 +198,14 @@ impl Pcr {
         }
     }
 
-    /// Follows an extend; `digest` gives the bank's digest.
-    pub(crate) fn extend<'d>(
-        &mut self,
-        platform: &Platform,
-        mut digest: impl FnMut(&Bank) -> &'d [u8],
-    ) -> Result {
-        let mut result = Ok(());
+    /// Follows an extend; `digest` gives the digest in the bank with a number.
+    fn extend<'d>(&mut self, platform: &Platform, digest: impl Fn(usize) -> &'d [u8]) {
         for (bank, register) in platform.banks().iter().zip(&mut self.registers) {
             if bank.mapped() {
                 // A failure shows as a difference at the next checkpoint.
-                result = result.and(register.extend(bank, digest(bank)));
+                let _ = register.extend(bank, digest(bank.index()));
             }
         }
-        result
     }
 
     /// Every bank that the TPM has and we can replay agrees with the replay.
@@ -274,6 +271,25 @@ impl Pcrs {
 
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Pcr> {
         self.0.iter_mut().find(|pcr| pcr.index == index)
+    }
+
+    /// Follows the extend of a PCR with a record; `digest` gives the record's digest in the bank
+    /// with a number.
+    pub(crate) fn extend<'d>(
+        &mut self,
+        platform: &Platform,
+        index: u32,
+        is_violation: bool,
+        digest: impl Fn(usize) -> &'d [u8],
+    ) {
+        let Some(pcr) = self.get_mut(index) else {
+            return;
+        };
+        if is_violation {
+            pcr.extend(platform, |_| &VIOLATION);
+        } else {
+            pcr.extend(platform, digest);
+        }
     }
 
     pub(crate) fn add(&mut self, pcr: Pcr) -> Result {
@@ -383,7 +399,7 @@ mod tests {
         let (rig, bank) = rig()?;
         let platform = rig.log.platform();
         let mut pcr = first_used(&rig, 11)?;
-        pcr.extend(platform, |_| &[7; MAX_DIGEST])?;
+        pcr.extend(platform, |_| &[7; MAX_DIGEST]);
         let size = platform.banks().get(bank).ok_or(EINVAL)?.digest_size();
         let mut message = [0; 40];
         message[20..].fill(7);

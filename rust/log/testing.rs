@@ -5,10 +5,10 @@
 
 use super::{
     machine::Machine,
+    shadow::VIOLATION,
     Log,
     NewRecord,
-    Sealed,
-    VIOLATION, //
+    Sealed, //
 };
 use crate::{
     abstractions::{
@@ -51,6 +51,30 @@ use kernel::{
         Mutex, //
     },
 };
+
+/// Ends a test with an error unless a condition holds.
+///
+/// KUnit's `assert!` ends the task where it stands, with the extend mutex in its hands, and whoever
+/// wants that next waits for ever.
+macro_rules! ensure {
+    ($condition:expr $(,)?) => {
+        if !$condition {
+            let (file, line) = (file!(), line!());
+            pr_err!("{file}:{line}: not true: {}\n", stringify!($condition));
+            return Err(EINVAL);
+        }
+    };
+}
+
+/// Ends a test with an error unless two values are equal, as [`ensure`].
+macro_rules! ensure_eq {
+    ($left:expr, $right:expr $(,)?) => {
+        $crate::log::testing::ensure!($left == $right)
+    };
+}
+
+pub(super) use ensure;
+pub(super) use ensure_eq;
 
 /// PCRs of a test's TPM.
 const PCRS: u32 = 24;

@@ -14,6 +14,7 @@ use super::{
         Index,
         Taken, //
     },
+    queue::Queue,
     SealedSegment,
     Store, //
 };
@@ -109,7 +110,7 @@ pub(crate) struct Known {
     retiring: Index,
     digests: Digests,
     /// Freed, and not in `digests` yet, oldest first.
-    freed: KVVec<SealedSegment>,
+    freed: Queue<SealedSegment>,
 }
 
 impl Known {
@@ -122,7 +123,7 @@ impl Known {
             index: Index::default(),
             retiring: Index::default(),
             digests: Digests::default(),
-            freed: KVVec::new(),
+            freed: Queue::default(),
         }
     }
 
@@ -180,10 +181,8 @@ impl Known {
             });
         }
         let starts_before = |sealed: &SealedSegment| sealed.segment.start().records <= record;
-        let after = self.freed.partition_point(starts_before);
-        after
-            .checked_sub(1)
-            .and_then(|at| self.freed.get(at))
+        self.freed
+            .last_where(starts_before)
             .and_then(|sealed| {
                 sealed
                     .segment
@@ -203,7 +202,7 @@ impl Known {
 
     /// Makes room for `count` segments that [`Known::keep`] is to be given.
     pub(crate) fn reserve(&mut self, count: usize) -> Result {
-        Ok(self.freed.reserve(count, GFP_KERNEL)?)
+        self.freed.reserve(count)
     }
 
     /// Takes segments that were just freed, to remember the digests in them. Those that have none
@@ -214,7 +213,7 @@ impl Known {
         };
         freed.retain(|sealed| {
             let other = sealed.end.records <= origin;
-            other || self.freed.push_within_capacity(sealed.clone()).is_err()
+            other || self.freed.push(sealed.clone()).is_err()
         });
     }
 
@@ -275,9 +274,7 @@ impl Known {
         }
         let end = self.digests.end();
         if self.freed.first().is_some_and(|s| s.end.records <= end) {
-            if let Ok(sealed) = self.freed.remove(0) {
-                return Garbage::Segment(sealed);
-            }
+            return self.freed.pop().map_or(Garbage::Nothing, Garbage::Segment);
         }
         Garbage::Nothing
     }
@@ -336,11 +333,11 @@ pub(crate) enum Step {
 pub(crate) enum Garbage {
     Nothing,
     Segment(SealedSegment),
-    Freed(KVVec<SealedSegment>, Digests),
+    Freed(Queue<SealedSegment>, Digests),
     Digests(Digests),
     Bucket(Taken),
     Index(Index),
-    All([Index; 2], Digests, KVVec<SealedSegment>),
+    All([Index; 2], Digests, Queue<SealedSegment>),
 }
 
 /// Records whose digests are to be computed.

@@ -6,6 +6,7 @@
 //! as they were at one moment.
 
 use super::{
+    queue::Queue,
     Segment,
     Span, //
 };
@@ -102,7 +103,7 @@ impl Deref for Live {
 /// The live segments. There always is exactly one active segment, the last.
 pub(super) struct Table {
     /// Oldest first. Their numbers are consecutive, and that of the active segment follows.
-    sealed: KVVec<SealedSegment>,
+    sealed: Queue<SealedSegment>,
     active: Arc<Segment>,
     /// Where the active segment ends by now.
     end: Span,
@@ -112,7 +113,7 @@ impl Table {
     /// A table whose only segment is `active`, which is empty.
     pub(super) fn new(active: Arc<Segment>) -> Self {
         Self {
-            sealed: KVVec::new(),
+            sealed: Queue::default(),
             end: active.start(),
             active,
         }
@@ -158,8 +159,7 @@ impl Table {
         if is_before(&self.active) {
             return Some(&self.active);
         }
-        let after = self.sealed.partition_point(|s| is_before(&s.segment));
-        let sealed = self.sealed.get(after.checked_sub(1)?)?;
+        let sealed = self.sealed.last_where(|s| is_before(&s.segment))?;
         Some(&sealed.segment)
     }
 
@@ -167,8 +167,7 @@ impl Table {
     pub(super) fn live_from(&self, seq: u64) -> impl Iterator<Item = Live> + '_ {
         let skipped = seq.saturating_sub(self.first().seq());
         let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        let sealed = self.sealed.get(skipped..).unwrap_or_default();
-        let sealed = sealed.iter().map(|sealed| {
+        let sealed = self.sealed.iter_from(skipped).map(|sealed| {
             let broken = sealed.broken;
             Live::new(&sealed.segment, sealed.end, State::Sealed { broken })
         });
@@ -179,15 +178,15 @@ impl Table {
         Iterator::chain(sealed, active)
     }
 
-    /// There is room for another sealed segment.
-    pub(super) fn has_room(&self) -> bool {
-        self.sealed.len() < self.sealed.capacity()
+    /// Tells whether there is room for another sealed segment.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.sealed.has_room()
     }
 
     /// Moves the sealed segments to `roomier`, which is empty. Returns what held them.
-    pub(super) fn move_to(&mut self, mut roomier: KVVec<SealedSegment>) -> KVVec<SealedSegment> {
-        for sealed in self.sealed.drain_all() {
-            let _ = roomier.push_within_capacity(sealed);
+    pub(super) fn move_to(&mut self, mut roomier: Queue<SealedSegment>) -> Queue<SealedSegment> {
+        while let Some(sealed) = self.sealed.pop() {
+            let _ = roomier.push(sealed);
         }
         core::mem::replace(&mut self.sealed, roomier)
     }
@@ -201,16 +200,19 @@ impl Table {
                 end: self.end,
                 broken,
             };
-            let _ = self.sealed.push_within_capacity(sealed);
+            let _ = self.sealed.push(sealed);
         }
         self.end = end;
     }
 
     /// Moves the segments before `seq` to `freed`, as far as it has the capacity for them.
     pub(super) fn remove_before(&mut self, seq: u64, freed: &mut KVVec<SealedSegment>) {
-        self.sealed.retain(|sealed| {
-            let keep = sealed.segment.seq() >= seq;
-            keep || freed.push_within_capacity(sealed.clone()).is_err()
-        });
+        let is_old = |sealed: &SealedSegment| sealed.segment.seq() < seq;
+        while freed.len() < freed.capacity() && self.sealed.first().is_some_and(is_old) {
+            let Some(sealed) = self.sealed.pop() else {
+                return;
+            };
+            let _ = freed.push_within_capacity(sealed);
+        }
     }
 }

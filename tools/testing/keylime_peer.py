@@ -13,7 +13,7 @@ import tap
 
 PYTHON = Path("/usr/bin/python3")  # the distribution's, which has what Keylime needs
 HERE = Path(__file__).resolve().parent / "keylime"
-OUR_RECORDS = [".ima/checkpoint", ".ima/truncate", ".ima/config"]
+OUR_RECORDS = [".ima/checkpoint", ".ima/truncate", ".ima/config", ".ima/quote"]
 
 
 def cache():
@@ -47,7 +47,7 @@ def python():
 def policy(digests, ours_excluded=True):
     """A runtime policy: these files (path -> SHA-256), and the records that are ours."""
     return {
-        "meta": {"version": 1, "generator": 0}, "release": 0,
+        "meta": {"version": 1, "generator": 2}, "release": 0,
         "digests": {path: [digest] for path, digest in digests.items()},
         "excludes": [f"^{name.replace('.', chr(92) + '.')}$" for name in OUR_RECORDS] if ours_excluded else [],
         "keyrings": {}, "ima-buf": {}, "verification-keys": "",

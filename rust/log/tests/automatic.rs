@@ -38,10 +38,10 @@ mod cases {
         let none = Config::new();
         let all = config(b"checkpoint_records=1\ncheckpoint_bytes=1\ncheckpoint_seconds=1")?;
         let mut fresh = Fresh::default();
-        assert_eq!(fresh.due(&all, u64::MAX), Due::Never);
-        assert_eq!(fresh.count(&none, 100), Due::Never);
-        assert_eq!(fresh.due(&none, u64::MAX), Due::Never);
-        assert_eq!(fresh.due(&all, 0), Due::Now);
+        ensure_eq!(fresh.due(&all, u64::MAX), Due::Never);
+        ensure_eq!(fresh.count(&none, 100), Due::Never);
+        ensure_eq!(fresh.due(&none, u64::MAX), Due::Never);
+        ensure_eq!(fresh.due(&all, 0), Due::Now);
         Ok(())
     }
 
@@ -50,12 +50,12 @@ mod cases {
         let records = config(b"checkpoint_records=3")?;
         let bytes = config(b"checkpoint_bytes=250")?;
         let mut fresh = Fresh::default();
-        assert_eq!(fresh.count(&records, 100), Due::Never);
-        assert_eq!(fresh.count(&records, 100), Due::Never);
-        assert_eq!(fresh.due(&bytes, 0), Due::Never);
-        assert_eq!(fresh.count(&records, 100), Due::Now);
-        assert_eq!(fresh.due(&records, 0), Due::Now);
-        assert_eq!(fresh.due(&bytes, 0), Due::Now);
+        ensure_eq!(fresh.count(&records, 100), Due::Never);
+        ensure_eq!(fresh.count(&records, 100), Due::Never);
+        ensure_eq!(fresh.due(&bytes, 0), Due::Never);
+        ensure_eq!(fresh.count(&records, 100), Due::Now);
+        ensure_eq!(fresh.due(&records, 0), Due::Now);
+        ensure_eq!(fresh.due(&bytes, 0), Due::Now);
         Ok(())
     }
 
@@ -63,10 +63,10 @@ mod cases {
     fn the_first_record_starts_the_clock() -> Result {
         let config = config(b"checkpoint_seconds=60")?;
         let mut fresh = Fresh::default();
-        assert_eq!(fresh.count(&config, 100), Due::InSeconds(60));
-        assert_eq!(fresh.count(&config, 100), Due::Never);
-        assert!(matches!(fresh.due(&config, 0), Due::InSeconds(60)));
-        assert_eq!(fresh.due(&config, u64::MAX), Due::Now);
+        ensure_eq!(fresh.count(&config, 100), Due::InSeconds(60));
+        ensure_eq!(fresh.count(&config, 100), Due::Never);
+        ensure!(matches!(fresh.due(&config, 0), Due::InSeconds(60)));
+        ensure_eq!(fresh.due(&config, u64::MAX), Due::Now);
         Ok(())
     }
 
@@ -76,18 +76,18 @@ mod cases {
         let rig = Rig::new(false)?;
         let all = config(b"checkpoint_records=1")?;
         rig.measure_file(&mut held, 1)?;
-        assert_eq!(due(&rig, &mut held, &all), Due::Now);
+        ensure_eq!(due(&rig, &mut held, &all), Due::Now);
         rig.seal(&mut held)?;
-        assert_eq!(due(&rig, &mut held, &all), Due::Never);
+        ensure_eq!(due(&rig, &mut held, &all), Due::Never);
         cut(&rig.log, &mut held, 1)?;
-        assert_eq!(rig.log.store().live().records, 2);
-        assert_eq!(due(&rig, &mut held, &all), Due::Never);
+        ensure_eq!(rig.log.store().live().records, 2);
+        ensure_eq!(due(&rig, &mut held, &all), Due::Never);
         // The next kernel sees it the same way.
         let copy = restored(&rig, &mut held)?;
-        assert_eq!(due(&copy, &mut held, &all), Due::Never);
+        ensure_eq!(due(&copy, &mut held, &all), Due::Never);
         rig.measure_file(&mut held, 2)?;
         let copy = restored(&rig, &mut held)?;
-        assert_eq!(due(&copy, &mut held, &all), Due::Now);
+        ensure_eq!(due(&copy, &mut held, &all), Due::Now);
         Ok(())
     }
 }

@@ -20,18 +20,18 @@ mod cases {
         let mut held = ima::lock();
         let rig = Rig::new(false)?;
         let log = &rig.log;
-        assert!(!knows(log, &mut held, 1)?);
+        ensure!(!knows(log, &mut held, 1)?);
         for n in 0..1000 {
             rig.measure_file(&mut held, n)?;
         }
         let unique = log.platform().unique();
         for n in 0..1000 {
-            assert_eq!(knows(log, &mut held, n)?, unique);
-            assert!(!knows(log, &mut held, n + 1000)?);
+            ensure_eq!(knows(log, &mut held, n)?, unique);
+            ensure!(!knows(log, &mut held, n + 1000)?);
         }
         let known = log.state.get(&mut held).known.len();
         rig.violate(&mut held)?;
-        assert_eq!(log.state.get(&mut held).known.len(), known);
+        ensure_eq!(log.state.get(&mut held).known.len(), known);
         Ok(())
     }
 
@@ -48,11 +48,11 @@ mod cases {
             .value();
         let digest = digest.get(..log.platform().hash_size()).ok_or(EINVAL)?;
         let pcr = log.platform().pcr();
-        assert_eq!(
+        ensure_eq!(
             log.is_known(&mut held, pcr, digest),
             log.platform().unique()
         );
-        assert!(!log.is_known(&mut held, pcr + 1, digest));
+        ensure!(!log.is_known(&mut held, pcr + 1, digest));
         Ok(())
     }
 
@@ -71,33 +71,33 @@ mod cases {
         // Known before the worker has come to it, meanwhile, and after it.
         cut(log, &mut held, 2)?;
         for n in 0..3000 {
-            assert_eq!(knows(log, &mut held, n)?, unique);
+            ensure_eq!(knows(log, &mut held, n)?, unique);
         }
         drop(held);
         let before = store::committed_bytes();
         while log.tidy() {
             let mut held = ima::lock();
-            assert_eq!(knows(log, &mut held, 0)?, unique);
-            assert_eq!(knows(log, &mut held, 1500)?, unique);
+            ensure_eq!(knows(log, &mut held, 0)?, unique);
+            ensure_eq!(knows(log, &mut held, 1500)?, unique);
         }
         if unique {
-            assert!(store::committed_bytes() < before);
+            ensure!(store::committed_bytes() < before);
         }
         let mut held = ima::lock();
         for n in 0..3000 {
-            assert_eq!(knows(log, &mut held, n)?, unique);
-            assert!(!knows(log, &mut held, n + 3000)?);
+            ensure_eq!(knows(log, &mut held, n)?, unique);
+            ensure!(!knows(log, &mut held, n + 3000)?);
         }
         cut(log, &mut held, 3)?;
         drop(held);
         while log.tidy() {}
         let mut held = ima::lock();
         for n in 0..3000 {
-            assert_eq!(knows(log, &mut held, n)?, unique);
+            ensure_eq!(knows(log, &mut held, n)?, unique);
         }
         let memory = log.state.get(&mut held).known.memory();
         // 2500 were freed; a block more of digests, and buckets that are half full.
-        assert!(memory < 3000 * 48 + 65536);
+        ensure!(memory < 3000 * 48 + 65536);
         Ok(())
     }
 
@@ -119,11 +119,11 @@ mod cases {
         let mut held = ima::lock();
         for n in 0..3000 {
             let known = log.platform().unique() && n >= 2000;
-            assert_eq!(knows(log, &mut held, n)?, known);
+            ensure_eq!(knows(log, &mut held, n)?, known);
         }
         let state = log.state.get(&mut held);
-        assert!(state.known.len() <= 1003);
-        assert!(state.known.memory() < 1000 * 16);
+        ensure!(state.known.len() <= 1003);
+        ensure!(state.known.memory() < 1000 * 16);
         Ok(())
     }
 }

@@ -63,9 +63,9 @@ fn recovers(rig: &Rig, held: &mut Extend) -> Result {
                 Some(State::Match | State::Virtual | State::Unshadowed)
             )
         };
-        assert!(pcr.registers().iter().all(matches));
+        ensure!(pcr.registers().iter().all(matches));
     }
-    assert!(shadows_match(rig, held)?);
+    ensure!(shadows_match(rig, held)?);
     cut(&rig.log, held, rig.log.store().first() + 1)?;
     after_kexec(rig, held)?;
     Ok(())
@@ -84,7 +84,7 @@ mod cases {
                     let rig = example(true, &mut held)?;
                     rig.machine.fail(fault, When::At(call));
                     let result = operation(&rig, &mut held);
-                    assert!(matches!(result, Ok(()) | Err(EIO)));
+                    ensure!(matches!(result, Ok(()) | Err(EIO)));
                     let calls = rig.machine.calls();
                     rig.machine.fail(fault, When::Never);
                     recovers(&rig, &mut held)?;
@@ -103,11 +103,11 @@ mod cases {
         let rig = example(true, &mut held)?;
         let end = rig.log.store().end();
         rig.machine.fail(Fault::Fails, When::Always);
-        assert_eq!(cut(&rig.log, &mut held, 2), Err(EIO));
-        assert!(rig.seal(&mut held).is_err());
+        ensure_eq!(cut(&rig.log, &mut held, 2), Err(EIO));
+        ensure!(rig.seal(&mut held).is_err());
         drop(held);
-        assert_eq!(rig.log.configure(b"duplicate_scope=live"), Err(EIO));
-        assert!(rig.log.store().end() == end);
+        ensure_eq!(rig.log.configure(b"duplicate_scope=live"), Err(EIO));
+        ensure!(rig.log.store().end() == end);
         Ok(())
     }
 
@@ -119,14 +119,14 @@ mod cases {
                 let rig = example(true, &mut held)?;
                 let end = rig.log.store().end();
                 let (result, reached) = failing_at(victim, || operation(&rig, &mut held));
-                assert!(matches!(result, Ok(()) | Err(ENOMEM)));
-                assert!(result.is_ok() || rig.log.store().end() == end);
+                ensure!(matches!(result, Ok(()) | Err(ENOMEM)));
+                ensure!(result.is_ok() || rig.log.store().end() == end);
                 recovers(&rig, &mut held)?;
                 if !reached {
-                    assert!(result.is_ok());
+                    ensure!(result.is_ok());
                     break;
                 }
-                assert!(victim + 1 < MOST_ALLOCATIONS);
+                ensure!(victim + 1 < MOST_ALLOCATIONS);
             }
         }
         Ok(())
@@ -142,21 +142,21 @@ mod cases {
                 let copy = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
                 let (result, reached) =
                     failing_at(victim, || copy.log.restore_into(&mut held, &buffer));
-                assert!(matches!(result, Ok(()) | Err(ENOMEM)));
+                ensure!(matches!(result, Ok(()) | Err(ENOMEM)));
                 if !reached {
-                    assert!(result.is_ok());
+                    ensure!(result.is_ok());
                     break;
                 }
                 // Each checkpoint in the list starts a segment, and nothing else does.
                 let whole = dumped(&copy.log, copy.log.store().first())?;
                 let (header, _) =
                     Header::parse(&whole, copy.log.platform().order()).map_err(|_| EINVAL)?;
-                assert_eq!(header.count, copy.log.store().live().records);
+                ensure_eq!(header.count, copy.log.store().live().records);
                 let again = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
                 again.log.restore_into(&mut held, &whole)?;
-                assert!(same_segments(&copy.log, &again.log, 0)?);
-                assert_eq!(again.log.state.get(&mut held).doubted, 0);
-                assert!(victim + 1 < MOST_ALLOCATIONS);
+                ensure!(same_segments(&copy.log, &again.log, 0)?);
+                ensure_eq!(again.log.state.get(&mut held).doubted, 0);
+                ensure!(victim + 1 < MOST_ALLOCATIONS);
             }
         }
         Ok(())

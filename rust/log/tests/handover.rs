@@ -38,11 +38,11 @@ mod cases {
         let segments = log.segments()?;
         let all = Header::SIZE + log.store().live().bytes as usize;
         let last = (log.store().end() - segments[2].start()).bytes as usize;
-        assert!(log.fits(&segments[0], all, 0));
-        assert!(!log.fits(&segments[0], all - 1, 0));
-        assert!(!log.fits(&segments[0], all, 1));
-        assert!(log.fits(&segments[2], Header::SIZE + last, 0));
-        assert!(!log.fits(&segments[2], usize::MAX, usize::MAX));
+        ensure!(log.fits(&segments[0], all, 0));
+        ensure!(!log.fits(&segments[0], all - 1, 0));
+        ensure!(!log.fits(&segments[0], all, 1));
+        ensure!(log.fits(&segments[2], Header::SIZE + last, 0));
+        ensure!(!log.fits(&segments[2], usize::MAX, usize::MAX));
         Ok(())
     }
 
@@ -54,18 +54,18 @@ mod cases {
         rig.log.suspend(&mut held, true, buffer.len());
         drop(held);
         let len = rig.log.dump(&mut buffer);
-        assert!(rig.machine.audited().is_empty());
+        ensure!(rig.machine.audited().is_empty());
         let next = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
         next.log.restore(buffer.get(..len).ok_or(EINVAL)?)?;
         let mut held = ima::lock();
-        assert_eq!(next.log.store().first(), 0);
-        assert!(same_segments(&rig.log, &next.log, 0)?);
-        assert!(shadows_match(&next, &mut held)?);
-        assert_eq!(next.machine.violations(), 1);
+        ensure_eq!(next.log.store().first(), 0);
+        ensure!(same_segments(&rig.log, &next.log, 0)?);
+        ensure!(shadows_match(&next, &mut held)?);
+        ensure_eq!(next.machine.violations(), 1);
         drop(held);
         next.log.compare_with_tpm();
         let mut held = ima::lock();
-        assert!(!next.log.state.get(&mut held).lost);
+        ensure!(!next.log.state.get(&mut held).lost);
         Ok(())
     }
 
@@ -77,12 +77,12 @@ mod cases {
         rig.log.suspend(&mut held, true, buffer.len());
         drop(held);
         let len = rig.log.dump(&mut buffer);
-        assert!(rig.machine.audited().iter().eq(&[Ok(())]));
+        ensure!(rig.machine.audited().iter().eq(&[Ok(())]));
         let next = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
         next.log.restore(buffer.get(..len).ok_or(EINVAL)?)?;
         let mut held = ima::lock();
-        assert!(next.log.store().first() > 0);
-        assert!(shadows_match(&next, &mut held)?);
+        ensure!(next.log.store().first() > 0);
+        ensure!(shadows_match(&next, &mut held)?);
         Ok(())
     }
 
@@ -94,8 +94,8 @@ mod cases {
         let mut buffer = KVVec::zeroed(MIN_SIZE, GFP_KERNEL)?;
         rig.log.suspend(&mut held, true, buffer.len());
         drop(held);
-        assert!(rig.log.dump(&mut buffer) > Header::SIZE);
-        assert!(rig.machine.audited().iter().eq(&[Err(EIO)]));
+        ensure!(rig.log.dump(&mut buffer) > Header::SIZE);
+        ensure!(rig.machine.audited().iter().eq(&[Err(EIO)]));
         Ok(())
     }
 
@@ -107,14 +107,14 @@ mod cases {
         drop(held);
         // The memory of an image is not always zeroed.
         let mut buffer = [0xa5; 2 * Header::SIZE];
-        assert_eq!(rig.log.dump(&mut buffer), Header::SIZE);
+        ensure_eq!(rig.log.dump(&mut buffer), Header::SIZE);
         let (header, records) =
             Header::parse(&buffer, rig.log.platform().order()).map_err(|_| EINVAL)?;
-        assert_eq!(header.count, 0);
-        assert!(records.is_empty());
+        ensure_eq!(header.count, 0);
+        ensure!(records.is_empty());
         let next = Rig::new(true)?;
         next.log.restore(&buffer)?;
-        assert_eq!(next.log.store().end().records, 0);
+        ensure_eq!(next.log.store().end().records, 0);
         Ok(())
     }
 }

@@ -19,15 +19,15 @@ mod cases {
         let log = example(false, &mut held)?.log;
         let segments = log.segments()?;
         let records: [u64; 3] = [3, 3, 2];
-        assert!(segments.iter().map(|s| s.len().records).eq(records));
-        assert!(segments.iter().map(|s| s.seq()).eq(0..3));
-        assert!(segments
+        ensure!(segments.iter().map(|s| s.len().records).eq(records));
+        ensure!(segments.iter().map(|s| s.seq()).eq(0..3));
+        ensure!(segments
             .iter()
             .map(|s| s.is_sealed())
             .eq([true, true, false]));
         let bytes: u64 = segments.iter().map(|s| s.len().bytes).sum();
-        assert_eq!(bytes, log.store().live().bytes);
-        assert_eq!(log.store().live().records, 8);
+        ensure_eq!(bytes, log.store().live().bytes);
+        ensure_eq!(log.store().live().records, 8);
         Ok(())
     }
 
@@ -43,8 +43,8 @@ mod cases {
             template: b"no-such",
             fields: &[b"x"],
         };
-        assert!(rig.measure(&mut held, &record).is_err());
-        assert!(rig.log.store().end() == before);
+        ensure!(rig.measure(&mut held, &record).is_err());
+        ensure!(rig.log.store().end() == before);
         Ok(())
     }
 
@@ -70,13 +70,13 @@ mod cases {
                     counted += u64::from(record.is_violation());
                     if let Some(buffer) = record.buffer() {
                         let checkpoint = Checkpoint::parse(buffer).map_err(|_| EINVAL)?;
-                        assert_eq!(checkpoint.header().violations, counted);
+                        ensure_eq!(checkpoint.header().violations, counted);
                     }
                 }
                 Ok(())
             })?;
         }
-        assert_eq!(counted, 3);
+        ensure_eq!(counted, 3);
         Ok(())
     }
 
@@ -90,9 +90,9 @@ mod cases {
         rig.measure_file(&mut held, 5)?;
         rig.seal(&mut held)?;
         let broken = [false, false, true, false, false];
-        assert!(rig.log.segments()?.iter().map(|s| s.is_broken()).eq(broken));
+        ensure!(rig.log.segments()?.iter().map(|s| s.is_broken()).eq(broken));
         let copy = after_kexec(&rig, &mut held)?.log;
-        assert!(copy.segments()?.iter().map(|s| s.is_broken()).eq(broken));
+        ensure!(copy.segments()?.iter().map(|s| s.is_broken()).eq(broken));
         Ok(())
     }
 
@@ -101,13 +101,13 @@ mod cases {
         let mut held = ima::lock();
         let rig = example(true, &mut held)?;
         cut(&rig.log, &mut held, 2)?;
-        assert!(rig.log.segment(1).err() == Some(ESTALE));
-        assert!(rig.log.segment(3).err() == Some(ENOENT));
-        assert_eq!(rig.log.segment(2)?.first_record(), 6);
-        assert_eq!(rig.log.store().start().records, 6);
+        ensure!(rig.log.segment(1).err() == Some(ESTALE));
+        ensure!(rig.log.segment(3).err() == Some(ENOENT));
+        ensure_eq!(rig.log.segment(2)?.first_record(), 6);
+        ensure_eq!(rig.log.store().start().records, 6);
         // The checkpoint, a file, and the record of the truncation.
-        assert_eq!(rig.log.store().live().records, 3);
-        assert!(shadows_match(&rig, &mut held)?);
+        ensure_eq!(rig.log.store().live().records, 3);
+        ensure!(shadows_match(&rig, &mut held)?);
         Ok(())
     }
 
@@ -123,8 +123,8 @@ mod cases {
             bytes += records.len() as u64;
             Ok(())
         })?;
-        assert_eq!(bytes, rig.log.store().end().bytes);
-        assert!(rig.log.store().start() == Span::default());
+        ensure_eq!(bytes, rig.log.store().end().bytes);
+        ensure!(rig.log.store().start() == Span::default());
         Ok(())
     }
 }

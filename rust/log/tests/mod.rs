@@ -14,6 +14,8 @@ mod retention;
 
 use super::{
     testing::{
+        ensure,
+        ensure_eq,
         with_file,
         Rig, //
     },
@@ -84,8 +86,8 @@ fn after_kexec(rig: &Rig, held: &mut Extend) -> Result<Rig> {
     let first = rig.log.store().first();
     let copy = Rig::booted(rig.machine.clone(), rig.log.platform().has_tpm(), &CONFIG)?;
     copy.log.restore_into(held, &dumped(&rig.log, first)?)?;
-    assert_eq!(copy.log.state.get(held).doubted, 0);
-    assert!(same_segments(&rig.log, &copy.log, first)?);
+    ensure_eq!(copy.log.state.get(held).doubted, 0);
+    ensure!(same_segments(&rig.log, &copy.log, first)?);
     Ok(copy)
 }
 

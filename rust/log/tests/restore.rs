@@ -115,17 +115,17 @@ mod cases {
             let copy = Rig::booted(rig.machine.clone(), true, &CONFIG)?;
             copy.log
                 .restore_into(&mut held, &dumped(&rig.log, first)?)?;
-            assert!(same_segments(&rig.log, &copy.log, first)?);
-            assert!(shadows_match(&copy, &mut held)?);
-            assert!(copy.log.store().end().bytes == rig.log.store().end().bytes);
+            ensure!(same_segments(&rig.log, &copy.log, first)?);
+            ensure!(shadows_match(&copy, &mut held)?);
+            ensure!(copy.log.store().end().bytes == rig.log.store().end().bytes);
             let left = rig.log.state.get(&mut held).identity.clone();
             let state = copy.log.state.get(&mut held);
-            assert_eq!(left.log_id, state.identity.log_id);
-            assert_eq!(left.sequence, state.identity.sequence);
-            assert_eq!(left.digest, state.identity.digest);
-            assert_eq!(left.generation + 1, state.identity.generation);
-            assert_eq!(state.known.len(), 0);
-            assert_eq!(state.violations, 1);
+            ensure_eq!(left.log_id, state.identity.log_id);
+            ensure_eq!(left.sequence, state.identity.sequence);
+            ensure_eq!(left.digest, state.identity.digest);
+            ensure_eq!(left.generation + 1, state.identity.generation);
+            ensure_eq!(state.known.len(), 0);
+            ensure_eq!(state.violations, 1);
         }
         Ok(())
     }
@@ -144,9 +144,9 @@ mod cases {
         forged[at + 1] = b'X';
         let copy = Rig::new(false)?;
         copy.log.restore_into(&mut held, &forged)?;
-        assert_eq!(copy.log.segments()?.len(), 1);
-        assert_eq!(copy.log.store().live().records, 8);
-        assert_eq!(copy.log.state.get(&mut held).doubted, 2);
+        ensure_eq!(copy.log.segments()?.len(), 1);
+        ensure_eq!(copy.log.store().live().records, 8);
+        ensure_eq!(copy.log.state.get(&mut held).doubted, 2);
         goes_on(&copy, &mut held)
     }
 
@@ -157,9 +157,9 @@ mod cases {
         let value = value(&rig.log, rig.log.platform().pcr())?;
         let buffer = forged_head(&rig.log, &header(&rig.log), &[value])?;
         rig.log.restore_into(&mut held, &buffer)?;
-        assert_eq!(rig.log.segment(5)?.first_record(), 100);
-        assert_eq!(rig.log.state.get(&mut held).doubted, 0);
-        assert_eq!(rig.log.state.get(&mut held).violations, 3);
+        ensure_eq!(rig.log.segment(5)?.first_record(), 100);
+        ensure_eq!(rig.log.state.get(&mut held).doubted, 0);
+        ensure_eq!(rig.log.state.get(&mut held).violations, 3);
         goes_on(&rig, &mut held)
     }
 
@@ -180,8 +180,8 @@ mod cases {
             change(&mut header, most);
             let buffer = forged_head(&rig.log, &header, &[value])?;
             rig.log.restore_into(&mut held, &buffer)?;
-            assert_eq!(rig.log.store().end().records, 2);
-            assert_eq!(rig.log.state.get(&mut held).doubted, 1);
+            ensure_eq!(rig.log.store().end().records, 2);
+            ensure_eq!(rig.log.state.get(&mut held).doubted, 1);
             goes_on(&rig, &mut held)?;
         }
         Ok(())
@@ -194,9 +194,9 @@ mod cases {
         let value = value(&rig.log, rig.log.platform().pcr() + 1)?;
         let buffer = forged_head(&rig.log, &header(&rig.log), &[value])?;
         rig.log.restore_into(&mut held, &buffer)?;
-        assert_eq!(rig.log.store().live().records, 2);
-        assert_eq!(rig.log.state.get(&mut held).doubted, 1);
-        assert_eq!(rig.log.segments()?.len(), 1);
+        ensure_eq!(rig.log.store().live().records, 2);
+        ensure_eq!(rig.log.state.get(&mut held).doubted, 1);
+        ensure_eq!(rig.log.segments()?.len(), 1);
         goes_on(&rig, &mut held)
     }
 
@@ -212,7 +212,7 @@ mod cases {
         let copy = after_kexec(&rig, &mut held)?;
         let taken = store::allocated_bytes() - before;
         // Whoever can hand over a list cannot make it many times as large.
-        assert!(taken <= 3 * copy.log.store().live().bytes);
+        ensure!(taken <= 3 * copy.log.store().live().bytes);
         Ok(())
     }
 
@@ -228,12 +228,12 @@ mod cases {
         other.violate(&mut held)?;
         other.seal(&mut held)?;
         let again = after_kexec(&other, &mut held)?;
-        assert_eq!(again.log.state.get(&mut held).violations, 4);
+        ensure_eq!(again.log.state.get(&mut held).violations, 4);
         again.log.state.get(&mut held).violations = 9;
         again.seal(&mut held)?;
         let copy = Rig::new(false)?;
         copy.log.restore_into(&mut held, &dumped(&again.log, 5)?)?;
-        assert_eq!(copy.log.state.get(&mut held).doubted, 1);
+        ensure_eq!(copy.log.state.get(&mut held).doubted, 1);
         Ok(())
     }
 
@@ -246,7 +246,7 @@ mod cases {
             buffer[at] ^= 0x40;
             let copy = Rig::new(false)?;
             let result = copy.log.restore_into(&mut held, &buffer);
-            assert!(copy.log.store().live().records <= 8);
+            ensure!(copy.log.store().live().records <= 8);
             // What was restored can be carried on.
             if result.is_ok() {
                 copy.measure_file(&mut held, 70)?;
@@ -264,14 +264,14 @@ mod cases {
         let buffer = dumped(&log, 0)?;
         for len in 0..Header::SIZE {
             let copy = Rig::new(false)?.log;
-            assert!(copy.restore_into(&mut held, &buffer[..len]).is_err());
+            ensure!(copy.restore_into(&mut held, &buffer[..len]).is_err());
         }
         let mut torn = dumped(&log, 0)?;
         let len = torn.len() - 1;
         torn.truncate(len);
         // The header says how long it was.
         let copy = Rig::new(false)?.log;
-        assert!(copy.restore_into(&mut held, &torn).is_err());
+        ensure!(copy.restore_into(&mut held, &torn).is_err());
         let header = Header {
             size: len as u64,
             count: 8,
@@ -280,8 +280,8 @@ mod cases {
             .encode(&mut torn, log.platform().order())
             .map_err(|_| EINVAL)?;
         let copy = Rig::new(false)?.log;
-        assert!(copy.restore_into(&mut held, &torn).is_err());
-        assert_eq!(copy.store().live().records, 7);
+        ensure!(copy.restore_into(&mut held, &torn).is_err());
+        ensure_eq!(copy.store().live().records, 7);
         Ok(())
     }
 }

@@ -27,10 +27,10 @@ mod cases {
             rig.measure_file(&mut held, n)?;
             rig.seal(&mut held)?;
             drop(held);
-            assert_eq!(rig.log.retain(), None);
-            assert_eq!(rig.log.store().count() as u64, u64::from(n + 2).min(3));
+            ensure_eq!(rig.log.retain(), None);
+            ensure_eq!(rig.log.store().count() as u64, u64::from(n + 2).min(3));
         }
-        assert!(shadows_match(&rig, &mut ima::lock())?);
+        ensure!(shadows_match(&rig, &mut ima::lock())?);
         Ok(())
     }
 
@@ -43,11 +43,11 @@ mod cases {
             rig.measure_file(&mut held, n)?;
             rig.seal(&mut held)?;
             drop(held);
-            assert_eq!(rig.log.retain(), None);
+            ensure_eq!(rig.log.retain(), None);
             let active = rig.log.store().active().start();
-            assert!((active - rig.log.store().start()).bytes <= 2000);
+            ensure!((active - rig.log.store().start()).bytes <= 2000);
         }
-        assert!(rig.log.store().count() > 2);
+        ensure!(rig.log.store().count() > 2);
         Ok(())
     }
 
@@ -62,13 +62,13 @@ mod cases {
         }
         drop(held);
         rig.machine.fail(Fault::Fails, When::Always);
-        assert!(rig.log.retain().is_some_and(|seconds| seconds > 0));
+        ensure!(rig.log.retain().is_some_and(|seconds| seconds > 0));
         let calls = rig.machine.calls();
         // Not before the pause is over.
-        assert!(rig.log.retain().is_some());
-        assert_eq!(rig.machine.calls(), calls);
-        assert_eq!(rig.log.store().count(), 5);
-        assert!(rig.machine.audited().iter().eq(&[Err(EIO)]));
+        ensure!(rig.log.retain().is_some());
+        ensure_eq!(rig.machine.calls(), calls);
+        ensure_eq!(rig.log.store().count(), 5);
+        ensure!(rig.machine.audited().iter().eq(&[Err(EIO)]));
         Ok(())
     }
 }

@@ -87,14 +87,14 @@ def reading(v):
         pages += present((NAMES[kernel], *(v.pread(kernel, size, True).scaled(1e-3).text() for size in lengths)))
     return "\n".join([
         heading("Reading"), image("kernel-read.svg", "reading time by the length of the list"),
-        "Milliseconds to read a list whole, by its length and the bytes asked for at once:\n",
+        "Milliseconds to read a whole list, by its length and the size of a read:\n",
         table(["view", "at once", *(f"{size:,}" for size in sizes)],
               [[cell.replace("not measured", "") for cell in row] for row in rows]),
         "A page at the end of the list (``pread``), thousand instructions:\n",
         table(["", *(f"{size:,}" for size in sizes)], pages),
-        "Million instructions to read a list whole, 64 KiB at once:\n",
+        "Million instructions to read a whole list, 64 KiB at once:\n",
         table(["view", *(f"{size:,}" for size in v.records)], counts),
-        f"Where they go, from samples, a record of {v.middle:,}, binary:\n", a_record(BINARY),
+        f"Where they go, by sampling, for each of {v.middle:,} records, binary:\n", a_record(BINARY),
         "ASCII:\n", a_record(ASCII)])
 
 
@@ -116,7 +116,7 @@ def memory(v):
         heading("Memory"), image("kernel-memory.svg", "memory that a record costs"),
         f"Bytes of memory a record, {v.most:,} records. A record has {RECORD} bytes in the sha1 view:\n",
         table(("", "live", "sealed, staged", "freed"), rows),
-        *(["What ``status`` says of it, bytes a record:\n", table(head, shares)] if shares else [])])
+        *(["What ``status`` shows for this, bytes a record:\n", table(head, shares)] if shares else [])])
 
 
 def appending(v):
@@ -130,12 +130,12 @@ def appending(v):
                      Stat(list(v.tpm(kernel, "cpu").values())).scaled(1e-3).text(0)) for kernel in ("off", "on")))
     return "\n".join([
         heading("Measuring a file"), image("kernel-append.svg", "instructions to measure a file"),
-        "To rewrite, open, measure and read one small file, by the length of the list; in the first column "
-        "nothing is measured:\n",
+        "To rewrite, open, measure and read one small file, by the length of the list (nothing is measured in "
+        "the first column):\n",
         table(["", "not measured", *(f"{size:,}" for size in v.records)], rows),
         "With a software TPM, microseconds:\n", table(("", "clock", "CPU"), tpm),
         "What the hashing of this project costs, with a list of 300 to 5,300 records:\n", hashing(v),
-        "Where the instructions of measuring a file go, from samples:\n",
+        "Where the instructions to measure a file go, by sampling:\n",
         profile(v, "append", lambda kernel: v.costs(kernel, v.most, True))])
 
 
@@ -191,8 +191,8 @@ def latency(v):
                 if any(cells):
                     rows.append((f"{NAMES[kernel]}, {operation}", *cells))
         if rows:
-            parts += [f"The longest append while something is done, {unit}. Of the times that it was done, the longest "
-                      "of each fifth:\n", table(["", *(f"{size:,}" for size in sizes)], rows)]
+            parts += [f"The longest append during an operation, {unit}. Its repetitions are divided into fifths, each "
+                      "with its longest append:\n", table(["", *(f"{size:,}" for size in sizes)], rows)]
     return "\n".join(parts)
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Types what the README says, while the host goes on measuring.
+# Types what getting-started.rst says, while the host goes on measuring.
 # shellcheck source=/dev/null
 . /mnt/share/lib.sh
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What single records tell by themselves: which are checkpoints, truncations, changes of settings or
-//! boot aggregates, and which are not what they are labelled.
+//! What single records tell by themselves: which are checkpoints, truncations, changes of settings,
+//! quotes or boot aggregates, and which are not what they are labelled.
 //!
 //! A template digest covers the template data, but not the name of the template. So whoever passes
 //! a list on can relabel a record, and it replays as before. Our event names are therefore searched
@@ -9,11 +9,12 @@
 //! nobody can have another record measured under them, while anybody who may add a key to a keyring
 //! can have a buffer with our magic in it measured, and would break attestation by that.
 
-use super::{algorithm, claim::Claim};
+use super::{algorithm, claim::Claim, detect::Layout};
 use crate::bank::{Bank, Digest};
 use ima_checkpoint_format::{
     checkpoint::{self, Checkpoint},
     config::{self, Changes},
+    quote::{self, Quote},
     record::Record,
     template::{Field, LEGACY_DIGEST_SIZE, LEGACY_MAX_EVENT_NAME},
     truncate::{self, Truncation},
@@ -22,10 +23,11 @@ use ima_checkpoint_format::{
 use std::fmt;
 
 /// Event names of what segments add to a list.
-const OUR_NAMES: [&[u8]; 3] = [
+const OUR_NAMES: [&[u8]; 4] = [
     checkpoint::EVENT_NAME,
     truncate::EVENT_NAME,
     config::EVENT_NAME,
+    quote::EVENT_NAME,
 ];
 
 /// Event names of the record that IMA appends when it starts, early or late in the boot.
@@ -43,6 +45,8 @@ pub enum OwnRecord<'a> {
     Truncation(Truncation),
     /// Settings were changed.
     Config(Changes<'a>),
+    /// A TPM signed something over a checkpoint. Nobody has checked the signature.
+    Quote(Quote<'a>),
 }
 
 /// Why a record that has the event name of one is none.
@@ -113,6 +117,7 @@ pub fn own_record<'a>(record: &Record<'a>) -> Result<Option<OwnRecord<'a>>, Impo
     let parsed = match name {
         checkpoint::EVENT_NAME => Checkpoint::parse(buffer).map(OwnRecord::Checkpoint),
         truncate::EVENT_NAME => Truncation::parse(buffer).map(OwnRecord::Truncation),
+        quote::EVENT_NAME => Quote::parse(buffer).map(OwnRecord::Quote),
         _ => Changes::parse(buffer).map(OwnRecord::Config),
     };
     parsed.map(Some).map_err(Impostor::Buffer)
@@ -138,6 +143,16 @@ pub enum Remark {
     BootAggregate(Aggregate),
     /// Its template digest is not that of its data, in the bank of the list.
     TemplateDigest(Bank),
+    /// The same in a list in ASCII, of a record that a text may show otherwise than it was. What
+    /// else it says is not looked at.
+    Unchecked {
+        /// The PCR that it is in.
+        pcr: u32,
+        /// How the list is written.
+        layout: Layout,
+    },
+    /// A violation in a list in ASCII that a text may show otherwise than it was.
+    Inexact,
     /// The digest in its `d-ng` is not that of its buffer.
     BufferDigest,
     /// Nobody can tell here whether that is so: the algorithm is not known.
@@ -174,7 +189,7 @@ pub(crate) fn needs_look(record: &Record<'_>) -> bool {
     // a signature that may be a buffer, or the reverse
     let mut third = || fields.next().is_some_and(|third| !third.is_empty());
     !record.template().is_known()
-        || (11..=20).contains(&name.len()) && is_our_name(name)
+        || (10..=20).contains(&name.len()) && is_our_name(name)
         || third() && has_third_field(record.template_name())
         || record.pcr() > LAST_PCR
         || record.template().fields().first() != Some(&Field::DigestNg) && has_our_name(record)
@@ -216,12 +231,7 @@ const LEGACY_INPUT: usize = LEGACY_DIGEST_SIZE + LEGACY_MAX_EVENT_NAME + 1;
 
 /// What a record tells by itself, but for its template digest. `put` gets each remark.
 pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
-    if record.pcr() > LAST_PCR {
-        put(Remark::BadPcr(record.pcr()));
-    }
-    if !record.template().is_known() {
-        put(Remark::UnknownTemplate(record.template_name().into()));
-    }
+    examine_labels(record, &mut put);
     if record.template().is_legacy() && reads_as_fields(record) {
         put(Remark::Ambiguous(
             "its digest and name are the fields of another template",
@@ -233,12 +243,22 @@ pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
         Ok(Some(Mark::Checkpoint(claim))) => put(Remark::Checkpoint(claim)),
         Ok(Some(Mark::Truncation(truncation))) => put(Remark::Truncation(truncation)),
         // it says nothing of other records
-        Ok(Some(Mark::Config)) => (),
+        Ok(Some(Mark::Config | Mark::Quote)) => (),
         Err(impostor) => put(Remark::Impostor(impostor)),
         Ok(None) => look_at_fields(record, &mut put),
     }
     if ours && buffer_fits(record).is_none() {
         put(Remark::BufferUnchecked);
+    }
+}
+
+/// What no template digest covers tells: the PCR, and the name of the template.
+pub(crate) fn examine_labels(record: &Record<'_>, mut put: impl FnMut(Remark)) {
+    if record.pcr() > LAST_PCR {
+        put(Remark::BadPcr(record.pcr()));
+    }
+    if !record.template().is_known() {
+        put(Remark::UnknownTemplate(record.template_name().into()));
     }
 }
 
@@ -341,6 +361,7 @@ pub fn recognise(record: &Record<'_>) -> Result<Option<Mark>, Impostor> {
         None => Ok(None),
         Some(OwnRecord::Truncation(truncation)) => Ok(Some(Mark::Truncation(truncation))),
         Some(OwnRecord::Config(_)) => Ok(Some(Mark::Config)),
+        Some(OwnRecord::Quote(_)) => Ok(Some(Mark::Quote)),
         Some(OwnRecord::Checkpoint(checkpoint)) => {
             let buffer = record.buffer().unwrap_or_default();
             let claim = Claim::new(&checkpoint, buffer).map_err(Impostor::Buffer)?;
@@ -364,6 +385,8 @@ pub enum Mark {
     Truncation(Truncation),
     /// Settings were changed.
     Config,
+    /// A TPM signed something over a checkpoint.
+    Quote,
 }
 
 #[cfg(test)]
@@ -396,6 +419,7 @@ mod tests {
             OwnRecord::Checkpoint(_) => "checkpoint",
             OwnRecord::Truncation(_) => "truncation",
             OwnRecord::Config(_) => "config",
+            OwnRecord::Quote(_) => "quote",
         }))
     }
 
@@ -454,6 +478,33 @@ mod tests {
         let cut = [&*d_ng(cut), name, cut];
         let result = with(b"ima-buf", &[1; 20], cut);
         assert_eq!(result, Err(Impostor::Buffer(FormatError::BadChange)));
+        Ok(())
+    }
+
+    #[test]
+    fn quotes() -> Result<(), FormatError> {
+        // as a TPM marshals them: the Name of a key, a quote over zeros, an RSA signature of a byte
+        let name = [b"\0\x22\0\x0b".as_slice(), &[7; 32]].concat();
+        let attest = [b"\xffTCG\x80\x18\0\0\0\x20".as_slice(), &[0; 32], &[0; 29]].concat();
+        let length = u16::try_from(attest.len()).unwrap().to_be_bytes();
+        let signature = b"\0\x14\0\x0b\0\x01s";
+        let evidence = [&name, length.as_slice(), &attest, signature].concat();
+        let quote = Quote {
+            log_id: [1; 16],
+            sequence: 1,
+            digest: [0; 32],
+            evidence: quote::Evidence::parse(&evidence)?,
+        };
+        let mut out = [0; 400];
+        let buffer = quote.encode(&mut out)?;
+        let name = b".ima/quote\0".as_slice();
+        let fields = [&*d_ng(buffer), name, buffer];
+        assert_eq!(judge(b"ima-buf", &[1; 20], fields), Ok(Some("quote")));
+        assert_eq!(judge(b"ima-sig", &[1; 20], fields), Err(Impostor::Template));
+        let cut = &buffer[..buffer.len() - 1];
+        let cut = [&*d_ng(cut), name, cut];
+        let result = judge(b"ima-buf", &[1; 20], cut);
+        assert_eq!(result, Err(Impostor::Buffer(FormatError::BadQuote)));
         Ok(())
     }
 
