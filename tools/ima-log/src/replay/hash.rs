@@ -5,11 +5,10 @@
 //! SHA-1 and SHA-256 pad alike, so that a message is padded once for both, and an extend is one or two
 //! blocks of fixed layout.
 //!
-//! A processor with SHA instructions hashes a block in about 40 ns. It spends as long waiting if a block
-//! is read with wider loads than it was just written with, because such a load waits for all that came
-//! before the writes. So whole blocks are hashed where they stand, the end of a message is put together
-//! with whole blocks of operations, and what must be written in small pieces is written before something
-//! else is hashed.
+//! A load that is wider than the stores that wrote its bytes waits until these stores, and everything
+//! before them, have left the pipeline of the processor. The hash functions load 16 bytes at a time, so
+//! whole blocks are hashed where they are, the end of a message is masked in vectors, and a message that
+//! is written in smaller pieces is written before something else is hashed.
 
 use super::digests::Column;
 use crate::bank::{Bank, Content, Digest};
