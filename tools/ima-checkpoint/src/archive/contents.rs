@@ -166,7 +166,7 @@ mod tests {
         let faults: [(Change, &str); 6] = [
             (|bytes| bytes.truncate(100), "it ends within its metadata"),
             (|bytes| bytes[0] = 0, "does not start with the metadata"),
-            (|bytes| bytes[6] = 0xff, "at most 65536 are read"),
+            (|bytes| bytes[6] = 0xff, "more than 65536"),
             (|bytes| bytes.push(0), "something follows"),
             (|bytes| bytes[1100] ^= 1, "it is damaged"),
             (|bytes| bytes[1028] &= !CHECKSUM, "no checksum"),

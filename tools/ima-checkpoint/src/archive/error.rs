@@ -228,7 +228,7 @@ impl fmt::Display for Error {
             ),
             Self::NotAHost { name } => write!(
                 f,
-                "{name:?} cannot be the name of a host: it must have at most 64 letters, digits, \
+                "{name:?} cannot be the name of a host: it must consist of at most 64 letters, digits, \
                  `.`, `-` and `_`, and not start with a dot. Choose one with --host"
             ),
             Self::NoReceipts { folder } => write!(
@@ -307,7 +307,7 @@ mod tests {
                 Error::NotAHost {
                     name: "a b".to_owned(),
                 },
-                "Choose one by --host",
+                "Choose one with --host",
             ),
         ] {
             let text = error.to_string();

@@ -530,11 +530,11 @@ mod tests {
         let changes: [(Change<Claim>, &str); 4] = [
             (
                 |next| next.header.segment_digest[0] ^= 1,
-                "but checkpoint 2 says",
+                "but checkpoint 2 claims",
             ),
             (
                 |next| next.header.segment_records += 1,
-                "but checkpoint 2 says",
+                "but checkpoint 2 claims",
             ),
             (
                 |next| next.header.previous[0] ^= 1,
