@@ -7,6 +7,7 @@ mod config;
 mod create;
 mod export;
 mod list;
+mod quote;
 mod segments;
 mod status;
 mod text;
@@ -17,6 +18,7 @@ use self::{
     create::Create,
     export::Export,
     list::List,
+    quote::Quote,
     segments::Segments,
     status::Status,
     truncate::Truncate, //
@@ -30,6 +32,7 @@ use kernel::prelude::*;
 /// Creates the files of `directory`, or nothing.
 pub(crate) fn populate(directory: Directory) -> Result {
     directory.add::<Create>(c"create", 0o600)?;
+    directory.add::<Quote>(c"quote", 0o600)?;
     directory.add::<Segments>(c"segments", 0o440)?;
     directory.add::<Export>(c"export", 0o600)?;
     directory.add::<Truncate>(c"truncate", 0o200)?;

@@ -7,6 +7,7 @@ mod automatic;
 mod events;
 pub(crate) mod kexec;
 mod machine;
+mod quote;
 mod restore;
 #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
 mod retention;
@@ -67,6 +68,7 @@ use crate::{
         ascii,
         checkpoint,
         config as settings_record,
+        quote as quote_record,
         record::{
             NewRecord as Encoder,
             Record, //
@@ -421,6 +423,7 @@ fn is_own(record: &Record<'_>) -> bool {
         checkpoint::EVENT_NAME,
         truncation::EVENT_NAME,
         settings_record::EVENT_NAME,
+        quote_record::EVENT_NAME,
     ];
     record.event_name().is_some_and(|name| own.contains(&name))
 }

@@ -42,15 +42,15 @@ use kernel::{
     },
 };
 
-/// Bytes that one write may have.
-const MAX_COMMAND: usize = 256;
-
 /// An open file of securityfs.
 ///
 /// Operations on one open file take turns. The file can only be opened for what is implemented,
 /// whatever its mode says: EACCES, also for root.
 #[vtable]
 pub(crate) trait SecurityFile: Sized + Send + Unpin {
+    /// Bytes that one write may have, else EINVAL.
+    const MAX_COMMAND: usize = 256;
+
     /// Makes the state of a newly opened file.
     fn open(opening: &Opening<'_>) -> Result<Self>;
 
@@ -59,7 +59,8 @@ pub(crate) trait SecurityFile: Sized + Send + Unpin {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Carries out the command that one `write(2)` consists of, at most [`MAX_COMMAND`] bytes.
+    /// Carries out the command that one `write(2)` consists of, at most
+    /// [`Self::MAX_COMMAND`] bytes.
     ///
     /// After it, the file is read from the start.
     fn write(&mut self, _command: &[u8]) -> Result {
@@ -245,13 +246,15 @@ impl<T: SecurityFile> Callbacks<T> {
         position: *mut bindings::loff_t,
     ) -> isize {
         from_result(|| {
-            let mut command = [0; MAX_COMMAND];
-            let command = command.get_mut(..size).ok_or(EINVAL)?;
+            if size > T::MAX_COMMAND {
+                return Err(EINVAL);
+            }
+            let mut command = KVec::new();
             UserSlice::new(UserPtr::from_ptr(buffer.cast_mut().cast()), size)
                 .reader()
-                .read_slice(command)?;
+                .read_all(&mut command, GFP_KERNEL)?;
             // SAFETY: By the safety requirements.
-            unsafe { Self::state(file) }.lock().write(command)?;
+            unsafe { Self::state(file) }.lock().write(&command)?;
             // SAFETY: By the safety requirements.
             unsafe { *position = 0 };
             Ok(size as isize)

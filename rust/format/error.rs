@@ -37,6 +37,8 @@ pub enum Error {
     OutOfOrder,
     /// The changes of settings are not lines of `NAME=OLD->NEW`.
     BadChange,
+    /// The structures of a quote are malformed, or not over the checkpoint that they belong to.
+    BadQuote,
     /// A label is longer than 64 bytes or not printable ASCII.
     BadLabel,
 }
@@ -59,6 +61,7 @@ impl fmt::Display for Error {
             Self::UnknownItem(kind) => write!(f, "unknown critical item of type {kind:#06x}"),
             Self::OutOfOrder => f.write_str("the items of a PCR are out of order"),
             Self::BadChange => f.write_str("the changes are not lines of NAME=OLD->NEW"),
+            Self::BadQuote => f.write_str("the quote is malformed, or of another checkpoint"),
             Self::BadLabel => f.write_str("a label is at most 64 printable ASCII characters"),
         }
     }

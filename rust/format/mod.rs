@@ -3,8 +3,8 @@
 //! The formats of the IMA measurement list.
 //!
 //! [`record`], [`template`], [`ascii`] and [`kexec`] are IMA's own: what its securityfs files show
-//! and what it hands to the next kernel. [`checkpoint`], [`truncate`] and [`config`] are the
-//! buffers of the records that segments add to the list; they are specified in
+//! and what it hands to the next kernel. [`checkpoint`], [`truncate`], [`config`] and
+//! [`quote`] are the buffers of the records that segments add to the list; they are specified in
 //! `Documentation/record-format.rst`.
 //!
 //! This is plain `core` code without allocation. The kernel compiles it as a module, programs as a
@@ -19,6 +19,7 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 pub mod kexec;
+pub mod quote;
 pub mod record;
 pub mod template;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]

@@ -21,6 +21,7 @@ BANK_OF_ALG = {alg: bank for bank, alg in BANKS.items()}
 CHECKPOINT_NAME = b".ima/checkpoint\0"
 TRUNCATE_NAME = b".ima/truncate\0"
 CONFIG_NAME = b".ima/config\0"
+QUOTE_NAME = b".ima/quote\0"
 MAX_BUFFER = 3968
 
 FLAGS = {1: "automatic", 2: "before-kexec", 4: "no-tpm", 8: "log-lost",
@@ -80,6 +81,18 @@ class Change:
     reason: str
     log_id: bytes
     settings: list  # (name, old value, new value)
+
+
+@dataclass
+class Quote:
+    """What a TPM signed over a checkpoint."""
+
+    log_id: bytes
+    seq: int
+    digest: bytes  # of the checkpoint's buffer
+    key_name: bytes
+    message: bytes  # TPMS_ATTEST
+    signature: bytes  # TPMT_SIGNATURE
 
 
 def parse_item_value(payload):
@@ -155,6 +168,21 @@ def parse_config(data):
     return Change(CONFIG_REASONS[reason], log_id, [tuple(part.decode() for part in change) for change in changes])
 
 
+def parse_quote(data):
+    if not 72 < len(data) <= MAX_BUFFER:
+        raise Fault(f"quote record of {len(data)} bytes, it has 73 to {MAX_BUFFER}")
+    magic, version, _, length, log_id, seq, digest = struct.unpack_from("<8sHHI16sQ32s", data)
+    if magic != b"IMA-QUOT" or version != 1 or length != 72 or seq == 0:
+        raise Fault(f"quote record with magic {magic!r}, version {version}, "
+                    f"length {length}, checkpoint {seq}")
+    cursor = Cursor(data)
+    cursor.at = length
+    name, message = (cursor.take(int.from_bytes(cursor.take(2, "size"), "big"), "TPM2B") for _ in range(2))
+    if message[:6] != b"\xffTCG\x80\x18":
+        raise Fault(f"a quote that starts with {message[:6].hex()}")
+    return Quote(log_id, seq, digest, name, message, data[cursor.at:])
+
+
 def checkpoint_of(record):
     """The checkpoint in this record, or None."""
     data = record.buffer(CHECKPOINT_NAME)
@@ -171,6 +199,12 @@ def config_of(record):
     """The change of settings that this record announces, or None."""
     data = record.buffer(CONFIG_NAME)
     return data and decode(record, data, parse_config)
+
+
+def quote_of(record):
+    """The quote in this record, or None. Nobody has checked its signature."""
+    data = record.buffer(QUOTE_NAME)
+    return data and decode(record, data, parse_quote)
 
 
 def decode(record, data, parser):

@@ -13,7 +13,7 @@ import tap
 
 PYTHON = Path("/usr/bin/python3")  # the distribution's, which has what Keylime needs
 HERE = Path(__file__).resolve().parent / "keylime"
-OUR_RECORDS = [".ima/checkpoint", ".ima/truncate", ".ima/config"]
+OUR_RECORDS = [".ima/checkpoint", ".ima/truncate", ".ima/config", ".ima/quote"]
 
 
 def cache():

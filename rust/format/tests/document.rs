@@ -17,6 +17,10 @@ use ima_checkpoint_format::{
         State, //
     },
     config,
+    quote::{
+        Evidence,
+        Quote, //
+    },
     record::{
         NewRecord,
         Record, //
@@ -289,6 +293,68 @@ fn change_parts() -> Vec<(usize, String)> {
     ]
 }
 
+/// TPM2B_NAME, TPM2B_ATTEST and TPMT_SIGNATURE, and what their bytes are. PCR 10 of the sha256 bank is
+/// quoted as the checkpoint has it.
+fn evidence() -> (Vec<u8>, Vec<(usize, String)>) {
+    let name = [b"\0\x0b".as_slice(), &Sha256::digest(b"public area")].concat();
+    let qualified = [b"\0\x0b".as_slice(), &Sha256::digest(b"parents")].concat();
+    let digest = Sha256::digest(checkpoint());
+    let value = Sha256::digest(extend_zeros::<Sha256>(&boot_aggregate()));
+    let quoted = Sha256::digest(value);
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+    let pieces: [(&[u8], &str); 20] = [
+        (&length(&name), "TPM2B_NAME: size 34"),
+        (&name, "the Name of the key: SHA-256 and a digest"),
+        (&[0, 145], "TPM2B_ATTEST: size 145"),
+        (b"\xffTCG", "TPM_GENERATED_VALUE"),
+        (b"\x80\x18", "TPM_ST_ATTEST_QUOTE"),
+        (&length(&qualified), "qualifiedSigner: size 34"),
+        (&qualified, "the qualified name of the key"),
+        (&length(&digest), "extraData: size 32"),
+        (&digest, "SHA-256 of the buffer of the checkpoint"),
+        (&60_000_u64.to_be_bytes(), "clock: 60000 ms"),
+        (
+            &[0, 0, 0, 2, 0, 0, 0, 0, 1],
+            "resetCount 2, restartCount 0, safe",
+        ),
+        (&[0, 0, 0, 1, 0, 0, 0, 0], "firmwareVersion"),
+        (b"\0\0\0\x01\0\x0b\x03\0\x04\0", "one bank: sha256, PCR 10"),
+        (&length(&quoted), "pcrDigest: size 32"),
+        (&quoted, "SHA-256 of the value of PCR 10"),
+        (b"\0\x18\0\x0b", "TPMT_SIGNATURE: ECDSA with SHA-256"),
+        (&[0, 32], "signatureR: size 32"),
+        (&[0x52; 32], "r, not a real one"),
+        (&[0, 32], "signatureS: size 32"),
+        (&[0x53; 32], "s, not a real one"),
+    ];
+    let bytes = pieces.iter().flat_map(|(bytes, _)| *bytes).copied();
+    let parts = pieces.iter().map(|(bytes, what)| part(bytes.len(), *what));
+    (bytes.collect(), parts.collect())
+}
+
+fn quote() -> (Vec<u8>, Vec<(usize, String)>) {
+    let header = header();
+    let (evidence, evidence_parts) = evidence();
+    let quote = Quote {
+        log_id: header.log_id,
+        sequence: header.sequence,
+        digest: Sha256::digest(checkpoint()).into(),
+        evidence: Evidence::parse(&evidence).unwrap(),
+    };
+    let mut out = [0; 500];
+    let mut parts = vec![
+        part(8, "magic \"IMA-QUOT\""),
+        part(2, "version 1"),
+        part(2, "reserved"),
+        part(4, "length of the fixed part: 72"),
+        part(16, "log id"),
+        part(8, "over checkpoint 1"),
+        part(32, "SHA-256 of the buffer of that checkpoint"),
+    ];
+    parts.extend(evidence_parts);
+    (quote.encode(&mut out).unwrap().to_vec(), parts)
+}
+
 #[track_caller]
 fn assert_documented(block: &str) {
     assert!(DOCUMENT.contains(block), "not in the document:\n{block}");
@@ -322,6 +388,12 @@ fn truncate_buffer() {
 #[test]
 fn config_buffer() {
     assert_documented(&annotate(&changes(), &change_parts()));
+}
+
+#[test]
+fn quote_buffer() {
+    let (bytes, parts) = quote();
+    assert_documented(&annotate(&bytes, &parts));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::{
 use ima_checkpoint_format::{
     checkpoint::{self, Checkpoint},
     config::Changes,
+    quote::Quote,
     record::Record,
     truncate::Truncation,
 };
@@ -93,6 +94,8 @@ enum Claims<'a> {
     Truncation(TruncationClaims<'a>),
     #[serde(rename = "config_claims")]
     Config(ConfigClaims<'a>),
+    #[serde(rename = "quote_claims")]
+    Quote(QuoteClaims<'a>),
     Impostor(String),
 }
 
@@ -147,6 +150,16 @@ struct ConfigClaims<'a> {
 }
 
 #[derive(Serialize)]
+struct QuoteClaims<'a> {
+    sequence: Long,
+    log_id: Hex<'a>,
+    buffer_sha256: Hex<'a>,
+    key_name: Hex<'a>,
+    message: Hex<'a>,
+    signature: Hex<'a>,
+}
+
+#[derive(Serialize)]
 struct Change<'a> {
     setting: &'a str,
     old: &'a str,
@@ -189,6 +202,7 @@ pub(super) fn write(
                 Some(Claims::Truncation(truncation_claims(truncation)))
             }
             Ok(Some(OwnRecord::Config(changes))) => Some(Claims::Config(config_claims(changes))),
+            Ok(Some(OwnRecord::Quote(quote))) => Some(Claims::Quote(quote_claims(quote))),
             Err(why) => Some(Claims::Impostor(why.to_string())),
         },
     };
@@ -256,6 +270,17 @@ fn truncation_claims(truncation: &Truncation) -> TruncationClaims<'_> {
         buffer_sha256: Hex(&truncation.digest),
         records: Long(truncation.records),
         bytes: Long(truncation.bytes),
+    }
+}
+
+fn quote_claims<'a>(quote: &'a Quote<'a>) -> QuoteClaims<'a> {
+    QuoteClaims {
+        sequence: Long(quote.sequence),
+        log_id: Hex(&quote.log_id),
+        buffer_sha256: Hex(&quote.digest),
+        key_name: Hex(quote.evidence.name()),
+        message: Hex(quote.evidence.attest()),
+        signature: Hex(quote.evidence.signature()),
     }
 }
 

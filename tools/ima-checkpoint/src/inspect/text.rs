@@ -9,10 +9,12 @@ use crate::{
     bank::Bank,
     escape::Escaped,
     own::{Impostor, OwnRecord},
+    quote::Attest,
     records::Entry,
 };
 use ima_checkpoint_format::{
-    checkpoint::Checkpoint, config::Changes, record::Record, template::Field, truncate::Truncation,
+    checkpoint::Checkpoint, config::Changes, quote::Quote, record::Record, template::Field,
+    truncate::Truncation,
 };
 use std::{
     fmt,
@@ -46,6 +48,7 @@ pub(super) fn write(
         Ok(Some(OwnRecord::Checkpoint(checkpoint))) => write_checkpoint(record, checkpoint, out),
         Ok(Some(OwnRecord::Truncation(truncation))) => write_truncation(truncation, out),
         Ok(Some(OwnRecord::Config(changes))) => write_changes(changes, out),
+        Ok(Some(OwnRecord::Quote(quote))) => write_quote(quote, out),
         Err(why) => writeln!(out, "        NOT WHAT ITS NAME SAYS: {why}"),
     }
 }
@@ -173,6 +176,30 @@ fn write_changes(changes: &Changes<'_>, out: &mut impl Write) -> io::Result<()> 
         let (name, old, new) = (change.name, change.old, change.new);
         writeln!(out, "          {name}: {old} -> {new}")
     })
+}
+
+fn write_quote(quote: &Quote<'_>, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "        quote over checkpoint {}, which claims:\n\
+        \x20         log        {}\n\
+        \x20         checkpoint {}\n\
+        \x20         key        {}",
+        quote.sequence,
+        Hex(&quote.log_id),
+        Hex(&quote.digest),
+        Hex(quote.evidence.name()),
+    )?;
+    match Attest::parse(quote.evidence.attest()) {
+        Ok(attest) => writeln!(
+            out,
+            "          made       reset {}, restart {}, {:?} of the TPM's clock",
+            attest.reset_count,
+            attest.restart_count,
+            Duration::from_millis(attest.clock),
+        ),
+        Err(why) => writeln!(out, "          made       unknown: {why}"),
+    }
 }
 
 /// The bytes before the first NUL, if only that follows; else all, so that nothing stays hidden.

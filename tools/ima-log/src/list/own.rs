@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What single records tell by themselves: which are checkpoints, truncations, changes of settings or
-//! boot aggregates, and which are not what they are labelled.
+//! What single records tell by themselves: which are checkpoints, truncations, changes of settings,
+//! quotes or boot aggregates, and which are not what they are labelled.
 //!
 //! A template digest covers the template data, but not the name of the template. So whoever passes
 //! a list on can relabel a record, and it replays as before. Our event names are therefore searched
@@ -14,6 +14,7 @@ use crate::bank::{Bank, Digest};
 use ima_checkpoint_format::{
     checkpoint::{self, Checkpoint},
     config::{self, Changes},
+    quote::{self, Quote},
     record::Record,
     template::{Field, LEGACY_DIGEST_SIZE, LEGACY_MAX_EVENT_NAME},
     truncate::{self, Truncation},
@@ -22,10 +23,11 @@ use ima_checkpoint_format::{
 use std::fmt;
 
 /// Event names of what segments add to a list.
-const OUR_NAMES: [&[u8]; 3] = [
+const OUR_NAMES: [&[u8]; 4] = [
     checkpoint::EVENT_NAME,
     truncate::EVENT_NAME,
     config::EVENT_NAME,
+    quote::EVENT_NAME,
 ];
 
 /// Event names of the record that IMA appends when it starts, early or late in the boot.
@@ -43,6 +45,8 @@ pub enum OwnRecord<'a> {
     Truncation(Truncation),
     /// Settings were changed.
     Config(Changes<'a>),
+    /// A TPM signed something over a checkpoint. Nobody has checked the signature.
+    Quote(Quote<'a>),
 }
 
 /// Why a record that has the event name of one is none.
@@ -113,6 +117,7 @@ pub fn own_record<'a>(record: &Record<'a>) -> Result<Option<OwnRecord<'a>>, Impo
     let parsed = match name {
         checkpoint::EVENT_NAME => Checkpoint::parse(buffer).map(OwnRecord::Checkpoint),
         truncate::EVENT_NAME => Truncation::parse(buffer).map(OwnRecord::Truncation),
+        quote::EVENT_NAME => Quote::parse(buffer).map(OwnRecord::Quote),
         _ => Changes::parse(buffer).map(OwnRecord::Config),
     };
     parsed.map(Some).map_err(Impostor::Buffer)
@@ -174,7 +179,7 @@ pub(crate) fn needs_look(record: &Record<'_>) -> bool {
     // a signature that may be a buffer, or the reverse
     let mut third = || fields.next().is_some_and(|third| !third.is_empty());
     !record.template().is_known()
-        || (11..=20).contains(&name.len()) && is_our_name(name)
+        || (10..=20).contains(&name.len()) && is_our_name(name)
         || third() && has_third_field(record.template_name())
         || record.pcr() > LAST_PCR
         || record.template().fields().first() != Some(&Field::DigestNg) && has_our_name(record)
@@ -233,7 +238,7 @@ pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
         Ok(Some(Mark::Checkpoint(claim))) => put(Remark::Checkpoint(claim)),
         Ok(Some(Mark::Truncation(truncation))) => put(Remark::Truncation(truncation)),
         // it says nothing of other records
-        Ok(Some(Mark::Config)) => (),
+        Ok(Some(Mark::Config | Mark::Quote)) => (),
         Err(impostor) => put(Remark::Impostor(impostor)),
         Ok(None) => look_at_fields(record, &mut put),
     }
@@ -341,6 +346,7 @@ pub fn recognise(record: &Record<'_>) -> Result<Option<Mark>, Impostor> {
         None => Ok(None),
         Some(OwnRecord::Truncation(truncation)) => Ok(Some(Mark::Truncation(truncation))),
         Some(OwnRecord::Config(_)) => Ok(Some(Mark::Config)),
+        Some(OwnRecord::Quote(_)) => Ok(Some(Mark::Quote)),
         Some(OwnRecord::Checkpoint(checkpoint)) => {
             let buffer = record.buffer().unwrap_or_default();
             let claim = Claim::new(&checkpoint, buffer).map_err(Impostor::Buffer)?;
@@ -364,6 +370,8 @@ pub enum Mark {
     Truncation(Truncation),
     /// Settings were changed.
     Config,
+    /// A TPM signed something over a checkpoint.
+    Quote,
 }
 
 #[cfg(test)]
@@ -396,6 +404,7 @@ mod tests {
             OwnRecord::Checkpoint(_) => "checkpoint",
             OwnRecord::Truncation(_) => "truncation",
             OwnRecord::Config(_) => "config",
+            OwnRecord::Quote(_) => "quote",
         }))
     }
 
@@ -454,6 +463,33 @@ mod tests {
         let cut = [&*d_ng(cut), name, cut];
         let result = with(b"ima-buf", &[1; 20], cut);
         assert_eq!(result, Err(Impostor::Buffer(FormatError::BadChange)));
+        Ok(())
+    }
+
+    #[test]
+    fn quotes() -> Result<(), FormatError> {
+        // as a TPM marshals them: the Name of a key, a quote over zeros, an RSA signature of a byte
+        let name = [b"\0\x22\0\x0b".as_slice(), &[7; 32]].concat();
+        let attest = [b"\xffTCG\x80\x18\0\0\0\x20".as_slice(), &[0; 32], &[0; 29]].concat();
+        let length = u16::try_from(attest.len()).unwrap().to_be_bytes();
+        let signature = b"\0\x14\0\x0b\0\x01s";
+        let evidence = [&name, length.as_slice(), &attest, signature].concat();
+        let quote = Quote {
+            log_id: [1; 16],
+            sequence: 1,
+            digest: [0; 32],
+            evidence: quote::Evidence::parse(&evidence)?,
+        };
+        let mut out = [0; 400];
+        let buffer = quote.encode(&mut out)?;
+        let name = b".ima/quote\0".as_slice();
+        let fields = [&*d_ng(buffer), name, buffer];
+        assert_eq!(judge(b"ima-buf", &[1; 20], fields), Ok(Some("quote")));
+        assert_eq!(judge(b"ima-sig", &[1; 20], fields), Err(Impostor::Template));
+        let cut = &buffer[..buffer.len() - 1];
+        let cut = [&*d_ng(cut), name, cut];
+        let result = judge(b"ima-buf", &[1; 20], cut);
+        assert_eq!(result, Err(Impostor::Buffer(FormatError::BadQuote)));
         Ok(())
     }
 
