@@ -8,6 +8,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What to do about programs that have the kernel's list open when it is to be truncated. They would
+/// lose their place in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readers {
+    /// Free nothing until they closed it.
+    #[default]
+    Wait,
+    /// Free all the same.
+    Ignore,
+}
+
+/// What to tell who waits for these programs.
+pub fn in_the_way(programs: &[String]) -> String {
+    format!(
+        "{} has the measurement list open and would lose its place in it. Let it read \
+         `ima-checkpoint mount`, stop it, or use --force",
+        programs.join(", ")
+    )
+}
+
 /// `name (pid)` of each program that has a list file of this kernel open, this one excepted.
 /// Programs that this user may not look into are not seen.
 pub fn of_list_files(kernel: &Kernel) -> Vec<String> {

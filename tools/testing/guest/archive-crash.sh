@@ -39,6 +39,15 @@ whole()
 	[ "$(stat -c %s /tmp/whole)" -eq $((size + $(stat -c %s /tmp/part))) ] || complain "$1: records are there twice, or missing"
 }
 
+# remains WHEN: what the kernel did not free it has, and what the archive was not to remove is good
+remains()
+{
+	exports /tmp/live
+	[ "$(row 1)" != "$first" ] || head -c "$(stat -c %s /tmp/sealed)" /tmp/live | cmp -s - /tmp/sealed ||
+		complain "$1: the kernel lost records"
+	ima-checkpoint fsck --archive $A >/tmp/message 2>&1 || complain "$1: fsck: $(cat /tmp/message)"
+}
+
 # mend OPTION...: a plain run completes what the killed one began
 mend()
 {
@@ -47,10 +56,10 @@ mend()
 	[ -z "$(find $A -name .partial)" ] || complain "a partial file is left"
 }
 
-# settled: nothing of all that is left
+# settled CHECK: nothing of all that is left
 settled()
 {
-	whole mended
+	"$1" mended
 	ima-checkpoint fsck --archive $A >/tmp/message 2>&1 || complain "fsck: $(cat /tmp/message)"
 }
 
@@ -74,12 +83,12 @@ traced()
 # before_archive CALL: how often it is made before the archive is touched
 before_archive() { sed '1d;/\/mnt\/archive/,$d' /tmp/plan | grep -c "[0-9]* *$1("; }
 
-# kills PHASE CALL...: at each occurrence, until a run is not killed. The call that kills is not made
+# kills PHASE CHECK CALL...: at each occurrence, until a run is not killed. The call that kills is not made
 # any more: what `open` leaves is seen at the next one
 kills()
 {
-	phase=$1
-	shift
+	phase=$1 check=$2
+	shift 2
 	for call; do
 		n=$(before_archive "$call")
 		while :; do
@@ -91,18 +100,23 @@ kills()
 			status=$?
 			[ "$status" -eq 137 ] || break
 			echo "$point" >>"$SHARE/kills"
-			whole killed
+			"$check" killed
 			# shellcheck disable=SC2086 # options
 			mend $options
 		done
 		[ "$status" -eq 0 ] || complain "not killed, and ends with $status: $(cat /tmp/message)"
-		settled
+		settled "$check"
 		[ "$n" -le 400 ] || exit
 	done
 }
 
 prepare_new() { rm -rf ${A:?}/$HOST; }
 prepare_free() { start_round; }
+prepare_remove()
+{
+	start_round
+	first=$(row 1)
+}
 
 # a call is not made when it kills: what `open` leaves is seen at the next one
 if [ "$1" != second ]; then
@@ -118,7 +132,7 @@ if [ "$1" != second ]; then
 	options=
 	strace -f -qq -y -o /tmp/plan ima-checkpoint archive --archive $A --host $HOST >/dev/null
 	cp /tmp/plan "$SHARE/plan-new"
-	kills new mkdirat fchmod fsync renameat
+	kills new whole mkdirat fchmod fsync renameat
 
 	# one that frees as well
 	options='--keep-segments 0'
@@ -126,7 +140,7 @@ if [ "$1" != second ]; then
 	prepare_free
 	strace -f -qq -y -o /tmp/plan ima-checkpoint archive --archive $A --host $HOST --keep-segments 0 >/dev/null
 	cp /tmp/plan "$SHARE/plan-free"
-	kills free write pwrite64 fsync renameat
+	kills free whole write pwrite64 fsync renameat
 	cp -r $A/$HOST "$SHARE/archive-killed"
 	snapshot killed
 
@@ -149,7 +163,7 @@ if [ "$1" != second ]; then
 			whole failed
 			mend --keep-segments 0
 		done
-		settled
+		settled whole
 	done
 	: >"$SHARE/disks"
 
@@ -206,7 +220,14 @@ head -c "$(stat -c %s $A/sealed)" /tmp/sealed | cmp - $A/sealed || complain "the
 rm $A/sealed $A/from
 whole killed
 mend --keep-segments 0
-settled
+settled whole
 cp -r $A/$HOST "$SHARE/archive-kexec"
 snapshot kexec
+
+# what is freed is removed from the archive
+options='--keep-segments 0 --remove-age 0'
+prepare_remove
+# shellcheck disable=SC2086 # options
+strace -f -qq -y -o /tmp/plan ima-checkpoint archive --archive $A --host $HOST $options >/dev/null
+kills remove remains unlinkat write
 : >"$SHARE/end"

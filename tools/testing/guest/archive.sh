@@ -59,6 +59,8 @@ if [ "$1" != second ]; then
 	note held ima-checkpoint truncate 1
 	first >"$SHARE/held.first"
 	archive two
+	archive waits --keep-segments 0
+	first >"$SHARE/waits.first"
 	note forced ima-checkpoint truncate --force 1
 	first >"$SHARE/forced.first"
 	exec 6<&-
@@ -69,6 +71,8 @@ if [ "$1" != second ]; then
 	ima-checkpoint archive --archive $A/shared/of-group --host $HOST --group 1000 >"$SHARE/group.out"
 	find $A/shared/of-group -exec stat -c '%a %g %F' {} + >"$SHARE/group.modes"
 	rm -r $A/shared
+	archive dry --keep-segments 0 --dry-run
+	first >"$SHARE/dry.first"
 	archive keep-one --keep-segments 1
 	first >"$SHARE/keep-one.first"
 	snapshot keep-one

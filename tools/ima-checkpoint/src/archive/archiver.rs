@@ -1,25 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The archiver: takes over what the kernel has sealed, and frees it there when it is safe.
+//!
+//! It looks what there is ([`observe`]), plans ([`plan`]), and does step by step what is planned
+//! ([`execute`](super::execute)), until nothing is left to do.
 
 use super::{
-    durable::{Access, Folder},
+    copies::Copier,
+    durable::{Access, Folder, PARTIAL},
+    execute::{Executor, Place},
+    index::Index,
     is_host,
-    live::{byte_order, has_news, head, Live},
+    live::{byte_order, has_news, Claims, Live},
     lock::lock,
-    meta::{Meta, State},
     notice::{Notice, Notices, Warning},
-    now_ns,
-    removal::Remove,
-    retention::{Keep, Sealed},
-    survey::{survey, Plan},
-    writer::{Safe, Writer},
-    LogName,
+    now_ns, observe,
+    open::Directory,
+    plan::{
+        facts::{self, Facts, Holdings, Sha256},
+        foresee, in_question, plan, plan_tail, Wait,
+    },
+    receipts::{Acknowledge, Receipts},
+    rules::{Copying, Keep, Remove, Rules},
+    Log, LogName,
 };
-use crate::{archive, claim::Claim, error::Result, kernel::Segment};
+use crate::{
+    archive,
+    error::{Error, Result},
+    open_files::Readers,
+    remote::StoreUrl,
+};
 use ima_checkpoint_format::ByteOrder;
-use indicatif::{BinaryBytes, HumanCount};
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use indicatif::HumanCount;
+use std::{collections::BTreeSet, io, path::PathBuf};
 
 /// What the archiver is to do.
 #[derive(Clone, Debug)]
@@ -34,26 +47,147 @@ pub struct Options {
     pub keep: Keep,
     /// What is removed from the archive.
     pub remove: Remove,
+    /// Only that is freed and removed whose receipt is in this directory.
+    pub receipts: Option<PathBuf>,
+    /// The store that sealed segments are copied to.
+    pub copy_to: Option<StoreUrl>,
+    /// Is only that freed and removed which has a copy there?
+    pub require_copy: bool,
+    /// What if programs have the kernel's list open?
+    pub readers: Readers,
 }
 
-/// What may change without an event.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wait {
-    /// A receipt would let the kernel free something.
-    pub receipt: bool,
-    /// By then, age alone would.
-    pub age: Option<Duration>,
+impl Options {
+    fn rules(&self) -> Rules {
+        Rules {
+            keep: self.keep,
+            remove: self.remove,
+            acknowledge: self.receipts.is_some(),
+            copying: match (&self.copy_to, self.require_copy) {
+                (_, true) => Copying::Required,
+                (Some(_), false) => Copying::Sealed,
+                (None, false) => Copying::Nothing,
+            },
+            readers: self.readers,
+        }
+    }
+
+    fn copier(&self) -> Option<Copier> {
+        let url = self.copy_to.clone()?;
+        Some(Copier::new(url, &self.host))
+    }
+
+    /// Those who must have a segment before it is freed or removed.
+    fn acknowledge(&self) -> Result<Vec<Box<dyn Acknowledge>>> {
+        let mut all: Vec<Box<dyn Acknowledge>> = Vec::new();
+        if let Some(folder) = &self.receipts {
+            all.push(Box::new(Receipts::new(folder)?));
+        }
+        Ok(all)
+    }
+
+    fn check(&self) -> Result<()> {
+        match is_host(&self.host) {
+            true => Ok(()),
+            false => {
+                let name = self.host.clone();
+                Err(archive::Error::NotAHost { name }.into())
+            }
+        }
+    }
+}
+
+/// Which of the segments in question does everybody have who must have them?
+fn acknowledged(
+    by: &[Box<dyn Acknowledge>],
+    facts: &Facts,
+    rules: &Rules,
+) -> Result<BTreeSet<Sha256>> {
+    let mut asked = in_question(facts, rules);
+    for one in by {
+        asked = one.of(&asked)?;
+    }
+    Ok(asked.into_iter().collect())
+}
+
+/// What is known of the store. That it cannot be looked at is no reason not to archive.
+fn copies(copier: &mut Option<Copier>, facts: &Facts, fault: impl FnOnce(Error)) -> facts::Copies {
+    let Some(copier) = copier else {
+        return facts::Copies::default();
+    };
+    let others = facts.others.iter().map(|log| log.log_id.as_str());
+    copier
+        .look(others.chain([facts.log_id.as_str()]))
+        .unwrap_or_else(|error| {
+            fault(error);
+            facts::Copies {
+                failed: true,
+                ..facts::Copies::default()
+            }
+        })
+}
+
+/// What [`Archiver::pass`] would do if all went well, in words. Nothing is changed. `fault` gets what
+/// somebody has to look at.
+///
+/// # Errors
+///
+/// Kernel or archive cannot be read.
+pub fn dry_run(
+    live: &impl Live,
+    options: &Options,
+    mut fault: impl FnMut(Warning),
+) -> Result<Vec<String>> {
+    options.check()?;
+    let (rules, by) = (options.rules(), options.acknowledge()?);
+    let name = LogName {
+        host: options.host.clone(),
+        log_id: live.status()?.log_id().to_owned(),
+    };
+    // what is not there yet is empty
+    let host = match Directory::named(&options.dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::io("read", &options.dir, error)),
+        Ok(all) => match all.below(&name.host) {
+            Err(error) if error.is_absent() => None,
+            host => Some(host?),
+        },
+    };
+    let log = match host.as_ref().map(|host| host.below(&name.log_id)) {
+        Some(Err(error)) if error.is_absent() => None,
+        log => log.transpose()?,
+    };
+    let holdings = match log {
+        None => Holdings::default(),
+        Some(log) => {
+            let index = Index::read(&log)?;
+            let fault = |error| fault(Warning::Unusable(error));
+            observe::holdings(&Log::new(log, name.clone()), &index, fault)?
+        }
+    };
+    let mut claims = Claims::new(byte_order());
+    let host = host.as_ref();
+    let mut facts = observe::facts(live, &mut claims, &rules, host, &name, holdings)?;
+    facts.acknowledged = acknowledged(&by, &facts, &rules)?;
+    let mut copier = options.copier();
+    facts.copies = copies(&mut copier, &facts, |error| fault(Warning::NoStore(error)));
+    let plan = foresee(facts, &rules);
+    plan.alarms.into_iter().map(Warning::Alarm).for_each(fault);
+    Ok(plan.steps.iter().map(ToString::to_string).collect())
 }
 
 /// The archiver of a host. While it exists no other can.
 pub struct Archiver<L> {
     live: L,
     order: ByteOrder,
-    options: Options,
+    name: String,
+    rules: Rules,
+    acknowledge: Vec<Box<dyn Acknowledge>>,
+    copier: Option<Copier>,
     host: Folder,
-    writer: Option<Writer>,
-    /// Checkpoints of the kernel, by number.
-    claims: BTreeMap<u64, Claim>,
+    /// The log that was worked on last, and what was known of it then.
+    log: Option<(Place, Holdings)>,
+    claims: Claims,
     pub(super) notices: Notices,
 }
 
@@ -65,28 +199,21 @@ impl<L: Live> Archiver<L> {
     /// [`archive::Error::Locked`] if another archiver works on this host; or it is no place for an
     /// archive.
     pub fn new(live: L, options: Options, say: Box<dyn FnMut(&Notice)>) -> Result<Self> {
-        if !is_host(&options.host) {
-            let name = options.host;
-            return Err(archive::Error::NotAHost { name }.into());
-        }
-        if let Some(folder) = options
-            .keep
-            .unacknowledged
-            .as_deref()
-            .filter(|dir| !dir.is_dir())
-        {
-            let folder = folder.to_owned();
-            return Err(archive::Error::NoReceipts { folder }.into());
-        }
+        options.check()?;
+        let acknowledge = options.acknowledge()?;
         let host = Folder::open(&options.dir, options.access)?.folder(&options.host)?;
         lock(&host)?;
+        let order = byte_order();
         Ok(Self {
             live,
-            order: byte_order(),
-            options,
+            order,
+            rules: options.rules(),
+            copier: options.copier(),
+            name: options.host,
+            acknowledge,
             host,
-            writer: None,
-            claims: BTreeMap::new(),
+            log: None,
+            claims: Claims::new(order),
             notices: Notices::new(say),
         })
     }
@@ -103,223 +230,103 @@ impl<L: Live> Archiver<L> {
     ///
     /// The segment at which it failed is not in the archive, and nothing was freed since.
     pub fn pass(&mut self) -> Result<Wait> {
-        let mut writer = self.open()?;
         // after a failure, what the directory holds is looked up anew
-        let wait = self.pass_over(&mut writer)?;
-        self.writer = Some(writer);
-        Ok(wait)
+        let (mut place, holdings) = self.open()?;
+        let mut facts = self.observe(&place, holdings)?;
+        let mut alarmed = false;
+        loop {
+            facts.acknowledged = acknowledged(&self.acknowledge, &facts, &self.rules)?;
+            let plan = plan(&facts, &self.rules);
+            for alarm in plan.alarms.into_iter().filter(|_| !alarmed) {
+                self.notices.warn(Warning::Alarm(alarm));
+            }
+            alarmed = true;
+            if plan.steps.is_empty() {
+                self.log = Some((place, facts.archive));
+                return Ok(plan.wait);
+            }
+            for step in &plan.steps {
+                let outcome = self.executor(&mut place).execute(step, &facts)?;
+                facts.learn(step, &outcome);
+                if facts.overtaken {
+                    break;
+                }
+            }
+        }
     }
 
-    fn open(&mut self) -> Result<Writer> {
-        if let Some(writer) = self.writer.take() {
-            return Ok(writer);
+    /// Keeps what is not sealed, as a tail.
+    ///
+    /// # Errors
+    ///
+    /// It is not in the archive; the kernel still has it.
+    pub fn keep_tail(&mut self) -> Result<()> {
+        let (mut place, holdings) = self.open()?;
+        let mut facts = self.observe(&place, holdings)?;
+        while let Some(step) = plan_tail(&facts).filter(|_| !facts.overtaken) {
+            let outcome = self.executor(&mut place).execute(&step, &facts)?;
+            facts.learn(&step, &outcome);
         }
+        let active = facts.kernel.last().map(|active| &active.segment);
+        if let Some(active) = active.filter(|active| active.records > 0) {
+            let records = HumanCount(active.records);
+            let seq = active.seq;
+            self.notices
+                .event(format!("kept the tail: {records} records of segment {seq}"));
+        }
+        self.log = Some((place, facts.archive));
+        Ok(())
+    }
+
+    fn executor<'a>(&'a mut self, place: &'a mut Place) -> Executor<'a, L> {
+        Executor {
+            live: &self.live,
+            order: self.order,
+            host: &self.host,
+            place,
+            claims: &mut self.claims,
+            notices: &mut self.notices,
+            copier: &mut self.copier,
+            readers: self.rules.readers,
+        }
+    }
+
+    /// Opens the kernel's log in the archive, clears up what an interrupted archiver left, and brings
+    /// the index up to date.
+    fn open(&mut self) -> Result<(Place, Holdings)> {
         let log_id = self.live.status()?.log_id().to_owned();
-        let host = self.options.host.clone();
-        let (writer, faults) = Writer::open(&self.host, LogName { host, log_id })?;
-        for fault in faults {
-            self.notices.warn(Warning::Unusable(fault));
+        let known = self.log.take();
+        if let Some(known) = known.filter(|(place, _)| place.name.log_id == log_id) {
+            return Ok(known);
         }
-        for (seq, _) in writer.forks.iter().filter(|(_, forks)| !forks.is_empty()) {
-            self.notices.warn(Warning::ForkThere { seq: *seq });
-        }
-        Ok(writer)
-    }
-
-    fn pass_over(&mut self, writer: &mut Writer) -> Result<Wait> {
-        let segments = self.live.segments()?;
-        let first_live = segments.first().map_or(0, |segment| segment.seq);
-        self.report_gaps(writer, first_live, segments.first())?;
-        self.claims = self.claims.split_off(&first_live);
-        let mut sealed = Vec::new();
-        for segment in segments.iter().filter(|segment| !segment.active) {
-            let next = match self.claim(segment.seq.saturating_add(1)) {
-                // freed by somebody else meanwhile: the next pass finds the gap
-                Err(error) if error.is_freed() => return Ok(Wait::default()),
-                next => next?,
-            };
-            match self.archive(writer, segment, &next) {
-                Err(error) if error.is_freed() => return Ok(Wait::default()),
-                done => done?,
-            }
-            sealed.push(Sealed {
-                seq: segment.seq,
-                bytes: segment.bytes,
-                sealed_ns: next.header.wall_ns,
-            });
-        }
-        let wait = self.truncate(writer, &segments, &sealed)?;
-        self.remove(writer)?;
-        Ok(wait)
-    }
-
-    fn report_gaps(
-        &mut self,
-        writer: &mut Writer,
-        first_live: u64,
-        first: Option<&Segment>,
-    ) -> Result<()> {
-        let record = first.map_or(0, |first| first.first);
-        for (from, to) in writer.find_gaps(first_live)? {
-            self.notices.warn(Warning::Gap {
-                from,
-                to,
-                first: first_live,
-                record,
-            });
-        }
-        Ok(())
-    }
-
-    /// The checkpoint of that number.
-    fn claim(&mut self, seq: u64) -> Result<Claim> {
-        if let Some(claim) = self.claims.get(&seq) {
-            return Ok(claim.clone());
-        }
-        let claim = head(&self.live, seq, self.order)?;
-        let claim = claim.ok_or(archive::Error::NoCheckpoint { seq })?;
-        self.claims.insert(seq, claim.clone());
-        Ok(claim)
-    }
-
-    /// Makes sure that the archive has this segment.
-    fn archive(&mut self, writer: &mut Writer, segment: &Segment, next: &Claim) -> Result<()> {
-        let seq = segment.seq;
-        let mut meta = self.meta(writer, segment, State::Sealed)?;
-        if let Some((held_digest, safe)) = writer.held(seq) {
-            if held_digest.as_bytes() == next.header.segment_digest {
-                return self.settle_tail(writer, seq, next);
-            }
-            if safe == Safe::No || writer.is_forked(seq) {
-                return Ok(());
-            }
-            meta.fork =
-                survey(self.live.export(seq)?, Plan::of(&meta), |_| Ok(()))?.sha256 != held_digest;
-        }
-        meta.fork |= writer.is_forked(seq) && writer.held(seq).is_none();
-        let known = writer.forks.get(&seq);
-        if known.is_some_and(|known| {
-            known
-                .iter()
-                .any(|fork| fork.as_bytes() == next.header.segment_digest)
-        }) {
-            return Ok(());
-        }
-        if !meta.fork && writer.held(seq).is_some() {
-            // the same bytes, but not those that the kernel's next checkpoint claims
-            return self.settle_tail(writer, seq, next);
-        }
-        let source = self.live.export(seq)?;
-        let added = writer.add(source, meta, next)?;
-        self.notices.archived(added);
-        Ok(())
-    }
-
-    fn settle_tail(&mut self, writer: &mut Writer, seq: u64, next: &Claim) -> Result<()> {
-        if writer.has_leftover_tail(seq) {
-            self.check(writer, seq, next)?;
-        }
-        Ok(())
-    }
-
-    /// Reads a segment of the archive, unless that was done. What does not verify is not freed.
-    fn check(&mut self, writer: &mut Writer, seq: u64, next: &Claim) -> Result<bool> {
-        match writer.check(seq, next) {
-            Ok(fork) => self.notices.forked_tail(fork),
-            Err(fault) if fault.is_of_contents() => self.notices.warn(Warning::Kept { seq, fault }),
-            Err(error) => return Err(error),
-        }
-        Ok(writer.held(seq).is_some_and(|(_, safe)| safe == Safe::Yes))
-    }
-
-    /// What is known of a segment before it was exported.
-    fn meta(&mut self, writer: &Writer, segment: &Segment, state: State) -> Result<Meta> {
-        let offset = match segment.seq {
-            0 => 0,
-            seq => self.claim(seq)?.header.offset,
+        let folder = self.host.folder(&log_id)?;
+        folder.remove_if_there(PARTIAL)?;
+        let mut place = Place {
+            name: LogName {
+                host: self.name.clone(),
+                log_id,
+            },
+            index: Index::read(folder.directory())?,
+            folder,
         };
-        let LogName { host, log_id } = &writer.name;
-        let mut meta = Meta::new(host, log_id, segment.seq, state, self.order);
-        meta.first = segment.first;
-        meta.offset = offset;
-        meta.records = segment.records;
-        meta.bytes = segment.bytes;
-        meta.checkpoint = segment.digest;
-        meta.broken = segment.broken;
-        meta.archived_ns = now_ns();
-        Ok(meta)
+        let notices = &mut self.notices;
+        let fault = |fault| notices.warn(Warning::Unusable(fault));
+        let holdings = observe::holdings(&place.log(), &place.index, fault)?;
+        let named = holdings.named();
+        place
+            .index
+            .bring_up_to_date(&place.folder, named, now_ns())?;
+        Ok((place, holdings))
     }
 
-    /// Frees in the kernel what may go.
-    fn truncate(
-        &mut self,
-        writer: &mut Writer,
-        segments: &[Segment],
-        sealed: &[Sealed],
-    ) -> Result<Wait> {
-        let keep = self.options.keep.clone();
-        let mut wait = Wait {
-            age: keep.next_expiry(sealed, now_ns()),
-            receipt: false,
-        };
-        let mut failed = None;
-        let first_kept = keep.first_kept(sealed, now_ns(), |seq| {
-            let Some((sha256, _)) = writer.held(seq).filter(|_| !writer.is_forked(seq)) else {
-                return false;
-            };
-            if !keep.acknowledged(&sha256) {
-                wait.receipt = true;
-                return false;
-            }
-            let next = self.claims.get(&seq.saturating_add(1)).cloned();
-            let checked = next.map_or(Ok(false), |next| self.check(writer, seq, &next));
-            checked.unwrap_or_else(|error| {
-                failed = Some(error);
-                false
-            })
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let target = segments
-            .iter()
-            .find(|segment| Some(segment.seq) == first_kept);
-        let Some(target) = target else {
-            return Ok(wait);
-        };
-        let freed = || segments.iter().filter(|segment| segment.seq < target.seq);
-        let records: u64 = freed().map(|segment| segment.records).sum();
-        let bytes: u64 = freed().map(|segment| segment.bytes).sum();
-        match self.live.truncate(target.seq, &target.digest) {
-            // somebody else was faster
-            Err(error) if error.is_freed() => return Ok(wait),
-            done => done?,
-        }
-        self.notices.event(format!(
-            "truncated to checkpoint {}: {} records, {} freed",
-            target.seq,
-            HumanCount(records),
-            BinaryBytes(bytes)
-        ));
-        Ok(wait)
-    }
-
-    fn remove(&mut self, writer: &mut Writer) -> Result<()> {
-        let first_live = self.live.segments()?.first().map_or(0, |first| first.seq);
-        let Options { remove, keep, .. } = self.options.clone();
-        for removed in remove.run(&self.host, &writer.name, first_live, &keep)? {
-            if removed.log_id == writer.name.log_id {
-                writer.removed_before(removed.before);
-            }
-            self.notices.event(format!(
-                "removed the segments before {} of log {}: {} files, {}",
-                removed.before,
-                removed.log_id,
-                removed.files,
-                BinaryBytes(removed.file_bytes)
-            ));
-        }
-        Ok(())
+    fn observe(&mut self, place: &Place, archive: Holdings) -> Result<Facts> {
+        let host = Some(self.host.directory());
+        let (live, claims) = (&self.live, &mut self.claims);
+        let mut facts = observe::facts(live, claims, &self.rules, host, &place.name, archive)?;
+        let notices = &mut self.notices;
+        let fault = |error| notices.warn(Warning::NoStore(error));
+        facts.copies = copies(&mut self.copier, &facts, fault);
+        Ok(facts)
     }
 
     /// Seals the active segment if it holds anything new.
@@ -337,32 +344,6 @@ impl<L: Live> Archiver<L> {
         Ok(())
     }
 
-    /// Keeps what is not sealed, as a tail.
-    ///
-    /// # Errors
-    ///
-    /// It is not in the archive; the kernel still has it.
-    pub fn keep_tail(&mut self) -> Result<()> {
-        let mut writer = self.open()?;
-        self.keep_tail_in(&mut writer)
-    }
-
-    fn keep_tail_in(&mut self, writer: &mut Writer) -> Result<()> {
-        let segments = self.live.segments()?;
-        let Some(active) = segments.last().filter(|active| active.records > 0) else {
-            return Ok(());
-        };
-        let meta = self.meta(writer, active, State::Tail)?;
-        let forked = writer.keep_tail(meta, || self.live.export(active.seq))?;
-        self.notices.forked_tail(forked);
-        let records = HumanCount(active.records);
-        self.notices.event(format!(
-            "kept the tail: {records} records of segment {}",
-            active.seq
-        ));
-        Ok(())
-    }
-
     /// Records that are not sealed.
     ///
     /// # Errors
@@ -371,5 +352,65 @@ impl<L: Live> Archiver<L> {
     pub fn unsealed(&self) -> Result<u64> {
         let segments = self.live.segments()?;
         Ok(segments.last().map_or(0, |active| active.records))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fixture::{disk, host, Kernel};
+    use std::path::Path;
+
+    fn options(disk: &Path) -> Options {
+        Options {
+            dir: disk.join("archive"),
+            host: "web1".to_owned(),
+            access: Access::default(),
+            keep: Keep::default(),
+            remove: Remove::default(),
+            receipts: None,
+            copy_to: None,
+            require_copy: false,
+            readers: Readers::Wait,
+        }
+    }
+
+    #[test]
+    fn what_it_does_not_start_with() {
+        let disk = disk();
+        let start = |options| {
+            let kernel = Kernel::new(host("a", 1), &disk.path().join("first"));
+            Archiver::new(kernel, options, Box::new(|_| ()))
+        };
+        let mut bad = options(disk.path());
+        bad.host = "..".to_owned();
+        assert!(start(bad).is_err());
+        let mut bad = options(disk.path());
+        bad.receipts = Some(disk.path().join("none"));
+        assert!(start(bad).is_err());
+        let first = start(options(disk.path())).unwrap();
+        let second = start(options(disk.path())).err().unwrap();
+        assert!(second.to_string().contains("another archiver"), "{second}");
+        drop(first);
+    }
+
+    /// What the kernel seals while it runs is archived by the next pass, and nothing twice.
+    #[test]
+    fn it_goes_on() {
+        let disk = disk();
+        let kernel = Kernel::new(host("a", 1), &disk.path().join("first"));
+        let mut archiver =
+            Archiver::new(kernel.clone(), options(disk.path()), Box::new(|_| ())).unwrap();
+        let held = |archiver: &Archiver<Kernel>| {
+            let (_, holdings) = archiver.log.as_ref().unwrap();
+            holdings.segments.len()
+        };
+        archiver.pass().unwrap();
+        assert_eq!((held(&archiver), archiver.unsealed().unwrap()), (1, 4));
+        archiver.seal("now").unwrap();
+        archiver.seal("nothing new").unwrap();
+        assert_eq!(kernel.active(), 2);
+        archiver.pass().unwrap();
+        assert_eq!((held(&archiver), archiver.unsealed().unwrap()), (2, 1));
     }
 }

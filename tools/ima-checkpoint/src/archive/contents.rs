@@ -3,11 +3,8 @@
 //! Reading a segment's file: a skippable frame with the metadata as JSON, then a frame with the
 //! bytes, as RFC 8878 (Zstandard) defines frames.
 
-use super::meta::Meta;
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-};
+use super::{meta::Meta, place::Source};
+use std::io::{self, BufRead, BufReader, Read};
 use zstd::{stream::read::Decoder, zstd_safe};
 
 /// Magic of the first skippable frame; the last four bits are free.
@@ -26,6 +23,15 @@ const MAX_WINDOW: u32 = 23;
 
 fn invalid(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
+}
+
+/// The decoder's own errors have no kind: they are of what the file holds. Those of a file or a store
+/// have one.
+fn damage(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Other => invalid(format!("it is damaged: {error}")),
+        _ => error,
+    }
 }
 
 /// Reads the metadata at the front of a file of that name. The file stands behind them then.
@@ -53,14 +59,14 @@ pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Met
 
 /// The bytes of a segment, decompressed. Memory is bounded whatever the file says.
 pub struct Contents {
-    decoder: Decoder<'static, BufReader<File>>,
+    decoder: Decoder<'static, BufReader<Source>>,
     left: u64,
 }
 
 impl Contents {
     /// Gives exactly `bytes` bytes, or an error. The file must stand behind the metadata.
-    pub(super) fn new(file: File, bytes: u64) -> io::Result<Self> {
-        let mut source = BufReader::with_capacity(BUFFER, file);
+    pub(super) fn new(source: impl Into<Source>, bytes: u64) -> io::Result<Self> {
+        let mut source = BufReader::with_capacity(BUFFER, source.into());
         let front = source.fill_buf()?;
         let size = zstd_safe::get_frame_content_size(front);
         if !matches!(size, Ok(Some(size)) if size == bytes) {
@@ -85,7 +91,7 @@ impl Contents {
 
     /// Looks whether all ends where it should, which checks the checksum too.
     fn end(&mut self) -> io::Result<()> {
-        if self.decoder.read(&mut [0])? > 0 {
+        if self.decoder.read(&mut [0]).map_err(damage)? > 0 {
             return Err(invalid("it has more bytes than its metadata say"));
         }
         if !self.decoder.get_mut().fill_buf()?.is_empty() {
@@ -104,11 +110,7 @@ impl Read for Contents {
             return Ok(0);
         }
         let read = self.decoder.read(out.get_mut(..room).unwrap_or_default());
-        // the decoder's own errors have no kind
-        let read = read.map_err(|error| match error.raw_os_error() {
-            None => invalid(format!("it is damaged: {error}")),
-            Some(_) => error,
-        })?;
+        let read = read.map_err(damage)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -125,5 +127,58 @@ impl std::fmt::Debug for Contents {
         f.debug_struct("Contents")
             .field("left", &self.left)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fixture::Work;
+    use std::fs::{self, File};
+
+    const NAME: &str = "0000000000.zst";
+
+    type Change = fn(&mut Vec<u8>);
+
+    /// Reads the file of segment 0 after `change`; the error, if there is one.
+    fn read(change: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<u8>, String> {
+        let mut work = Work::new(1);
+        work.store(0..1);
+        let mut bytes = fs::read(work.path(NAME)).unwrap();
+        change(&mut bytes);
+        fs::write(work.path(NAME), bytes).unwrap();
+        let mut file = File::open(work.path(NAME)).unwrap();
+        let read = || {
+            let meta = read_meta(&mut file, NAME)?;
+            let mut found = Vec::new();
+            Contents::new(file, meta.bytes)?.read_to_end(&mut found)?;
+            assert_eq!(found, work.kernel.bytes(0));
+            Ok(found)
+        };
+        read().map_err(|error: io::Error| error.to_string())
+    }
+
+    #[test]
+    fn what_an_archiver_wrote() {
+        assert!(read(|_| ()).is_ok());
+    }
+
+    #[test]
+    fn what_it_did_not_write() {
+        let faults: [(Change, &str); 6] = [
+            (
+                |bytes| bytes.truncate(100),
+                "it ends before its metadata do",
+            ),
+            (|bytes| bytes[0] = 0, "does not start with the metadata"),
+            (|bytes| bytes[6] = 0xff, "at most 65536 are read"),
+            (|bytes| bytes.push(0), "something follows"),
+            (|bytes| bytes[1100] ^= 1, "it is damaged"),
+            (|bytes| bytes[1028] &= !CHECKSUM, "no checksum"),
+        ];
+        for (change, says) in faults {
+            let error = read(change).unwrap_err();
+            assert!(error.contains(says), "{says}: {error}");
+        }
     }
 }

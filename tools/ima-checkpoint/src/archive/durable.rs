@@ -135,10 +135,6 @@ impl Folder {
         Self::new(self.directory.below(name)?, self.access, made)
     }
 
-    pub(super) fn names(&self) -> Result<Vec<String>> {
-        self.directory.names()
-    }
-
     /// Writes a file under a temporary name with `write`, which gives a result when the file is
     /// flushed; only then it gets the name that `name` makes of the result. After an error the
     /// file is gone.
@@ -232,4 +228,74 @@ fn make(path: &Path, access: Access) -> Result<bool> {
     let folder = File::open(parent).map_err(|error| Error::io("open", parent, error))?;
     sync(&folder, parent)?;
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::fixture::disk;
+    use std::{
+        fs::Permissions,
+        io::Write,
+        os::unix::fs::{MetadataExt, PermissionsExt},
+    };
+
+    fn write(file: &mut File) -> Result<()> {
+        file.write_all(b"text").unwrap();
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_is_there_when_it_is_complete() {
+        let disk = disk();
+        let folder = Folder::open(&disk.path().join("new/folder"), Access::default()).unwrap();
+        folder.create(write, |()| "name".to_owned()).unwrap();
+        assert_eq!(folder.directory().names().unwrap(), ["name"]);
+        let failed = folder.create(
+            |file| {
+                write(file)?;
+                let seen = folder.directory().names()?;
+                assert!(seen.contains(&PARTIAL.to_owned()));
+                Err::<(), _>(Error::io("write", "it", io::ErrorKind::Other))
+            },
+            |()| "never".to_owned(),
+        );
+        assert!(failed.is_err());
+        assert_eq!(folder.directory().names().unwrap(), ["name"]);
+        let modes = ["new/folder", "new/folder/name"].map(|name| {
+            let seen = fs::metadata(disk.path().join(name)).unwrap();
+            seen.mode() & 0o7777
+        });
+        assert_eq!(modes, [0o700, 0o600]);
+    }
+
+    #[test]
+    fn no_place_for_an_archive() {
+        let disk = disk();
+        let open = || Folder::open(disk.path(), Access::default());
+        for (mode, refused) in [(0o777, true), (0o770, true), (0o755, false)] {
+            fs::set_permissions(disk.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(open().is_err(), refused, "{mode:o}");
+        }
+        let shm = Path::new("/dev/shm");
+        let volatile = fstatfs(File::open("/dev/shm").unwrap()).unwrap().f_type as u64;
+        if VOLATILE.contains(&(volatile & 0xffff_ffff)) {
+            let memory = tempfile::tempdir_in(shm).unwrap();
+            let error = Folder::open(memory.path(), Access::default()).unwrap_err();
+            assert!(error.to_string().contains("gone after a reboot"), "{error}");
+        }
+    }
+
+    #[test]
+    fn groups() {
+        assert_eq!(Access::new(None).unwrap().file(), 0o600);
+        for name in ["root", "0"] {
+            let access = Access::new(Some(name)).unwrap();
+            assert_eq!(
+                (access.group, access.dir(), access.file()),
+                (Some(0), 0o750, 0o640)
+            );
+        }
+        assert!(Access::new(Some("no such group")).is_err());
+    }
 }

@@ -68,7 +68,7 @@ pub enum Error {
     Disagrees(Box<Disagreement>),
     /// Only the beginning of a segment is there.
     BeginningOnly,
-    /// A segment of the kernel does not start with a checkpoint.
+    /// A segment of the kernel does not start with the checkpoint that the kernel names.
     NoCheckpoint {
         /// Its number.
         seq: u64,
@@ -90,6 +90,11 @@ pub enum Error {
     /// There is no directory for receipts.
     NoReceipts {
         /// Where it should be.
+        folder: PathBuf,
+    },
+    /// Others may write into the directory of receipts.
+    ReceiptsWritable {
+        /// The directory.
         folder: PathBuf,
     },
     /// There is no such group.
@@ -212,7 +217,8 @@ impl fmt::Display for Error {
             Self::NoCheckpoint { seq } => {
                 write!(
                     f,
-                    "segment {seq} of the kernel does not start with a checkpoint"
+                    "segment {seq} of the kernel does not start with the checkpoint that the \
+                     kernel names"
                 )
             }
             Self::Short { seq, said, gave } => write!(
@@ -229,6 +235,12 @@ impl fmt::Display for Error {
             Self::NoReceipts { folder } => write!(
                 f,
                 "--require-ack: there is no directory {}: make it, or receipts are never seen",
+                Escaped::path(folder)
+            ),
+            Self::ReceiptsWritable { folder } => write!(
+                f,
+                "--require-ack: others may write into {}, so that its files prove nothing. Make it \
+                 root's and `chmod go-w` it",
                 Escaped::path(folder)
             ),
             Self::NoGroup { name } => {
@@ -268,3 +280,56 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_what_to_do() {
+        let path = || PathBuf::from("/a\x1b[2J");
+        for (error, says) in [
+            (Error::NoArchive { dir: path() }, "name it by --archive"),
+            (Error::NoReceipts { folder: path() }, "make it"),
+            (Error::ReceiptsWritable { folder: path() }, "chmod go-w"),
+            (Error::Writable { path: path() }, "chmod go-w"),
+            (
+                Error::Volatile { path: path() },
+                "choose a directory on a disk",
+            ),
+            (
+                Error::Locked {
+                    path: path(),
+                    holder: Some(812),
+                },
+                "(pid 812)",
+            ),
+            (
+                Error::NotAHost {
+                    name: "a b".to_owned(),
+                },
+                "Choose one by --host",
+            ),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(says) && !text.contains('\x1b'), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_contents() {
+        let damaged = Error::Damaged {
+            path: None,
+            error: io::ErrorKind::InvalidData.into(),
+        };
+        for (error, of_contents) in [
+            (damaged, true),
+            (Error::NoCheckpoint { seq: 1 }, true),
+            (Error::BeginningOnly, false),
+            (Error::Absent { path: "a".into() }, false),
+            (Error::NotKept { path: "a".into() }, false),
+        ] {
+            assert_eq!(error.is_of_contents(), of_contents, "{error}");
+        }
+    }
+}

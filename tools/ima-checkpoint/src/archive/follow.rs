@@ -2,10 +2,7 @@
 
 //! The archiver as a service: it waits for what the kernel seals, until it is told to stop.
 
-use super::{
-    archiver::{Archiver, Wait},
-    live::Live,
-};
+use super::{archiver::Archiver, live::Live, plan::Wait};
 use crate::{
     error::{Error, Result},
     kernel::Watch,
@@ -21,8 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often receipts are looked for, when one would help.
-const RECEIPTS: Duration = Duration::from_secs(5);
+/// How often receipts, and programs that have the list open, are looked for when that would help.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a store that failed is left alone.
+const STORE: Duration = Duration::from_secs(60);
 
 /// Waiting after a failure, doubled each time.
 const RETRY: Duration = Duration::from_secs(5);
@@ -58,7 +58,8 @@ impl Stop {
     }
 }
 
-/// Archives until it is to stop; then it seals, archives what is left and keeps the tail.
+/// Archives until it is to stop; then it seals, archives what is left and keeps the tail. Gives what
+/// the last pass waited for.
 ///
 /// # Errors
 ///
@@ -68,7 +69,7 @@ pub fn follow<L: Live>(
     mut watch: Watch,
     stop: &Stop,
     every: Option<Duration>,
-) -> Result<()> {
+) -> Result<Wait> {
     let mut sealed = Instant::now();
     let mut delay = RETRY;
     let mut failure: Option<String> = None;
@@ -110,10 +111,11 @@ pub fn follow<L: Live>(
 
 /// How long nothing can happen without an event.
 fn sleep(wait: Wait) -> Option<Duration> {
-    let receipt = wait.receipt.then_some(RECEIPTS);
+    let look = (wait.receipt || wait.readers).then_some(LOOK);
+    let store = wait.store.then_some(STORE);
     // a little later, for the next pass must find it old enough
     let age = wait.age.map(|age| age + Duration::from_millis(1));
-    [receipt, age].into_iter().flatten().min()
+    [look, store, age].into_iter().flatten().min()
 }
 
 /// Returns when segments were sealed or freed, the time is up, or it is to stop.
@@ -129,13 +131,49 @@ fn wait(watch: &Watch, stop: &Stop, limit: Option<Duration>) -> Result<()> {
     }
 }
 
-fn finish<L: Live>(archiver: &mut Archiver<L>) -> Result<()> {
+fn finish<L: Live>(archiver: &mut Archiver<L>) -> Result<Wait> {
     // without a checkpoint, all that is not sealed becomes the tail
     if let Err(error) = archiver.seal(LAST_LABEL) {
         archiver
             .notices
             .event(format!("stopping without a checkpoint: {error}"));
     }
-    archiver.pass()?;
-    archiver.keep_tail()
+    let wait = archiver.pass()?;
+    archiver.keep_tail()?;
+    Ok(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_first_is_waited_for() {
+        let wait = |receipt, readers, age: Option<u64>| {
+            sleep(Wait {
+                receipt,
+                readers,
+                age: age.map(Duration::from_millis),
+                ..Wait::default()
+            })
+        };
+        let store = Wait {
+            store: true,
+            ..Wait::default()
+        };
+        assert_eq!(sleep(store), Some(STORE));
+        assert_eq!(wait(false, false, None), None);
+        assert_eq!(wait(true, false, None), Some(LOOK));
+        assert_eq!(wait(false, true, None), Some(LOOK));
+        // a little later than it is due
+        assert_eq!(
+            wait(false, false, Some(100)),
+            Some(Duration::from_millis(101))
+        );
+        assert_eq!(
+            wait(true, false, Some(100)),
+            Some(Duration::from_millis(101))
+        );
+        assert_eq!(wait(true, false, Some(60_000)), Some(LOOK));
+    }
 }

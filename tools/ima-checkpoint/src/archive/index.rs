@@ -156,11 +156,6 @@ impl Index {
         self.files.get(&name).map(|sha256| Digest::new(sha256))
     }
 
-    /// Does it have this file, with this digest?
-    pub(super) fn has(&self, meta: &Meta) -> bool {
-        self.sha256(meta.name()) == Some(meta.sha256)
-    }
-
     /// Is it known of all these segments that they are not there?
     pub(super) fn explains(&self, from: u64, to: u64) -> bool {
         to < self.removed || self.gaps.covers(from.max(self.removed), to)
@@ -177,18 +172,45 @@ impl Index {
         Ok(())
     }
 
+    /// Adds what it lacks of these files, or writes it anew if it is damaged. Of the files only the
+    /// new ones are kept in memory then.
+    pub(super) fn bring_up_to_date(
+        &mut self,
+        log: &Folder,
+        files: impl Iterator<Item = (Name, Digest)>,
+        now: u64,
+    ) -> Result<()> {
+        if self.cut || self.damaged > 0 {
+            self.rebuild(log, files, now)?;
+        } else {
+            for (name, sha256) in files {
+                if self.sha256(name) != Some(sha256) {
+                    let file = name.to_string();
+                    self.append(log, Event::Archived { file, sha256 })?;
+                }
+            }
+        }
+        self.files.clear();
+        Ok(())
+    }
+
     /// Writes the index anew: these files, and what it knew of removed and missing segments.
     pub(super) fn rebuild(
         &mut self,
         log: &Folder,
-        files: impl Iterator<Item = Meta>,
+        files: impl Iterator<Item = (Name, Digest)>,
         now: u64,
     ) -> Result<()> {
         *self = self.rebuilt(log, files, now)?;
         Ok(())
     }
 
-    fn rebuilt(&self, log: &Folder, files: impl Iterator<Item = Meta>, now: u64) -> Result<Self> {
+    fn rebuilt(
+        &self,
+        log: &Folder,
+        files: impl Iterator<Item = (Name, Digest)>,
+        now: u64,
+    ) -> Result<Self> {
         let removed = (self.removed > 0).then_some(Event::Removed {
             before: self.removed,
             at_ns: now,
@@ -198,7 +220,10 @@ impl Index {
             to,
             at_ns: now,
         });
-        let files = files.map(|meta| Event::archived(&meta));
+        let files = files.map(|(name, sha256)| Event::Archived {
+            file: name.to_string(),
+            sha256,
+        });
         let mut events = removed.into_iter().chain(gaps).chain(files);
         let path = log.path().join(NAME);
         let mut new = Self::default();

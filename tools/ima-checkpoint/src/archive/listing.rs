@@ -83,6 +83,11 @@ impl Listing {
         self.forks.dedup();
     }
 
+    /// The number of the first segment or tail that is no fork.
+    pub(super) fn first(&self) -> Option<u64> {
+        Some(self.segments.iter().next()?.seq)
+    }
+
     /// Are there none?
     pub(super) fn is_empty(&self) -> bool {
         self.segments.is_empty() && self.forks.is_empty()

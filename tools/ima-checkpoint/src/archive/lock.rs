@@ -42,3 +42,22 @@ pub(super) fn holder(host: &Directory) -> Option<u32> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{durable::Access, fixture::disk};
+
+    #[test]
+    fn one_archiver_a_host() {
+        let disk = disk();
+        let open = || Folder::open(&disk.path().join("host"), Access::default()).unwrap();
+        let (first, second) = (open(), open());
+        lock(&first).unwrap();
+        let error = lock(&second).unwrap_err();
+        let locked = matches!(error, Error::Archive(archive::Error::Locked { .. }));
+        assert!(locked, "{error}");
+        drop(first);
+        lock(&second).unwrap();
+    }
+}

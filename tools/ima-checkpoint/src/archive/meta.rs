@@ -180,11 +180,18 @@ pub(super) enum Kind {
 
 impl Name {
     /// Of a segment that is no fork.
-    pub(crate) fn of(seq: u64, state: State) -> Self {
+    pub fn of(seq: u64, state: State) -> Self {
         let kind = match state {
             State::Sealed => Kind::Sealed,
             State::Tail => Kind::Tail,
         };
+        Self { seq, kind }
+    }
+
+    /// Of a fork with this SHA-256.
+    pub(super) fn fork(seq: u64, sha256: &[u8; 32]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = *sha256;
+        let kind = Kind::Fork([a, b, c, d, e, f, g, h]);
         Self { seq, kind }
     }
 

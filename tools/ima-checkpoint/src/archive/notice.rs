@@ -2,10 +2,10 @@
 
 //! What the archiver says while it works.
 
-use super::writer::Added;
-use crate::error::Error;
+use super::{meta::Meta, plan::Alarm};
+use crate::{error::Error, escape::Escaped, open_files};
 use indicatif::{BinaryBytes, HumanCount};
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 /// What happened.
 #[derive(Debug)]
@@ -29,14 +29,15 @@ pub enum Warning {
         seq: u64,
         /// The file of the new one.
         file: String,
+        /// Is the other one there? Else it was removed, or cannot be used.
+        beside: bool,
     },
-    /// There is such a fork since an earlier run.
-    ForkThere {
-        /// The number of the segment.
-        seq: u64,
-    },
+    /// The facts are not as they should be.
+    Alarm(Alarm),
     /// A tail was not the beginning of the segment.
     ForkedTail {
+        /// The number of the segment.
+        seq: u64,
         /// The file that it is kept in.
         file: String,
     },
@@ -58,24 +59,43 @@ pub enum Warning {
         /// The first record of that.
         record: u64,
     },
+    /// A file has no copy in the store.
+    NotCopied {
+        /// The object that it should have.
+        path: PathBuf,
+        /// Why not.
+        fault: Error,
+    },
+    /// The store cannot be used now.
+    NoStore(Error),
+    /// Nothing is freed, for programs have the kernel's list open.
+    Readers {
+        /// These.
+        programs: Vec<String>,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unusable(error) => write!(f, "{error}; `ima-checkpoint fsck` tells more"),
-            Self::Fork { seq, file } => write!(
+            Self::Fork {
+                seq,
+                file,
+                beside: true,
+            } => write!(
                 f,
                 "FORK: the archive had another segment {seq}. Both are kept, this one as {file}, \
                  and the kernel frees nothing from it on. Find out which is true, and move the \
                  other one out of the archive"
             ),
-            Self::ForkThere { seq } => write!(
+            Self::Fork { seq, file, .. } => write!(
                 f,
-                "FORK: there is a fork of segment {seq} in the archive, and the kernel frees \
-                 nothing from it on. `ima-checkpoint fsck` names the file"
+                "FORK: segment {seq} cannot be compared with the one that the archive had. It is \
+                 kept as {file}, and the kernel frees nothing from it on"
             ),
-            Self::ForkedTail { file } => write!(
+            Self::Alarm(alarm) => write!(f, "{alarm}"),
+            Self::ForkedTail { file, .. } => write!(
                 f,
                 "FORK: the tail in the archive is not what the kernel has. It is kept as {file}"
             ),
@@ -93,6 +113,13 @@ impl fmt::Display for Warning {
                 "GAP: segments {from} to {to} were freed in the kernel before they were archived, \
                  and are lost. What the kernel has starts with segment {first}, record {record}"
             ),
+            Self::NotCopied { path, fault } => {
+                write!(f, "{} is not a copy: {fault}", Escaped::path(path))
+            }
+            Self::NoStore(error) => write!(f, "nothing is copied for now: {error}"),
+            Self::Readers { programs } => {
+                write!(f, "nothing is freed: {}", open_files::in_the_way(programs))
+            }
         }
     }
 }
@@ -116,6 +143,10 @@ impl Notices {
     }
 
     pub(super) fn warn(&mut self, warning: Warning) {
+        if let Warning::Fork { seq, .. } | Warning::ForkedTail { seq, .. } = warning {
+            // that it is there need not be told as well
+            self.warned.insert(Alarm::ForkThere { seq }.to_string());
+        }
         if self.warned.insert(warning.to_string()) {
             (self.say)(&Notice::Warning(warning));
         }
@@ -125,33 +156,69 @@ impl Notices {
         (self.say)(&Notice::Failed(error));
     }
 
-    pub(super) fn archived(&mut self, added: Added) {
-        let meta = &added.meta;
-        let (seq, file) = (meta.seq, meta.file_name());
+    /// A segment is in a file of that size.
+    pub(super) fn archived(&mut self, meta: &Meta, file_bytes: u64) {
+        let seq = meta.seq;
         self.event(format!(
             "archived segment {seq}: {} records, {} -> {}{}",
             HumanCount(meta.records),
             BinaryBytes(meta.bytes),
-            BinaryBytes(added.file_bytes),
+            BinaryBytes(file_bytes),
             if meta.broken {
                 ", BROKEN: something else extended the PCR"
             } else {
                 ""
             },
         ));
-        if meta.fork {
-            self.warn(Warning::Fork { seq, file });
-        }
-        self.forked_tail(added.forked_tail);
-        if let Some(fault) = added.fault {
-            self.warn(Warning::Kept { seq, fault });
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{cell::RefCell, rc::Rc};
+
+    fn said(warnings: Vec<Warning>) -> Vec<String> {
+        let said: Rc<RefCell<Vec<String>>> = Rc::default();
+        let heard = Rc::clone(&said);
+        let mut notices = Notices::new(Box::new(move |notice| {
+            if let Notice::Warning(warning) = notice {
+                heard.borrow_mut().push(warning.to_string());
+            }
+        }));
+        warnings
+            .into_iter()
+            .for_each(|warning| notices.warn(warning));
+        said.take()
     }
 
-    /// A tail became a fork of this name.
-    pub(super) fn forked_tail(&mut self, fork: Option<String>) {
-        if let Some(file) = fork {
-            self.warn(Warning::ForkedTail { file });
-        }
+    fn there(seq: u64) -> Warning {
+        Warning::Alarm(Alarm::ForkThere { seq })
+    }
+
+    #[test]
+    fn each_once() {
+        assert_eq!(said(vec![there(1), there(1), there(2), there(1)]).len(), 2);
+    }
+
+    #[test]
+    fn a_new_fork_is_not_told_as_an_old_one_too() {
+        let file = "0000000001.fork-00.zst".to_owned();
+        let fork = Warning::Fork {
+            seq: 1,
+            file,
+            beside: true,
+        };
+        let said = said(vec![fork, there(1), there(2)]);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("this one as 0000000001.fork-00.zst"));
+    }
+
+    #[test]
+    fn who_is_waited_for_is_named() {
+        let programs = vec!["a (1)".to_owned(), "b (2)".to_owned()];
+        let text = Warning::Readers { programs }.to_string();
+        assert!(text.starts_with("nothing is freed: a (1), b (2) has the measurement list"));
+        assert!(text.contains("--force"));
     }
 }

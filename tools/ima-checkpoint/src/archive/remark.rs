@@ -51,6 +51,11 @@ pub enum Finding {
         /// The number of that segment.
         before: u64,
     },
+    /// The index says that the segments before this one were removed, and there are some.
+    NotRemoved {
+        /// The number of that segment.
+        before: u64,
+    },
     /// Segments of the log are not there, although later ones are.
     Hole {
         /// The first of them.
@@ -89,6 +94,7 @@ impl Finding {
                 | Self::LeftPartial
                 | Self::ForkMoved
                 | Self::Removed { .. }
+                | Self::NotRemoved { .. }
         )
     }
 }
@@ -133,7 +139,18 @@ impl fmt::Display for Finding {
                  gives it up"
             }
             Self::Removed { before } => {
-                return write!(f, "segments before {before} were removed as asked")
+                return write!(
+                    f,
+                    "segments before {before} were removed as asked; nobody but the index says so"
+                )
+            }
+            Self::NotRemoved { before } => {
+                return write!(
+                    f,
+                    "the index says that the segments before {before} were removed, and some are \
+                     there: an archiver was interrupted, or somebody edited the index. They stay \
+                     as long as their own age and receipts say"
+                )
             }
             Self::Hole { from, to, freed } => {
                 let why = match freed {
@@ -150,5 +167,50 @@ impl fmt::Display for Finding {
             }
             Self::Fault(error) => return write!(f, "{error}. Compare it with a copy"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_says_what_to_do() {
+        for (finding, says) in [
+            (Finding::Writable, "`chmod go-w` it"),
+            (Finding::NoIndex, "run `reindex`"),
+            (Finding::Missing, "Get it back from a copy"),
+            (
+                Finding::Hole {
+                    from: 1,
+                    to: 2,
+                    freed: false,
+                },
+                "segments 1 to 2 are missing: get them back",
+            ),
+        ] {
+            assert!(finding.is_fault());
+            assert!(finding.to_string().contains(says), "{finding}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_index_says_is_told_as_such() {
+        let removed = Finding::Removed { before: 3 }.to_string();
+        assert!(
+            removed.contains("nobody but the index says so"),
+            "{removed}"
+        );
+        let there = Finding::NotRemoved { before: 3 }.to_string();
+        assert!(there.contains("somebody edited the index"), "{there}");
+    }
+
+    #[test]
+    fn a_path_does_a_terminal_no_harm() {
+        let remark = Remark::Of {
+            path: "a\x1b[2J".into(),
+            finding: Finding::Stray,
+        };
+        assert_eq!(remark.to_string(), "a\\x1b[2J: not a file of the archive");
     }
 }

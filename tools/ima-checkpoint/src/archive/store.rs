@@ -7,7 +7,7 @@ use super::{
     damaged,
     durable::{self, Folder},
     meta::Meta,
-    survey::{survey, Plan, Survey},
+    survey::{survey, Reading, Survey},
 };
 use crate::{
     archive,
@@ -67,7 +67,7 @@ fn fill(file: &mut File, source: impl Read, mut meta: Meta, path: &Path) -> Resu
     });
     let mut encoder = encoder.map_err(failed)?;
     let mut left = meta.bytes;
-    let exported = survey(source.take(meta.bytes), Plan::of(&meta), |record| {
+    let exported = survey(source.take(meta.bytes), Reading::of(&meta), |record| {
         left -= record.len() as u64;
         encoder.write_all(record).map_err(failed)
     })?;
@@ -120,11 +120,11 @@ fn read_back(
         Ok((found, contents))
     });
     let (found, contents) = opened.map_err(|error| damaged(path, "read back", error))?;
-    let plan = Plan {
+    let reading = Reading {
         prefix,
-        ..Plan::replaying(meta, next)
+        ..Reading::replaying(meta, next)
     };
-    let seen = survey(contents, plan, |_| Ok(()));
+    let seen = survey(contents, reading, |_| Ok(()));
     let seen = seen.and_then(|seen| {
         seen.agrees(meta)?;
         Ok(seen)
@@ -152,4 +152,68 @@ pub(super) fn recheck(
     log.sync()?;
     durable::forget(&file);
     read_back(&mut file, meta, next, prefix, &path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{
+        fixture::Work,
+        meta::{Name, State},
+    };
+
+    const NAME: &str = "0000000000.zst";
+
+    #[test]
+    fn what_the_kernel_gives_must_be_what_it_says() {
+        let mut work = Work::new(1);
+        work.store(0..1);
+        let meta = work.place.log().meta(Name::of(0, State::Sealed)).unwrap();
+        let bytes = work.kernel.bytes(0);
+        std::fs::remove_file(work.path(NAME)).unwrap();
+        let store = |bytes: &[u8], meta: &Meta| {
+            store(
+                &work.place.folder,
+                bytes,
+                meta.clone(),
+                None,
+                Some(meta.bytes),
+            )
+        };
+        let (_, survey) = store(&bytes, &meta).unwrap();
+        assert_eq!(survey.prefix, Some(meta.sha256));
+        std::fs::remove_file(work.path(NAME)).unwrap();
+        let mut more = meta.clone();
+        more.records += 1;
+        let error = store(&bytes, &more).unwrap_err();
+        let short = matches!(error.cause(), Error::Archive(archive::Error::Short { .. }));
+        assert!(short, "{error}");
+        assert_eq!(work.names(), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_is_what_its_metadata_say() {
+        let mut work = Work::new(1);
+        work.store(0..1);
+        let meta = work.place.log().meta(Name::of(0, State::Sealed)).unwrap();
+        assert!(recheck(&work.place.folder, &meta, None, None).is_ok());
+        work.damage(NAME);
+        let error = recheck(&work.place.folder, &meta, None, None).unwrap_err();
+        assert!(error.is_of_contents(), "{error}");
+    }
+
+    #[test]
+    fn metadata_have_a_frame_of_their_own() {
+        let mut work = Work::new(1);
+        work.store(0..1);
+        let bytes = std::fs::read(work.path(NAME)).unwrap();
+        assert_eq!(bytes[..4], SKIPPABLE.to_le_bytes());
+        assert_eq!(bytes[4..8], 1016_u32.to_le_bytes());
+        let json: serde_json::Value = serde_json::from_slice(&bytes[8..HEADER]).unwrap();
+        assert_eq!(json["seq"], 0);
+        assert_eq!(
+            zstd::decode_all(&bytes[HEADER..]).unwrap(),
+            work.kernel.bytes(0)
+        );
+    }
 }

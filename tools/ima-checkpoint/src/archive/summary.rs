@@ -40,7 +40,8 @@ impl Summary {
     ///
     /// It cannot be read.
     pub fn of(archive: &Archive, name: LogName) -> Result<Self> {
-        let host = archive.directory().below(&name.host).ok();
+        let directory = archive.directory();
+        let host = directory.and_then(|directory| directory.below(&name.host).ok());
         let mut summary = Self {
             archive: Escaped::path(archive.dir()).to_string(),
             archiver: host.as_ref().and_then(holder),
@@ -58,9 +59,11 @@ impl Summary {
             return Ok(summary);
         }
         let log = archive.open_log(&name)?;
-        let index = Index::read(log.directory())?;
-        summary.gaps = index.gaps.len() as u64;
-        summary.removed_before = index.removed;
+        if let Some(directory) = log.directory() {
+            let index = Index::read(directory)?;
+            summary.gaps = index.gaps.len() as u64;
+            summary.removed_before = index.removed;
+        }
         for fork in log.forks()? {
             fork?;
             summary.forks += 1;
@@ -78,5 +81,27 @@ impl Summary {
             }
         }
         Ok(summary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{fixture::Work, plan::Step};
+
+    #[test]
+    fn counts() {
+        let mut work = Work::new(2);
+        work.store(0..2);
+        work.execute(&Step::KeepTail { seq: 2 }).unwrap();
+        let summary = Summary::of(&work.archive(), work.place.name.clone()).unwrap();
+        let bytes: usize = [0, 1].map(|seq| work.kernel.bytes(seq).len()).iter().sum();
+        assert_eq!((summary.segments, summary.newest), (2, Some(1)));
+        assert_eq!((summary.bytes, summary.forks), (bytes as u64, 0));
+        // the checkpoint and three files
+        assert_eq!(summary.tail_records, 4);
+        let mut other = work.place.name.clone();
+        other.log_id = "00".repeat(16);
+        assert_eq!(Summary::of(&work.archive(), other).unwrap().segments, 0);
     }
 }

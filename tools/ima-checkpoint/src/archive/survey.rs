@@ -41,7 +41,7 @@ pub(super) struct Survey {
 
 /// How to read a segment.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct Reading {
     pub(super) order: ByteOrder,
     /// Index of the first record since cold boot, and the bytes before it.
     pub(super) at: Position,
@@ -56,7 +56,7 @@ pub(super) struct Plan {
 /// Reads a segment to its end, and hands each record's bytes on.
 pub(super) fn survey(
     source: impl Read,
-    plan: Plan,
+    reading: Reading,
     each: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<Survey> {
     let source = Source {
@@ -64,22 +64,23 @@ pub(super) fn survey(
         bytes: Box::new(source),
         layout: Layout {
             bank: Bank::Sha1,
-            order: plan.order,
+            order: reading.order,
             padded: false,
+            ascii: false,
         },
         segment: None,
         seals: false,
     };
     let how = replay::Plan {
-        checks: !plan.banks.is_empty(),
+        checks: !reading.banks.is_empty(),
         banks: {
-            let banks = plan.banks.iter();
+            let banks = reading.banks.iter();
             banks.map(|bank| (*bank, Content::usual(*bank))).collect()
         },
         jobs: 1,
     };
     let mut surveyor = Surveyor {
-        plan,
+        reading,
         each,
         hash: Sha256::new(),
         seen: Survey {
@@ -105,7 +106,7 @@ pub(super) fn survey(
 
 /// Observes the replay of a segment.
 struct Surveyor<F> {
-    plan: Plan,
+    reading: Reading,
     each: F,
     hash: Sha256,
     seen: Survey,
@@ -115,8 +116,8 @@ impl<F> Surveyor<F> {
     /// The place since cold boot.
     fn since_boot(&self, at: Place) -> Position {
         Position {
-            record: self.plan.at.record.saturating_add(at.inner.record),
-            offset: self.plan.at.offset.saturating_add(at.inner.offset),
+            record: self.reading.at.record.saturating_add(at.inner.record),
+            offset: self.reading.at.offset.saturating_add(at.inner.offset),
         }
     }
 }
@@ -125,7 +126,7 @@ impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
     type Error = Error;
 
     fn start(&self, register: Register) -> Start {
-        let value = self.plan.base.get(&register).copied();
+        let value = self.reading.base.get(&register).copied();
         Start {
             value: value.unwrap_or(register.bank.zeros()),
             origin: Origin::Unknown,
@@ -168,7 +169,7 @@ impl<F: FnMut(&[u8]) -> Result<()>> Observer for Surveyor<F> {
         (self.each)(raw)?;
         self.seen.records += 1;
         self.seen.bytes += raw.len() as u64;
-        if self.plan.prefix == Some(self.seen.bytes) {
+        if self.reading.prefix == Some(self.seen.bytes) {
             self.seen.prefix = Some(Digest::new(&self.hash.clone().finalize()));
         }
         Ok(())
@@ -202,7 +203,7 @@ pub(super) fn checkpoint(record: &Record<'_>) -> Option<Claim> {
     }
 }
 
-impl Plan {
+impl Reading {
     /// To read what a file of the archive holds.
     pub(super) fn of(meta: &Meta) -> Self {
         Self {
@@ -219,17 +220,18 @@ impl Plan {
 
     /// To replay it as well, up to the checkpoint behind it, if there is one.
     pub(super) fn replaying(meta: &Meta, next: Option<&Claim>) -> Self {
-        let mut plan = Self::of(meta);
-        plan.banks = vec![Bank::Sha1];
+        let mut reading = Self::of(meta);
+        reading.banks = vec![Bank::Sha1];
         if let Some(next) = next {
-            plan.banks
+            reading
+                .banks
                 .extend(next.values.keys().map(|register| register.bank));
-            plan.banks.sort_unstable();
-            plan.banks.dedup();
+            reading.banks.sort_unstable();
+            reading.banks.dedup();
             let before = next.before.iter();
-            plan.base = before.map(|(at, (_, value))| (*at, *value)).collect();
+            reading.base = before.map(|(at, (_, value))| (*at, *value)).collect();
         }
-        plan
+        reading
     }
 }
 
@@ -242,6 +244,17 @@ pub struct Size {
     pub bytes: u64,
     /// SHA-256 of these.
     pub sha256: Digest,
+}
+
+impl Size {
+    /// What a checkpoint says of the segment that it seals.
+    pub(super) fn claimed(by: &Claim) -> Self {
+        Self {
+            records: by.header.segment_records,
+            bytes: by.header.segment_bytes,
+            sha256: Digest::new(&by.header.segment_digest),
+        }
+    }
 }
 
 impl fmt::Display for Size {
@@ -361,14 +374,19 @@ fn said(meta: &Meta) -> Size {
 }
 
 impl Survey {
-    /// Is it what the metadata say?
-    pub(super) fn agrees(&self, meta: &Meta) -> Result<()> {
-        let said = said(meta);
-        let has = Size {
+    /// Its records, bytes and digest.
+    pub(super) fn size(&self) -> Size {
+        Size {
             records: self.records,
             bytes: self.bytes,
             sha256: self.sha256,
-        };
+        }
+    }
+
+    /// Is it what the metadata say?
+    pub(super) fn agrees(&self, meta: &Meta) -> Result<()> {
+        let said = said(meta);
+        let has = self.size();
         if (said, meta.ascii_bytes) != (has, self.ascii_bytes) {
             return wrong(Disagreement::Size { said, has });
         }
@@ -419,11 +437,7 @@ impl Survey {
 pub(super) fn sealed_by(meta: &Meta, next: &Claim) -> Result<()> {
     let header = &next.header;
     let seq = header.sequence;
-    let claimed = Size {
-        records: header.segment_records,
-        bytes: header.segment_bytes,
-        sha256: Digest::new(&header.segment_digest),
-    };
+    let claimed = Size::claimed(next);
     let has = said(meta);
     if claimed != has {
         return wrong(Disagreement::Sealed {
@@ -444,4 +458,115 @@ pub(super) fn sealed_by(meta: &Meta, next: &Claim) -> Result<()> {
         return wrong(Disagreement::NotNext { seq });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{
+        fixture::Work,
+        live::{byte_order, Claims, Live},
+        meta::{Name, State as Kind},
+    };
+
+    type Change<T> = fn(&mut T);
+
+    /// Segment 1 of a log, what it is surveyed as, and the checkpoint that seals it.
+    fn segment() -> (Meta, Vec<u8>, Claim) {
+        let mut work = Work::new(2);
+        work.store(0..2);
+        let meta = work.place.log().meta(Name::of(1, Kind::Sealed)).unwrap();
+        let next = &work.kernel.segments().unwrap()[2];
+        let claim = Claims::new(byte_order()).of(&work.kernel, next).unwrap();
+        (meta, work.kernel.bytes(1), claim)
+    }
+
+    fn surveyed(meta: &Meta, bytes: &[u8], next: &Claim) -> Result<Survey> {
+        survey(bytes, Reading::replaying(meta, Some(next)), |_| Ok(()))
+    }
+
+    fn disagreement(result: Result<()>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_segment_is_what_its_metadata_and_the_next_checkpoint_say() {
+        let (meta, bytes, next) = segment();
+        let seen = surveyed(&meta, &bytes, &next).unwrap();
+        seen.agrees(&meta).unwrap();
+        seen.holds(Some(&next)).unwrap();
+        sealed_by(&meta, &next).unwrap();
+        assert_eq!(seen.head.map(|head| head.header.sequence), Some(1));
+    }
+
+    #[test]
+    fn metadata_that_say_something_else() {
+        let (meta, bytes, next) = segment();
+        let seen = surveyed(&meta, &bytes, &next).unwrap();
+        let changes: [(Change<Meta>, &str); 5] = [
+            (|meta| meta.ascii_bytes += 1, "its metadata say"),
+            (
+                |meta| meta.sha256 = Bank::Sha256.zeros(),
+                "its metadata say",
+            ),
+            (|meta| meta.first += 1, "it starts with checkpoint 1"),
+            (|meta| meta.seq += 1, "it starts with checkpoint 1"),
+            (
+                |meta| meta.checkpoint = Bank::Sha256.zeros(),
+                "the digest of its checkpoint",
+            ),
+        ];
+        for (change, says) in changes {
+            let mut meta = meta.clone();
+            change(&mut meta);
+            let text = disagreement(seen.agrees(&meta));
+            assert!(text.contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_seals_something_else() {
+        let (meta, _, next) = segment();
+        let changes: [(Change<Claim>, &str); 4] = [
+            (
+                |next| next.header.segment_digest[0] ^= 1,
+                "but checkpoint 2 says",
+            ),
+            (
+                |next| next.header.segment_records += 1,
+                "but checkpoint 2 says",
+            ),
+            (
+                |next| next.header.previous[0] ^= 1,
+                "follows another checkpoint",
+            ),
+            (
+                |next| next.header.record += 1,
+                "is not the one that follows it",
+            ),
+        ];
+        for (change, says) in changes {
+            let mut next = next.clone();
+            change(&mut next);
+            let text = disagreement(sealed_by(&meta, &next));
+            assert!(text.contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn records_that_are_not_what_was_extended() {
+        let (meta, mut bytes, next) = segment();
+        // the last byte of the last record's name
+        let last = bytes.len() - 2;
+        bytes[last] ^= 1;
+        let seen = surveyed(&meta, &bytes, &next).unwrap();
+        let text = disagreement(seen.holds(Some(&next)));
+        assert!(
+            text.contains("the template digest is not that of the data"),
+            "{text}"
+        );
+        bytes.pop();
+        let error = surveyed(&meta, &bytes, &next).unwrap_err();
+        assert!(error.is_of_contents(), "{error}");
+    }
 }

@@ -9,16 +9,17 @@ use super::{
 };
 use crate::{
     archive::{
-        archiver::{Archiver, Options},
+        archiver::{dry_run, Archiver, Options},
         durable::Access,
         follow::{follow, Stop},
         here,
         notice::Notice,
-        removal::Remove,
-        retention::Keep,
+        rules::{Keep, Remove},
     },
-    cli::KernelOption,
+    cli::{KernelOption, ReadersOption},
+    kernel::Kernel,
     notify::{complain, Level},
+    remote::{Location, StoreUrl},
 };
 use clap::Args;
 use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
@@ -61,6 +62,15 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     require_ack: Option<PathBuf>,
 
+    /// Copy what is sealed into this store, such as s3://BUCKET/PREFIX or file:///DIRECTORY.
+    /// Credentials come from the environment, see archive.rst
+    #[arg(long, value_name = "URL")]
+    copy_to: Option<String>,
+
+    /// Free and remove only what has a copy there
+    #[arg(long, requires = "copy_to")]
+    require_copy: bool,
+
     /// Let this group read the archive
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
@@ -72,6 +82,13 @@ pub struct Arguments {
     /// Remove the oldest segments from the archive while it has more than SIZE of this host
     #[arg(long, value_name = "SIZE", value_parser = size)]
     remove_bytes: Option<u64>,
+
+    /// Only say what would be done, if all went well
+    #[arg(long, conflicts_with = "follow")]
+    dry_run: bool,
+
+    #[command(flatten)]
+    readers: ReadersOption,
 
     #[command(flatten)]
     kernel: KernelOption,
@@ -87,11 +104,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         segments: arguments.keep_segments,
         bytes: arguments.keep_bytes,
         age: arguments.keep_age,
-        unacknowledged: arguments.require_ack.clone(),
     };
     let frees = keep.frees();
+    let copy_to = arguments.copy_to.as_deref();
     let options = Options {
-        dir: arguments.archive.clone(),
+        dir: Location::parse(&arguments.archive)?.into_directory()?,
         host,
         access: Access::new(arguments.group.as_deref())?,
         keep,
@@ -99,7 +116,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
             age: arguments.remove_age,
             bytes: arguments.remove_bytes,
         },
+        receipts: arguments.require_ack.clone(),
+        copy_to: copy_to.map(StoreUrl::parse).transpose()?,
+        require_copy: arguments.require_copy,
+        readers: arguments.readers.into(),
     };
+    if arguments.dry_run {
+        return foretell(&kernel, &options);
+    }
     let watch = kernel.watch()?;
     // before the lock is taken: who has it ends in order
     let stop = arguments.follow.then(Stop::new).transpose()?;
@@ -115,16 +139,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     if !frees {
         print("nothing is freed in the kernel: no --keep-segments, --keep-bytes or --keep-age\n")?;
     }
-    if let Some(stop) = stop {
-        follow(&mut archiver, watch, &stop, arguments.checkpoint_every)?;
+    let wait = if let Some(stop) = stop {
+        follow(&mut archiver, watch, &stop, arguments.checkpoint_every)?
     } else {
-        archiver.pass()?;
+        let wait = archiver.pass()?;
         let unsealed = archiver.unsealed()?;
         print(&format!(
             "{unsealed} records are not sealed; `ima-checkpoint checkpoint` seals them\n"
         ))?;
+        wait
+    };
+    Ok(worst([code.get(), wait.into()]))
+}
+
+/// Prints the plan, a step a line.
+fn foretell(kernel: &Kernel, options: &Options) -> Result<Code> {
+    let mut code = Code::Verified;
+    let steps = dry_run(kernel, options, |warning| {
+        code = worst([code, (&warning).into()]);
+        complain(Level::Warning, warning);
+    })?;
+    for step in &steps {
+        print(&format!("would {step}\n"))?;
     }
-    Ok(code.get())
+    if steps.is_empty() {
+        print("nothing to do\n")?;
+    }
+    Ok(code)
 }
 
 /// A line for each event: the journal reads it.

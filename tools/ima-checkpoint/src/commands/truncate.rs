@@ -3,22 +3,25 @@
 //! `truncate`: free the segments before a checkpoint.
 
 use super::{exit::Code, failure::Failure, print, Result};
-use crate::{cli::KernelOption, kernel::Kernel, open_files};
+use crate::{
+    cli::{KernelOption, ReadersOption},
+    kernel::Kernel,
+    open_files::{self, Readers},
+};
 use clap::Args;
 
-/// Free the segments before a checkpoint. What nobody exported is lost
+/// Free the segments before a checkpoint. Segments that were not exported are lost
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The checkpoint that the list is to start with
+    /// The checkpoint that the list will start with
     seq: u64,
 
-    /// Only say what would be freed
+    /// Only print what would be freed
     #[arg(long)]
     dry_run: bool,
 
-    /// Truncate although a program has the kernel's list files open
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    readers: ReadersOption,
 
     #[command(flatten)]
     kernel: KernelOption,
@@ -44,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         print(&format!("would free {records} records, {bytes} bytes\n"))?;
         return Ok(Code::Verified);
     }
-    if !arguments.force {
+    if Readers::from(arguments.readers) == Readers::Wait {
         refuse_open_files(&kernel)?;
     }
     kernel.truncate(seq, &target.digest)?;
@@ -54,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 
 fn no_such(seq: u64, first: u64) -> Failure {
     if seq == 0 {
-        Failure::usage("the list cannot be truncated to segment 0: nothing is before it")
+        Failure::usage("the list cannot be truncated to segment 0: nothing precedes it")
     } else if seq < first {
         Failure::Freed { seq, first }
     } else {
