@@ -12,9 +12,12 @@ use ima_checkpoint::{
         archiver::{Archiver, Options},
         copies::{Copies, Kept},
         durable::Access,
+        live::Live,
+        notice::Notice,
         rules::{Keep, Remove},
         LogName, Name, State,
     },
+    commands::exit::Code,
     error::Error,
     open_files::Readers,
     remote::{self, Store, StoreUrl},
@@ -22,11 +25,13 @@ use ima_checkpoint::{
 use memory::Memory;
 use s3::{Fault, Server};
 use std::{
+    cell::RefCell,
     env, error,
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    rc::Rc,
+    sync::{mpsc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tempfile::TempDir;
 
@@ -308,7 +313,7 @@ fn into_a_directory() -> Result {
     fs::set_permissions(&folder, Permissions::from_mode(0o777))?;
     assert!(matches!(
         directory(&folder).map_err(|error| error.to_string()),
-        Err(text) if text.contains("others may write")
+        Err(text) if text.contains("others can write")
     ));
     fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
     let store = directory(&folder)?;
@@ -336,5 +341,86 @@ fn into_a_directory() -> Result {
         Err(Error::Store(remote::Error::Differs { .. }))
     ));
     assert_eq!(fs::read(bed.path("disk", 2))?, b"other");
+    Ok(())
+}
+
+/// An archiver that frees what has a copy in the store.
+fn archiver(bed: &Bed, say: Box<dyn FnMut(&Notice)>) -> Result<Archiver<Memory>> {
+    let options = Options {
+        dir: bed.folder.path().join("archive"),
+        host: "host".to_owned(),
+        access: Access::default(),
+        keep: Keep {
+            segments: Some(0),
+            ..Keep::default()
+        },
+        remove: Remove::default(),
+        receipts: None,
+        copy_to: Some(StoreUrl::parse("s3://bucket/a")?),
+        require_copy: true,
+        readers: Readers::default(),
+    };
+    Ok(Archiver::new(Memory::new(1000, 200)?, options, say)?)
+}
+
+/// The first segment that is still in the kernel.
+fn first(archiver: &Archiver<Memory>) -> Result<u64> {
+    let segments = archiver.live().segments()?;
+    Ok(segments.first().ok_or("no segment")?.seq)
+}
+
+#[test]
+fn a_store_that_replaces_objects_gets_none() -> Result {
+    let bed = Bed::new()?;
+    bed.server.state().ignores_conditions = true;
+    let codes: Rc<RefCell<Vec<Code>>> = Rc::default();
+    let seen = Rc::clone(&codes);
+    let say = move |notice: &Notice| {
+        if let Notice::Warning(warning) = notice {
+            seen.borrow_mut().push(warning.into());
+        }
+    };
+    let mut archiver = archiver(&bed, Box::new(say))?;
+    archiver.pass()?;
+    assert_eq!(*codes.borrow(), [Code::Usage]);
+    assert_eq!(first(&archiver)?, 0);
+    let state = bed.server.state();
+    assert!(state.objects.keys().all(|key| !key.ends_with(".zst")));
+    Ok(())
+}
+
+/// Whichever request fails, what was freed has a copy, and the next pass goes on.
+#[test]
+fn nothing_is_freed_without_a_copy() -> Result {
+    let bed = Bed::new()?;
+    for number in 1.. {
+        bed.server.state().objects.clear();
+        let mut archiver = archiver(&bed, Box::new(|_| ()))?;
+        let mut left = number;
+        let (told, tell) = mpsc::channel();
+        bed.server.misbehave(move |_, _| {
+            left -= 1;
+            let fails = left == 0;
+            if fails {
+                let _ = told.send(());
+            }
+            fails.then_some(Fault::Status(403))
+        });
+        let wait = archiver.pass()?;
+        let failed = tell.try_recv().is_ok();
+        bed.server.behave();
+        for seq in 0..first(&archiver)? {
+            assert_eq!(bed.object(seq), Some(bed.bytes(seq)), "{number}");
+        }
+        if !failed {
+            assert_eq!(first(&archiver)?, SEGMENTS);
+            // a list, the object that shows what the store does, and each segment twice
+            assert!(number > 10, "{number}");
+            return Ok(());
+        }
+        assert!(wait.store, "{number}");
+        archiver.pass()?;
+        assert_eq!(first(&archiver)?, SEGMENTS, "{number}");
+    }
     Ok(())
 }

@@ -101,15 +101,15 @@ impl fmt::Display for Unfit {
         match self {
             Self::Malformed(error) => write!(f, "it is malformed: {error}"),
             Self::Credentials => f.write_str(
-                "it has a user name or a password, which others can see in the list of processes: \
-                 give credentials in the environment, or in the usual files",
+                "it has a user name or a password, which others can see in the list of processes. \
+                 Put credentials into the environment or the usual files instead",
             ),
-            Self::Extra => f.write_str("it has a port, a query or a fragment: leave that out"),
-            Self::Scheme => f.write_str("there are s3://, gs://, az:// and file://"),
+            Self::Extra => f.write_str("it has a port, a query or a fragment. Leave it out"),
+            Self::Scheme => f.write_str("it must start with s3://, gs://, az:// or file://"),
             Self::NoBucket => {
-                f.write_str("it names no bucket: write s3://BUCKET/PREFIX, or file:///DIRECTORY")
+                f.write_str("it names no bucket. Write s3://BUCKET/PREFIX or file:///DIRECTORY")
             }
-            Self::Path => f.write_str("its path has empty parts, `.` or `..`: leave them out"),
+            Self::Path => f.write_str("its path has empty parts, `.` or `..`. Leave them out"),
         }
     }
 }
@@ -138,13 +138,13 @@ impl fmt::Display for Error {
             Self::Url(unfit) => write!(f, "the URL cannot be used: {unfit}"),
             Self::NotADirectory { path } => write!(
                 f,
-                "{} is a store, to which an archive can only be copied: name a directory by \
-                 --archive, and the store by --copy-to",
+                "{} is a store, and this command needs a directory. To copy an archive into the \
+                 store, name a directory with --archive and the store with --copy-to",
                 Escaped::path(path)
             ),
             Self::Setup { path, error } => write!(
                 f,
-                "cannot use {}: {error}: look at the environment and the configuration files",
+                "cannot use {}: {error}. Check the environment and the configuration files",
                 Escaped::path(path)
             ),
             Self::Failed { what, path, error } => {
@@ -166,29 +166,29 @@ impl fmt::Display for Error {
             }
             Self::Changed { path } => write!(
                 f,
-                "{} was replaced while it was read: try again",
+                "{} was replaced while it was read. Try again",
                 Escaped::path(path)
             ),
             Self::Overwrites { path } => write!(
                 f,
-                "{} replaces objects although it was told not to (it ignores conditional writes), \
-                 so that copies in it are not safe: use another store",
+                "{} replaces existing objects although it was told not to (it ignores conditional \
+                 writes), so copies in it are not safe. Use another store",
                 Escaped::path(path)
             ),
             Self::Differs { path } => write!(
                 f,
-                "{} holds something else than the segment of that name here: nothing is freed that \
-                 it should be a copy of. Find out by `verify` which one is true",
+                "{} holds something else than the segment of that name in the archive, which is \
+                 therefore not freed or removed. Use `verify` to find out which one is true",
                 Escaped::path(path)
             ),
             Self::NotKept { path } => write!(
                 f,
-                "{}: what was read back is not what was written",
+                "{}: other bytes were read back than were written",
                 Escaped::path(path)
             ),
             Self::TooLarge { path, bytes, limit } => write!(
                 f,
-                "cannot write {}: it has {bytes} bytes, and {limit} can be written at once",
+                "cannot write {}: it has {bytes} bytes, but at most {limit} can be written at once",
                 Escaped::path(path)
             ),
         }

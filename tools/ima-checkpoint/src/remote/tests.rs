@@ -8,7 +8,9 @@ use super::{
     Error, Folder,
 };
 use crate::{archive, error};
-use object_store::{aws::AmazonS3Builder, path::Path as Key, BackoffConfig, RetryConfig};
+use object_store::{
+    aws::AmazonS3Builder, path::Path as Key, BackoffConfig, ClientOptions, RetryConfig,
+};
 use s3::{reply, Fault, Server};
 use std::{
     io::{self, Read},
@@ -32,9 +34,11 @@ fn folder() -> (Server, Folder) {
         max_retries: 2,
         retry_timeout: Duration::from_secs(5),
     };
+    let options = ClientOptions::new().with_allow_http(true);
+    let options = options.with_timeout(Duration::from_secs(3));
     let objects = AmazonS3Builder::new()
         .with_endpoint(server.endpoint())
-        .with_allow_http(true)
+        .with_client_options(options)
         .with_access_key_id("key")
         .with_secret_access_key("secret")
         .with_bucket_name(s3::BUCKET)

@@ -86,7 +86,7 @@ fn without_the_store_all_stays() -> Result {
         let run = machine.run(&asked)?;
         assert_eq!(run.code, Code::Internal, "{run:?}");
         assert!(
-            run.warnings[0].starts_with("nothing is copied for now: "),
+            run.warnings[0].starts_with("nothing is copied at the moment: "),
             "{run:?}"
         );
         // it is archived all the same
