@@ -35,7 +35,7 @@ fn folder() -> (Server, Folder) {
         retry_timeout: Duration::from_secs(5),
     };
     let options = ClientOptions::new().with_allow_http(true);
-    let options = options.with_timeout(Duration::from_secs(3));
+    let options = options.with_timeout(Duration::from_secs(1));
     let objects = AmazonS3Builder::new()
         .with_endpoint(server.endpoint())
         .with_client_options(options)
