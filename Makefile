@@ -12,9 +12,13 @@ demo: ## show it in a guest: checkpoint, archive, truncate, kexec, verify
 check: ## run every test; ends with "N passed, N failed, N skipped"
 	@scripts/check
 
-check-hard: ## stress the kernel side with sanitizers and failing allocations (CHECK_HARD_SECONDS=600)
+check-hard: ## stress the kernel side: sanitizers, failing allocations (CHECK_HARD_SECONDS=600), kexecs
 	@scripts/install-deps
 	@scripts/check-hard
+
+check-series: ## link a kernel after each patch of the series, with the option off and on
+	@scripts/install-deps
+	@scripts/check-series
 
 fuzz: ## fuzz the program's parsers (TARGET=all SECONDS=600 each)
 	@scripts/install-deps
@@ -82,4 +86,4 @@ series: ## write the series as it is sent to a mailing list (SERIES=/path, a new
 clean: ## remove what was built here and in the cache, but keep downloads
 	@scripts/clean
 
-.PHONY: help demo check check-hard fuzz bench bench-verify lint kernel-lint kernel kernel-without kernel-debug kernel-uml run tool install deb prepare unprepare edit-tree refresh-patches series clean
+.PHONY: help demo check check-hard check-series fuzz bench bench-verify lint kernel-lint kernel kernel-without kernel-debug kernel-uml run tool install deb prepare unprepare edit-tree refresh-patches series clean

@@ -88,7 +88,7 @@ impl KernelOption {
 /// Whether programs that read the kernel's list are waited for.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ReadersOption {
-    /// Truncate although a program has the kernel's list files open
+    /// Truncate even if a program has the kernel's list files open
     #[arg(long)]
     force: bool,
 }
@@ -121,7 +121,7 @@ pub struct ArchiveOption {
 }
 
 impl ArchiveOption {
-    /// Did somebody say which archive, or which log in it?
+    /// Whether an archive, or a log in it, was named.
     pub(crate) fn is_chosen(&self) -> bool {
         self.host.is_some() || self.log_id.is_some() || self.archive.as_path() != Path::new(ARCHIVE)
     }

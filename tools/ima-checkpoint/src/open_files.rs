@@ -21,9 +21,13 @@ pub enum Readers {
 
 /// What to tell who waits for these programs.
 pub fn in_the_way(programs: &[String]) -> String {
+    let (has, its, it) = match programs {
+        [_] => ("has", "its", "it"),
+        _ => ("have", "their", "them"),
+    };
     format!(
-        "{} has the measurement list open and would lose its place in it. Let it read \
-         `ima-checkpoint mount`, stop it, or use --force",
+        "{} {has} the kernel's measurement list open and would lose {its} place in it. Let {it} read \
+         the files of `ima-checkpoint mount`, stop {it}, or use --force",
         programs.join(", ")
     )
 }

@@ -313,7 +313,7 @@ fn into_a_directory() -> Result {
     fs::set_permissions(&folder, Permissions::from_mode(0o777))?;
     assert!(matches!(
         directory(&folder).map_err(|error| error.to_string()),
-        Err(text) if text.contains("others may write")
+        Err(text) if text.contains("others can write")
     ));
     fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
     let store = directory(&folder)?;

@@ -126,3 +126,36 @@ fn an_uncovered_record_of_a_firmware_pcr_changes_nothing() -> Result {
     }
     Ok(())
 }
+
+/// Values of different moments: a checkpoint between them, which nothing covers, claims another value of
+/// the PCR whose value is the later one.
+#[test]
+fn a_checkpoint_that_is_not_covered_lowers_nothing() -> Result {
+    let mut host = booted(&[BANK]);
+    host.measure(record_of_pcr_11(b"/bin/a"));
+    let mut values = held(&host, PCR);
+    let mut told = host.clone();
+    let claimed = held(&host, 11)[&register(11)];
+    told.forged_checkpoint("", |buffer| {
+        let size = claimed.as_bytes().len();
+        let at = buffer
+            .windows(size)
+            .position(|bytes| bytes == claimed.as_bytes());
+        buffer[at.unwrap_or_default()] ^= 1;
+    })?;
+    for host in [&mut host, &mut told] {
+        host.measure(record_of_pcr_11(b"/bin/b"));
+    }
+    values.extend(held(&host, 11));
+    let mut policy = against(values);
+    policy.firmware.clear();
+    for (what, list) in [("honest", &host), ("told", &told)] {
+        let verdict = judge(&[&list.view(BANK)?], &policy)?;
+        expect_verified(what, &verdict);
+        let one = verdict.register(register(11));
+        assert_eq!(one.map(|one| one.origin), Some(Origin::Reset), "{what}");
+        assert_eq!(one.map(|one| one.records), Some(2), "{what}");
+        assert_eq!(one.and_then(|one| one.base), None, "{what}");
+    }
+    Ok(())
+}

@@ -106,11 +106,11 @@ said()
 	[ "$(dmesg | grep -c "$2")" -ge "$1" ]
 }
 
-# snapshot DIR: leave lists, tables and PCRs in the share
+# snapshot DIR [LIST]: leave lists, or only that one, tables and PCRs in the share
 snapshot()
 {
 	mkdir -p "$SHARE/$1"
-	for file in "$IMA"/*_runtime_measurements_* "$IMA/runtime_measurements_count" \
+	for file in "$IMA"/${2:-*_runtime_measurements_*} "$IMA/runtime_measurements_count" \
 		"$IMA/violations" "$CHECKPOINT/segments" "$CHECKPOINT/status"; do
 		[ ! -e "$file" ] || cat "$file" >"$SHARE/$1/${file##*/}" || return
 	done

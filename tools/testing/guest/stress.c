@@ -181,6 +181,9 @@ static void archive(const char *dir)
 			if (live[i].seq < next)
 				continue;
 			snprintf(path, sizeof(path), "%s/%lu", dir, live[i].seq);
+			/* archived before a kexec: it may be freed any time */
+			if (!access(path, F_OK))
+				continue;
 			snprintf(new, sizeof(new), "%s.new", path);
 			in = open_export(live[i].seq);
 			out = open(new, O_WRONLY | O_CREAT | O_TRUNC, 0644);

@@ -37,7 +37,7 @@ fn damage(error: io::Error) -> io::Error {
 /// Reads the metadata at the front of a file of that name. The file stands behind them then.
 pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Meta> {
     let cut = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => invalid("it ends before its metadata do"),
+        io::ErrorKind::UnexpectedEof => invalid("it ends within its metadata"),
         _ => error,
     };
     let mut start = [0; 8];
@@ -49,7 +49,7 @@ pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Met
     let size = u32::from_le_bytes(size);
     if size > MAX_META {
         return Err(invalid(format!(
-            "metadata of {size} bytes: at most {MAX_META} are read"
+            "it has metadata of {size} bytes, more than {MAX_META}"
         )));
     }
     let mut json = vec![0; size as usize];
@@ -70,9 +70,7 @@ impl Contents {
         let front = source.fill_buf()?;
         let size = zstd_safe::get_frame_content_size(front);
         if !matches!(size, Ok(Some(size)) if size == bytes) {
-            return Err(invalid(
-                "its frame does not have the size that the metadata say",
-            ));
+            return Err(invalid("its frame does not have the size in its metadata"));
         }
         if front.get(4).is_none_or(|flags| flags & CHECKSUM == 0) {
             return Err(invalid("its frame has no checksum"));
@@ -92,10 +90,10 @@ impl Contents {
     /// Looks whether all ends where it should, which checks the checksum too.
     fn end(&mut self) -> io::Result<()> {
         if self.decoder.read(&mut [0]).map_err(damage)? > 0 {
-            return Err(invalid("it has more bytes than its metadata say"));
+            return Err(invalid("it has more bytes than its metadata claim"));
         }
         if !self.decoder.get_mut().fill_buf()?.is_empty() {
-            return Err(invalid("something follows behind the segment"));
+            return Err(invalid("something follows the segment"));
         }
         Ok(())
     }
@@ -166,10 +164,7 @@ mod tests {
     #[test]
     fn what_it_did_not_write() {
         let faults: [(Change, &str); 6] = [
-            (
-                |bytes| bytes.truncate(100),
-                "it ends before its metadata do",
-            ),
+            (|bytes| bytes.truncate(100), "it ends within its metadata"),
             (|bytes| bytes[0] = 0, "does not start with the metadata"),
             (|bytes| bytes[6] = 0xff, "at most 65536 are read"),
             (|bytes| bytes.push(0), "something follows"),

@@ -223,7 +223,7 @@ fn make(path: &Path, access: Access) -> Result<bool> {
             Folder::open(parent, access)?;
             return make(path, access);
         }
-        Err(error) => return Err(Error::io("make the directory", path, error)),
+        Err(error) => return Err(Error::io("create the directory", path, error)),
     };
     let folder = File::open(parent).map_err(|error| Error::io("open", parent, error))?;
     sync(&folder, parent)?;
@@ -282,7 +282,7 @@ mod tests {
         if VOLATILE.contains(&(volatile & 0xffff_ffff)) {
             let memory = tempfile::tempdir_in(shm).unwrap();
             let error = Folder::open(memory.path(), Access::default()).unwrap_err();
-            assert!(error.to_string().contains("gone after a reboot"), "{error}");
+            assert!(error.to_string().contains("lost at a reboot"), "{error}");
         }
     }
 

@@ -171,31 +171,30 @@ impl fmt::Display for Error {
         match self {
             Self::NoArchive { dir } => {
                 let dir = Escaped::path(dir);
-                write!(f, "there is no archive {dir}: name it by --archive")
+                write!(f, "archive {dir} not found: name it with --archive")
             }
             Self::NoLog { dir, host, log_id } => {
                 let [host, log_id] = [host, log_id].map(|name| name.as_deref().unwrap_or("*"));
                 let dir = Escaped::path(dir);
-                write!(f, "there is no log {host}/{log_id} in the archive {dir}")
+                write!(f, "log {host}/{log_id} not found in the archive {dir}")
             }
             Self::SeveralLogs { dir, logs } => {
                 let logs: Vec<_> = logs.iter().map(LogName::to_string).collect();
                 write!(
                     f,
-                    "{} has several logs: choose by --host and --log-id from {}",
+                    "{} has several logs: choose one with --host and --log-id from {}",
                     Escaped::path(dir),
                     logs.join(", ")
                 )
             }
-            Self::Absent { path } => write!(f, "there is no {}", Escaped::path(path)),
+            Self::Absent { path } => write!(f, "{} not found", Escaped::path(path)),
             Self::WrongKind {
                 path,
                 found,
                 wanted,
             } => write!(
                 f,
-                "{} is {}, not {}: nobody who archives makes one. Find out who did, and move it \
-                 away",
+                "{} is {}, not {}, which no archiver creates. Find out who did, and move it away",
                 Escaped::path(path),
                 called(*found),
                 called(*wanted)
@@ -210,7 +209,7 @@ impl fmt::Display for Error {
             }
             Self::Exchanged { path } => {
                 let path = Escaped::path(path);
-                write!(f, "{path} was exchanged while it was used")
+                write!(f, "{path} was replaced while it was used")
             }
             Self::Disagrees(disagreement) => write!(f, "{disagreement}"),
             Self::BeginningOnly => f.write_str("only its beginning is there"),
@@ -229,32 +228,32 @@ impl fmt::Display for Error {
             ),
             Self::NotAHost { name } => write!(
                 f,
-                "{name:?} cannot be a host's name: at most 64 letters, digits, `.`, `-` and `_`, \
-                 no dot in front. Choose one by --host"
+                "{name:?} cannot be the name of a host: it must have at most 64 letters, digits, \
+                 `.`, `-` and `_`, and not start with a dot. Choose one with --host"
             ),
             Self::NoReceipts { folder } => write!(
                 f,
-                "--require-ack: there is no directory {}: make it, or receipts are never seen",
+                "--require-ack: directory {} not found: create it, or receipts will never be seen",
                 Escaped::path(folder)
             ),
             Self::ReceiptsWritable { folder } => write!(
                 f,
-                "--require-ack: others may write into {}, so that its files prove nothing. Make it \
-                 root's and `chmod go-w` it",
+                "--require-ack: others can write into {}, so its files prove nothing. Give it to \
+                 root and `chmod go-w` it",
                 Escaped::path(folder)
             ),
             Self::NoGroup { name } => {
-                write!(f, "--group: there is no group {name} in /etc/group")
+                write!(f, "--group: group {name} not found in /etc/group")
             }
             Self::Writable { path } => write!(
                 f,
-                "others may write into {}: no place for an archive. Give it to root and `chmod \
-                 go-w` it",
+                "others can write into {}, so it cannot hold an archive. Give it to root and \
+                 `chmod go-w` it",
                 Escaped::path(path)
             ),
             Self::Volatile { path } => write!(
                 f,
-                "{} is in memory and gone after a reboot: choose a directory on a disk",
+                "{} is in memory and would be lost at a reboot: choose a directory on a disk",
                 Escaped::path(path)
             ),
             Self::Locked { path, holder } => {
@@ -262,17 +261,17 @@ impl fmt::Display for Error {
                 let path = Escaped::path(path);
                 write!(
                     f,
-                    "another archiver{who} works on {path}: wait for it, or stop it"
+                    "another archiver{who} is working on {path}: wait for it, or stop it"
                 )
             }
             Self::NotFlushed { path, error } => write!(
                 f,
-                "{} did not reach the disk: {error}. Look at the kernel log",
+                "{} did not reach the disk: {error}. See the kernel log",
                 Escaped::path(path)
             ),
             Self::NotKept { path } => write!(
                 f,
-                "{}: what the disk gives back is not what was written",
+                "{}: the disk returns other bytes than were written",
                 Escaped::path(path)
             ),
         }
@@ -289,8 +288,8 @@ mod tests {
     fn each_says_what_to_do() {
         let path = || PathBuf::from("/a\x1b[2J");
         for (error, says) in [
-            (Error::NoArchive { dir: path() }, "name it by --archive"),
-            (Error::NoReceipts { folder: path() }, "make it"),
+            (Error::NoArchive { dir: path() }, "name it with --archive"),
+            (Error::NoReceipts { folder: path() }, "create it"),
             (Error::ReceiptsWritable { folder: path() }, "chmod go-w"),
             (Error::Writable { path: path() }, "chmod go-w"),
             (

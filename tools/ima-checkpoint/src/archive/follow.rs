@@ -85,7 +85,7 @@ pub fn follow<L: Live>(
         let limit = match sealing.and(pass) {
             Ok(wait) => {
                 if failure.take().is_some() {
-                    archiver.notices.event("it works again");
+                    archiver.notices.event("working again");
                 }
                 delay = RETRY;
                 let until_due = every.map(|every| every.saturating_sub(sealed.elapsed()));

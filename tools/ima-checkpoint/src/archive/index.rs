@@ -76,8 +76,8 @@ pub(super) struct Index {
 impl Index {
     /// Reads the index of the log in this directory.
     pub(super) fn read(log: &Directory) -> Result<Self> {
-        let advice = "move what is old to another archive, or let --remove-age remove it, and run \
-                      `reindex`";
+        let advice = "move old segments to another archive, or let --remove-age remove them, and \
+                      run `reindex`";
         Self::read_some(log, MAX, advice, |_| true)
     }
 

@@ -137,14 +137,14 @@ impl Meta {
             .iter()
             .any(|digest| digest.as_bytes().len() != 32)
         {
-            return Err("a digest has not 64 digits".to_owned());
+            return Err("a digest does not have 64 digits".to_owned());
         }
         let ends = [
             meta.first.checked_add(meta.records),
             meta.offset.checked_add(meta.bytes),
         ];
         if ends.contains(&None) || meta.records > meta.bytes {
-            return Err("the numbers make no sense".to_owned());
+            return Err("the numbers are inconsistent".to_owned());
         }
         let name = meta.file_name();
         if name != file_name {

@@ -78,30 +78,31 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unusable(error) => write!(f, "{error}; `ima-checkpoint fsck` tells more"),
+            Self::Unusable(error) => write!(f, "{error}; run `ima-checkpoint fsck` for more"),
             Self::Fork {
                 seq,
                 file,
                 beside: true,
             } => write!(
                 f,
-                "FORK: the archive had another segment {seq}. Both are kept, this one as {file}, \
-                 and the kernel frees nothing from it on. Find out which is true, and move the \
-                 other one out of the archive"
+                "FORK: the archive has a different segment {seq}. Both are kept, this one as \
+                 {file}, and nothing is freed in the kernel from it on. Find out which one is \
+                 true, and move the other out of the archive"
             ),
             Self::Fork { seq, file, .. } => write!(
                 f,
-                "FORK: segment {seq} cannot be compared with the one that the archive had. It is \
-                 kept as {file}, and the kernel frees nothing from it on"
+                "FORK: segment {seq} cannot be compared with the one in the archive. It is kept \
+                 as {file}, and nothing is freed in the kernel from it on"
             ),
             Self::Alarm(alarm) => write!(f, "{alarm}"),
             Self::ForkedTail { file, .. } => write!(
                 f,
-                "FORK: the tail in the archive is not what the kernel has. It is kept as {file}"
+                "FORK: the tail in the archive differs from what the kernel has. It is kept as \
+                 {file}"
             ),
             Self::Kept { seq, fault } => write!(
                 f,
-                "segment {seq} is kept in the kernel, for it does not verify: {fault}"
+                "segment {seq} is kept in the kernel, because it does not verify: {fault}"
             ),
             Self::Gap {
                 from,
@@ -218,7 +219,7 @@ mod tests {
     fn who_is_waited_for_is_named() {
         let programs = vec!["a (1)".to_owned(), "b (2)".to_owned()];
         let text = Warning::Readers { programs }.to_string();
-        assert!(text.starts_with("nothing is freed: a (1), b (2) has the measurement list"));
+        assert!(text.starts_with("nothing is freed: a (1), b (2) have the kernel's"));
         assert!(text.contains("--force"));
     }
 }

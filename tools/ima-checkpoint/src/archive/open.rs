@@ -117,7 +117,7 @@ impl Directory {
         match mkdirat(&*self.file, name, Mode::from_raw_mode(mode)) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
-            Err(error) => Err(self.failed("make the directory", name, error)),
+            Err(error) => Err(self.failed("create the directory", name, error)),
         }
     }
 

@@ -276,7 +276,7 @@ mod tests {
                 "read segment 0 back, which an earlier run archived, and verify it",
                 "archive segment 2, read it back and verify it",
                 "archive segment 3, read it back and verify it",
-                "remove the tail of segment 2, which is archived as a whole",
+                "remove the tail of segment 2, which is now archived completely",
                 "truncate the kernel's list to checkpoint 4: 40 records, 400 B freed",
             ]
         );

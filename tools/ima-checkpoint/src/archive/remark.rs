@@ -112,50 +112,56 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Writable => {
-                "others may change it: `chmod go-w` it, and do not trust it without a copy"
+                "others can change it: `chmod go-w` it, and compare it with a copy before you \
+                 trust it"
             }
-            Self::Readable => "everybody may read it: `chmod o=` it",
+            Self::Readable => "everybody can read it: `chmod o=` it",
             Self::Stray => "not a file of the archive",
-            Self::LeftTail => "the segment is there as a whole; the next run removes this",
+            Self::LeftTail => "the complete segment is there; the next run removes this file",
             Self::LeftPartial => {
                 "left by an archiver that was interrupted; the next run removes it"
             }
-            Self::NoPartial => "not a file, and it keeps archivers from writing: move it away",
+            Self::NoPartial => {
+                "not a regular file, and no archiver can write as long as it is there: move it \
+                 away"
+            }
             Self::Fork => {
                 "a fork: the kernel or the archive was tampered with. `verify` both, find out \
-                 which is true, and move the other out of the archive"
+                 which one is true, and move the other out of the archive"
             }
             Self::ForkMoved => "a fork that was moved away: run `reindex`",
             Self::NoIndex => {
-                "there is none, so that nothing tells whether files are missing: run `reindex`"
+                "not found, so nothing tells whether files are missing: run \
+                              `reindex`"
             }
             Self::DamagedIndex => "damaged: run `reindex`",
             Self::Exchanged => {
-                "the index knows it with another digest: it was exchanged. Compare it with a \
+                "the index has another digest for it, so it was replaced. Compare it with a \
                  copy, and run `reindex` if it is the right one"
             }
             Self::Missing => {
-                "MISSING: it was archived and is not there. Get it back from a copy; `reindex` \
-                 gives it up"
+                "MISSING: it was archived, but is not there. Restore it from a copy; `reindex` \
+                 forgets it"
             }
             Self::Removed { before } => {
                 return write!(
                     f,
-                    "segments before {before} were removed as asked; nobody but the index says so"
+                    "segments before {before} were removed as requested, according to the index \
+                     alone"
                 )
             }
             Self::NotRemoved { before } => {
                 return write!(
                     f,
-                    "the index says that the segments before {before} were removed, and some are \
+                    "the index says that the segments before {before} were removed, but some are \
                      there: an archiver was interrupted, or somebody edited the index. They stay \
-                     as long as their own age and receipts say"
+                     as long as their own age and receipts demand"
                 )
             }
             Self::Hole { from, to, freed } => {
                 let why = match freed {
                     true => "they were freed in the kernel before they were archived",
-                    false => "get them back from a copy",
+                    false => "restore them from a copy",
                 };
                 return write!(f, "segments {from} to {to} are missing: {why}");
             }
@@ -179,14 +185,14 @@ mod tests {
         for (finding, says) in [
             (Finding::Writable, "`chmod go-w` it"),
             (Finding::NoIndex, "run `reindex`"),
-            (Finding::Missing, "Get it back from a copy"),
+            (Finding::Missing, "Restore it from a copy"),
             (
                 Finding::Hole {
                     from: 1,
                     to: 2,
                     freed: false,
                 },
-                "segments 1 to 2 are missing: get them back",
+                "segments 1 to 2 are missing: restore them",
             ),
         ] {
             assert!(finding.is_fault());
@@ -198,7 +204,7 @@ mod tests {
     fn what_only_the_index_says_is_told_as_such() {
         let removed = Finding::Removed { before: 3 }.to_string();
         assert!(
-            removed.contains("nobody but the index says so"),
+            removed.contains("according to the index alone"),
             "{removed}"
         );
         let there = Finding::NotRemoved { before: 3 }.to_string();

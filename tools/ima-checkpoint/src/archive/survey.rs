@@ -328,12 +328,12 @@ pub enum Disagreement {
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Size { said, has } => write!(f, "its metadata say {said}; it has {has}"),
+            Self::Size { said, has } => write!(f, "its metadata claim {said}, but it has {has}"),
             Self::NoCheckpoint { seq } => write!(f, "it does not start with checkpoint {seq}"),
             Self::OtherCheckpoint { seq, log_id, at } => write!(
                 f,
-                "it starts with checkpoint {seq} of log {log_id}, record {}, byte {}, and its \
-                 metadata say otherwise",
+                "it starts with checkpoint {seq} of log {log_id}, record {}, byte {}, but its \
+                 metadata claim otherwise",
                 at.record, at.offset
             ),
             Self::CheckpointDigest => {
@@ -347,7 +347,7 @@ impl fmt::Display for Disagreement {
                 "{register} does not replay to what the next checkpoint says"
             ),
             Self::Sealed { by, claimed, has } => {
-                write!(f, "it has {has}, but checkpoint {by} says {claimed}")
+                write!(f, "it has {has}, but checkpoint {by} claims {claimed}")
             }
             Self::Previous { seq } => write!(
                 f,
@@ -504,10 +504,10 @@ mod tests {
         let (meta, bytes, next) = segment();
         let seen = surveyed(&meta, &bytes, &next).unwrap();
         let changes: [(Change<Meta>, &str); 5] = [
-            (|meta| meta.ascii_bytes += 1, "its metadata say"),
+            (|meta| meta.ascii_bytes += 1, "its metadata claim"),
             (
                 |meta| meta.sha256 = Bank::Sha256.zeros(),
-                "its metadata say",
+                "its metadata claim",
             ),
             (|meta| meta.first += 1, "it starts with checkpoint 1"),
             (|meta| meta.seq += 1, "it starts with checkpoint 1"),

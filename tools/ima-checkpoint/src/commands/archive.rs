@@ -24,10 +24,10 @@ use crate::{
 use clap::Args;
 use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
 
-/// Archive every sealed segment that the archive lacks, then free it in the kernel as told
+/// Archive every sealed segment that the archive lacks, then free segments in the kernel
 ///
-/// Without any --keep option nothing is freed. A segment is freed only when it is on the disk, was
-/// read back from there and verified.
+/// Without any --keep option nothing is freed. A segment is freed only after it was written to the
+/// disk, read back and verified.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The archive
@@ -38,11 +38,11 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
-    /// Wait for more. On SIGTERM: seal, archive what is left, keep the unsealed tail, and end
+    /// Keep running. On SIGTERM: seal, archive what is left, keep the unsealed tail, and end
     #[arg(long)]
     follow: bool,
 
-    /// Seal what is new that often, such as `15min` or `1h`
+    /// Make a checkpoint this often if something is new, such as `15min` or `1h`
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "follow")]
     checkpoint_every: Option<Duration>,
 
@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     keep_segments: Option<u64>,
 
-    /// Keep the newest sealed segments in the kernel that have together at most SIZE, such as 4M
+    /// Keep the newest sealed segments in the kernel that together have at most SIZE, such as 4M
     #[arg(long, value_name = "SIZE", value_parser = size)]
     keep_bytes: Option<u64>,
 
@@ -58,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     keep_age: Option<Duration>,
 
-    /// Free and remove only segments whose SHA-256 is the name of a file in DIR
+    /// Free and remove only segments with a receipt: a file in DIR named by the segment's SHA-256
     #[arg(long, value_name = "DIR")]
     require_ack: Option<PathBuf>,
 
@@ -76,15 +76,15 @@ pub struct Arguments {
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
 
-    /// Remove segments from the archive that were archived longer ago than this
+    /// Remove segments from the archive that were archived longer ago than DURATION
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     remove_age: Option<Duration>,
 
-    /// Remove the oldest segments from the archive while it has more than SIZE of this host
+    /// Remove the oldest segments from the archive while this host has more than SIZE there
     #[arg(long, value_name = "SIZE", value_parser = size)]
     remove_bytes: Option<u64>,
 
-    /// Only say what would be done, if all went well
+    /// Only print what would be done, provided that nothing fails
     #[arg(long, conflicts_with = "follow")]
     dry_run: bool,
 
@@ -99,7 +99,9 @@ pub struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let kernel = arguments.kernel.open()?;
     let host = arguments.host.clone().or_else(here).ok_or_else(|| {
-        Failure::usage("the name of this host cannot be a directory: choose one by --host")
+        Failure::usage(
+            "the name of this host cannot be the name of a directory: choose one with --host",
+        )
     })?;
     let keep = Keep {
         segments: arguments.keep_segments,
@@ -138,7 +140,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     };
     let mut archiver = Archiver::new(kernel, options, Box::new(say))?;
     if !frees {
-        print("nothing is freed in the kernel: no --keep-segments, --keep-bytes or --keep-age\n")?;
+        print(
+            "nothing is freed in the kernel without --keep-segments, --keep-bytes or --keep-age\n",
+        )?;
     }
     let wait = if let Some(stop) = stop {
         follow(&mut archiver, watch, &stop, arguments.checkpoint_every)?
@@ -174,7 +178,7 @@ fn say(notice: &Notice) {
     match notice {
         // that nobody listens is no reason to stop archiving
         Notice::Event(text) => drop(print(&format!("{text}\n"))),
-        Notice::Failed(error) => complain(Level::Warning, format!("{error}. It is tried again")),
+        Notice::Failed(error) => complain(Level::Warning, format!("{error}. Will retry")),
         Notice::Warning(warning) => complain(Level::Warning, warning),
     }
 }
@@ -183,7 +187,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
     seconds
         .or_else(|_| humantime::parse_duration(text))
-        .map_err(|error| format!("{error}; examples are 90s, 15min, 1day"))
+        .map_err(|error| format!("{error}; examples: 90s, 15min, 1day"))
 }
 
 /// Bytes, with an optional K, M, G or T for powers of 1024.
@@ -196,7 +200,7 @@ fn size(text: &str) -> Result<u64, String> {
         "M" => 20,
         "G" => 30,
         "T" => 40,
-        _ => return Err("a number of bytes, perhaps with K, M, G or T".to_owned()),
+        _ => return Err("expected a number of bytes, optionally with K, M, G or T".to_owned()),
     };
     let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
     number

@@ -74,8 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         HumanCount(total.records),
         BinaryBytes(total.bytes),
         if code == Code::Verified {
-            "good, which means consistent with itself. Whether it is what a TPM vouches for, `verify \
-             --archive` tells"
+            "good, which means consistent with itself. `verify --archive` tells whether a TPM \
+             vouches for it"
         } else {
             "FAULTS"
         },

@@ -183,7 +183,7 @@ impl fmt::Display for Error {
             ),
             Self::NotKept { path } => write!(
                 f,
-                "{}: what was read back is not what was written",
+                "{}: other bytes were read back than were written",
                 Escaped::path(path)
             ),
             Self::TooLarge { path, bytes, limit } => write!(

@@ -48,7 +48,7 @@ impl Meter {
             Ok(_) => Ok(()),
             Err(_) => Err(HttpError::new(
                 HttpErrorKind::Decode,
-                std::io::Error::other("the store needs too many answers for this"),
+                std::io::Error::other("the store gave too many answers"),
             )),
         }
     }

@@ -143,7 +143,7 @@ impl Object {
         let end = size.min(self.at.saturating_add(self.room));
         if range != (self.at..end) || bytes.len() as u64 != end - self.at {
             let path = self.path.clone();
-            let why = "it gave other bytes than were asked for";
+            let why = "it returned other bytes than were requested";
             return Err(Error::Absurd { path, why });
         }
         self.at = end;

@@ -93,8 +93,8 @@ fn metadata_that_do_not_end() -> Result {
     let archive = Archive::new()?;
     let whole = fs::read(archive.path(&file_name(1)))?;
     for (bytes, why) in [
-        (Vec::new(), "it ends before its metadata do"),
-        (whole[..100].to_vec(), "it ends before its metadata do"),
+        (Vec::new(), "it ends within its metadata"),
+        (whole[..100].to_vec(), "it ends within its metadata"),
         (
             [skippable(0), &[0xff; 4], &whole[8..]].concat(),
             "metadata of 4294967295 bytes",

@@ -80,6 +80,6 @@ fn removed_as_the_index_says() -> Result {
         fs::remove_file(archive.path(&file_name(seq)))?;
     }
     archive.note("{\"removed\":{\"before\":2,\"at_ns\":0}}\n")?;
-    archive.expect(&["fsck"], 0, "segments before 2 were removed as asked")?;
+    archive.expect(&["fsck"], 0, "segments before 2 were removed as requested")?;
     archive.expect(&["verify"], 5, "the list starts with checkpoint 2")
 }

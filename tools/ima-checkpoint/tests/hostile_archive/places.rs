@@ -105,7 +105,7 @@ fn partial_is_no_file() -> Result {
     for make in [fifo, |path: &Path| Ok(fs::create_dir(path)?)] {
         let archive = Archive::new()?;
         make(&archive.path(".partial"))?;
-        archive.expect(&["fsck"], 1, "it keeps archivers from writing")?;
+        archive.expect(&["fsck"], 1, "no archiver can write")?;
     }
     Ok(())
 }

@@ -119,6 +119,11 @@ impl Batch {
         self.slice(item.data, item.end)
     }
 
+    /// Its template data, and what follows in the batch.
+    pub(crate) fn from_data(&self, item: Item) -> &[u8] {
+        self.bytes.get(item.data as usize..).unwrap_or_default()
+    }
+
     /// The template digest that the list has.
     pub fn digest(&self, item: Item) -> &[u8] {
         let size = self.layout.bank.size();
@@ -251,10 +256,11 @@ impl<R: Read> Batches<R> {
         loop {
             let bytes = batch.bytes.get(start..).unwrap_or_default();
             let parsed = Record::parse_any(bytes, self.layout.bank.size(), self.layout.order);
-            let (record, length) = match parsed {
-                Ok(parsed) => parsed,
+            // by reference, because moving it would cost as much as half of the parsing
+            let (record, length) = match &parsed {
+                Ok((record, length)) => (record, *length),
                 Err(FormatError::Truncated) => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => return Err(*error),
             };
             let end = start + length;
             batch.items.push(Item {
@@ -264,7 +270,7 @@ impl<R: Read> Batches<R> {
                 pcr: record.pcr(),
                 violation: record.is_violation(),
                 legacy: record.template().is_legacy(),
-                needs_look: own::needs_look(&record),
+                needs_look: own::needs_look(record),
             });
             start = end;
         }

@@ -4,7 +4,10 @@
 //!
 //! They do not depend on other records, so that batches can be worked on at the same time.
 
-use super::hash::{self, Hash, Room};
+use super::{
+    hash::{self, Hash, Message},
+    Run,
+};
 use crate::{
     bank::{Bank, Content, Digest},
     list::{
@@ -87,7 +90,7 @@ pub(super) struct Digests {
 
 impl Digests {
     /// Computes those of these banks. That of the list's bank is compared with the list.
-    pub(super) fn of(batch: &Batch, banks: &[(Bank, Content)], room: &mut Room) -> Self {
+    pub(super) fn of(batch: &Batch, banks: &[(Bank, Content)]) -> Self {
         let items = batch.items();
         let columns = banks.iter();
         let columns = columns.map(|(bank, _)| Column::new(*bank, items.len()));
@@ -107,9 +110,11 @@ impl Digests {
                     new.remarks.push((at, Remark::Inexact));
                 }
             } else {
-                let message = match item.is_legacy() {
-                    true => room.legacy(batch.record(*item).as_ref()),
-                    false => room.message(batch.data(*item)),
+                let legacy = item.is_legacy().then(|| batch.record(*item)).flatten();
+                let legacy = legacy.as_ref().map(hash::legacy_input);
+                let message = match &legacy {
+                    Some(input) => Message::new(input, input.len()),
+                    None => Message::new(batch.from_data(*item), batch.data(*item).len()),
                 };
                 for (to, content) in new.columns.iter_mut().zip(contents()) {
                     message.push(to, content);
@@ -167,24 +172,30 @@ impl Digests {
     }
 }
 
-/// Extends a PCR of the column's bank with a record's digest.
+/// Extends a PCR in all banks with the digests of a record. The columns are those of the banks.
 #[inline]
-pub(super) fn extend(value: &mut Hash, column: &Column, at: usize) {
-    match (&mut *value, column) {
-        (Hash::Sha1(value), Column::Sha1(digests)) => {
-            if let Some(digest) = digests.get(at) {
-                hash::extend_sha1(value, digest);
+pub(super) fn extend(runs: &mut [Run], columns: &[Column], at: usize) {
+    // its message is written in pieces, so that others are hashed between that and its turn
+    let mut sha1 = None;
+    for (run, column) in runs.iter_mut().zip(columns) {
+        match (&mut run.value, column) {
+            (Hash::Sha1(value), Column::Sha1(digests)) => {
+                let message = digests.get(at).map(|at| hash::message_sha1(value, at));
+                sha1 = message.map(|message| (value, message));
+            }
+            (Hash::Sha256(value), Column::Sha256(digests)) => {
+                if let Some(digest) = digests.get(at) {
+                    hash::extend_sha256(value, digest);
+                }
+            }
+            (value, column) => {
+                let bank = column.bank();
+                let extended = bank.extend(&value.digest(), &column.digest(at));
+                *value = Hash::new(bank, &extended);
             }
         }
-        (Hash::Sha256(value), Column::Sha256(digests)) => {
-            if let Some(digest) = digests.get(at) {
-                hash::extend_sha256(value, digest);
-            }
-        }
-        (value, column) => {
-            let bank = column.bank();
-            let extended = bank.extend(&value.digest(), &column.digest(at));
-            *value = Hash::new(bank, &extended);
-        }
+    }
+    if let Some((value, message)) = sha1 {
+        hash::extend_sha1(value, &message);
     }
 }

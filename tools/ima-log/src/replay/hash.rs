@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hashing for the replay: short messages of known shape, without allocation.
+//! Hashing for the replay: short messages of known shape.
 //!
 //! SHA-1 and SHA-256 pad alike, so that a message is padded once for both, and an extend is one or two
 //! blocks of fixed layout.
+//!
+//! A load that is wider than the stores that wrote its bytes waits until these stores, and everything
+//! before them, have left the pipeline of the processor. The hash functions load 16 bytes at a time, so
+//! whole blocks are hashed where they are, the end of a message is masked in vectors, and a message that
+//! is written in smaller pieces is written before something else is hashed.
 
 use super::digests::Column;
 use crate::bank::{Bank, Content, Digest};
 use ima_checkpoint_format::record::Record;
 use sha2::digest::{consts::U64, generic_array::GenericArray};
+use std::slice;
 
 const BLOCK: usize = 64;
 
-type Block = GenericArray<u8, U64>;
+pub(super) type Block = GenericArray<u8, U64>;
 
 const SHA1: [u32; 5] = [
     0x6745_2301,
@@ -41,65 +47,56 @@ const PADDING: [u8; BLOCK] = {
     block
 };
 
-/// Room for the message of one record, used again for the next.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Room {
-    bytes: Vec<u8>,
-    blocks: Vec<Block>,
+/// `KEEP[BLOCK - n..]` lets `n` bytes of a block stand.
+const KEEP: [u8; 2 * BLOCK] = {
+    let mut bytes = [0; 2 * BLOCK];
+    let mut at = 0;
+    while at < BLOCK {
+        bytes[at] = 0xff;
+        at += 1;
+    }
+    bytes
+};
+
+/// `MARK[BLOCK - n..]` has the bit that follows `n` bytes of a message.
+const MARK: [u8; 2 * BLOCK] = {
+    let mut bytes = [0; 2 * BLOCK];
+    bytes[BLOCK] = 0x80;
+    bytes
+};
+
+/// The input of a legacy record's digest.
+pub(super) fn legacy_input(record: &Record<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BLOCK * 5);
+    record.digest_input(|piece| bytes.extend_from_slice(piece));
+    bytes
 }
 
-impl Room {
-    /// A message of these bytes.
-    pub(super) fn message<'a>(&'a mut self, bytes: &'a [u8]) -> Message<'a> {
-        pad(bytes, &mut self.blocks);
-        Message {
-            bytes,
-            blocks: &self.blocks,
-        }
-    }
-
-    /// The message whose hash is the template digest of a record of the legacy template.
-    pub(super) fn legacy(&mut self, record: Option<&Record<'_>>) -> Message<'_> {
-        self.bytes.clear();
-        if let Some(record) = record {
-            record.digest_input(|piece| self.bytes.extend_from_slice(piece));
-        }
-        pad(&self.bytes, &mut self.blocks);
-        Message {
-            bytes: &self.bytes,
-            blocks: &self.blocks,
-        }
-    }
-}
-
-/// Behind the message come a one, zeros, and its length in bits (FIPS 180-4, 5.1.1).
-#[inline]
-fn pad(bytes: &[u8], blocks: &mut Vec<Block>) {
-    let whole = bytes.chunks_exact(BLOCK);
-    let rest = whole.remainder();
-    // what stands there from the message before is written over
-    blocks.resize((bytes.len() + 9).div_ceil(BLOCK), Block::default());
-    let (filled, tail) = blocks.split_at_mut(bytes.len() / BLOCK);
-    for (block, chunk) in filled.iter_mut().zip(whole) {
-        block.copy_from_slice(chunk);
-    }
-    tail.fill(Block::default());
-    if let Some(first) = tail.first_mut() {
-        first[..rest.len()].copy_from_slice(rest);
-        first[rest.len()] = 0x80;
-    }
-    if let Some(last) = tail.last_mut() {
-        last[BLOCK - 8..].copy_from_slice(&((bytes.len() as u64) << 3).to_be_bytes());
-    }
-}
-
-/// What a template digest is the hash of, as it is and padded.
+/// What a template digest is the hash of, and how it ends when it is padded.
 pub(super) struct Message<'a> {
     bytes: &'a [u8],
-    blocks: &'a [Block],
+    // INVARIANT: the first `ends` blocks are the bytes that fill no block, and the padding.
+    end: [Block; 2],
+    ends: usize,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// The first `length` bytes of these, or all. What follows them is not part of the message, but
+    /// lets its end be copied as a whole block.
+    #[inline]
+    pub(super) fn new(from: &'a [u8], length: usize) -> Self {
+        let bytes = from.get(..length).unwrap_or(from);
+        let rest = bytes.len() % BLOCK;
+        let mut end = [Block::default(); 2];
+        let ends = pad(
+            from.get(bytes.len() - rest..).unwrap_or_default(),
+            rest,
+            bytes.len(),
+            &mut end,
+        );
+        Self { bytes, end, ends }
+    }
+
     /// Adds the template digest to a column, as the kernel extends it.
     #[inline]
     pub(super) fn push(&self, to: &mut Column, content: Content) {
@@ -110,7 +107,7 @@ impl Message<'_> {
             Column::Sha1(digests) => digests.push(self.sha1()),
             Column::Sha256(digests) => {
                 let mut words = SHA256;
-                sha2::compress256(&mut words, self.blocks);
+                self.blocks(|blocks| sha2::compress256(&mut words, blocks));
                 digests.push(words);
             }
             Column::Other(bank, digests) => digests.push(bank.hash(&[self.bytes])),
@@ -119,9 +116,44 @@ impl Message<'_> {
 
     fn sha1(&self) -> [u32; 5] {
         let mut words = SHA1;
-        sha1::compress(&mut words, self.blocks);
+        self.blocks(|blocks| sha1::compress(&mut words, blocks));
         words
     }
+
+    #[inline]
+    fn blocks(&self, mut hash: impl FnMut(&[Block])) {
+        for block in self.bytes.chunks_exact(BLOCK) {
+            hash(slice::from_ref(Block::from_slice(block)));
+        }
+        hash(self.end.get(..self.ends).unwrap_or_default());
+    }
+}
+
+/// Behind the message come a one, zeros, and its length in bits (FIPS 180-4, 5.1.1). `from` begins with
+/// the `rest` of its bytes that fill no block. Gives the number of blocks.
+#[inline]
+fn pad(from: &[u8], rest: usize, length: usize, to: &mut [Block; 2]) -> usize {
+    let [first, second] = to;
+    match from.first_chunk::<BLOCK>() {
+        Some(chunk) => first.copy_from_slice(chunk),
+        None => first[..from.len()].copy_from_slice(from),
+    }
+    let masks = (
+        KEEP[BLOCK - rest..].first_chunk::<BLOCK>(),
+        MARK[BLOCK - rest..].first_chunk::<BLOCK>(),
+    );
+    if let (Some(keep), Some(mark)) = masks {
+        for (byte, (keep, mark)) in first.iter_mut().zip(keep.iter().zip(mark)) {
+            *byte = *byte & keep | mark;
+        }
+    }
+    let bits = (length as u64) << 3;
+    let (last, blocks) = match rest < BLOCK - 8 {
+        true => (first, 1),
+        false => (second, 2),
+    };
+    last[BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
+    blocks
 }
 
 /// What IMA extends for a violation: ones, as many as its digest would have bits.
@@ -174,13 +206,18 @@ pub(super) fn is(words: &[u32], digest: &[u8]) -> bool {
     same == 0 && digest.len() == 4 * words.len()
 }
 
+/// What SHA-1 hashes to extend a PCR of this value.
 #[inline]
-pub(super) fn extend_sha1(value: &mut [u32; 5], digest: &[u32; 5]) {
+pub(super) fn message_sha1(value: &[u32; 5], digest: &[u32; 5]) -> Block {
     let [a, b, c, d, e] = *value;
     let [f, g, h, i, j] = *digest;
-    let message = [a, b, c, d, e, f, g, h, i, j, 1 << 31, 0, 0, 0, 0, 320];
+    bytes(&[a, b, c, d, e, f, g, h, i, j, 1 << 31, 0, 0, 0, 0, 320]).into()
+}
+
+#[inline]
+pub(super) fn extend_sha1(value: &mut [u32; 5], message: &Block) {
     *value = SHA1;
-    sha1::compress(value, &[bytes(&message).into()]);
+    sha1::compress(value, slice::from_ref(message));
 }
 
 #[inline]

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 use ima_checkpoint_format::record::Record;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, slice};
 
 /// A PCR in a bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +98,9 @@ pub(crate) struct Pcr {
     pub(crate) records: u64,
     // INVARIANT: one for each bank of the replay, in the same order.
     pub(crate) runs: Vec<Run>,
+    /// Of banks whose replay a checkpoint moved away from a start that the verifier knows: the place
+    /// in `runs`, and the replay as if nothing had been claimed. At most one for each bank.
+    pub(crate) unmoved: Vec<(usize, Run)>,
     /// The first record that was extended into it, if one was.
     pub(crate) first: Option<u64>,
 }
@@ -185,6 +188,8 @@ impl Replay {
 
     /// Lets a PCR hold this from before a record on; if it was not used yet, `others` tells what it
     /// holds in other banks. Does nothing if its bank is not replayed.
+    ///
+    /// What the verifier knows is not given up for what a list claims: that replay goes on beside.
     pub fn restart(
         &mut self,
         register: Register,
@@ -196,13 +201,21 @@ impl Replay {
             return;
         };
         let at = self.place(register.pcr, since, others);
-        let runs = at.and_then(|at| self.pcrs.get_mut(at));
-        if let Some(run) = runs.and_then(|pcr| pcr.runs.get_mut(bank)) {
-            *run = Run {
-                value: Hash::new(register.bank, &start.value),
-                origin: start.origin,
-                since,
-            };
+        let Some(pcr) = at.and_then(|at| self.pcrs.get_mut(at)) else {
+            return;
+        };
+        let moved = Run {
+            value: Hash::new(register.bank, &start.value),
+            origin: start.origin,
+            since,
+        };
+        let Some(run) = pcr.runs.get_mut(bank) else {
+            return;
+        };
+        let before = std::mem::replace(run, moved);
+        let has_one = pcr.unmoved.iter().any(|(at, _)| *at == bank);
+        if before.origin.is_trusted() && !start.origin.is_trusted() && !has_one {
+            pcr.unmoved.push((bank, before));
         }
     }
 
@@ -229,6 +242,7 @@ impl Replay {
             index,
             records: 0,
             runs: self.banks.iter().map(run).collect(),
+            unmoved: Vec::new(),
             first: None,
         });
         Some(self.pcrs.len() - 1)
@@ -250,8 +264,11 @@ impl Replay {
         };
         pcr.records += 1;
         pcr.first.get_or_insert(at);
-        for (run, column) in pcr.runs.iter_mut().zip(digests.columns()) {
-            digests::extend(&mut run.value, column, number);
+        let columns = digests.columns();
+        digests::extend(&mut pcr.runs, columns, number);
+        for (bank, run) in &mut pcr.unmoved {
+            let column = columns.get(*bank..=*bank).unwrap_or_default();
+            digests::extend(slice::from_mut(run), column, number);
         }
     }
 }

@@ -10,7 +10,6 @@
 
 use super::{
     digests::Digests,
-    hash::Room,
     seal::{Sealed, Sealer},
     Introduction, Observer, Place, Replay, Seen,
 };
@@ -101,7 +100,6 @@ pub fn run<'a, O: Observer>(
         };
         let mut reader = Reader::new(sources);
         let (mut read, mut told) = (0, 0);
-        let mut room = Room::default();
         loop {
             while shared.has_room() {
                 let Some(work) = reader.next()? else {
@@ -113,7 +111,7 @@ pub fn run<'a, O: Observer>(
             if told == read {
                 return Ok(list.replay);
             }
-            list.tell(shared.take(told, &mut room))?;
+            list.tell(shared.take(told))?;
             told += 1;
         }
     })
@@ -308,7 +306,7 @@ impl<'p> Shared<'p> {
     }
 
     /// Waits until this work is done, and does what is to be done meanwhile.
-    fn take(&self, number: u64, room: &mut Room) -> Work {
+    fn take(&self, number: u64) -> Work {
         let mut state = self.lock();
         loop {
             if let Some(work) = state.ready.remove(&number) {
@@ -316,7 +314,7 @@ impl<'p> Shared<'p> {
                 return work;
             }
             assert!(!state.failed, "a thread of the replay panicked");
-            state = match self.work(state, room) {
+            state = match self.work(state) {
                 (state, true) => state,
                 (state, false) => self.wait(state),
             };
@@ -325,10 +323,9 @@ impl<'p> Shared<'p> {
 
     fn help_until_the_end(&self) {
         let _alive = Alive(self);
-        let mut room = Room::default();
         let mut state = self.lock();
         while !state.ended {
-            state = match self.work(state, &mut room) {
+            state = match self.work(state) {
                 (state, true) => state,
                 (state, false) => self.wait(state),
             };
@@ -341,11 +338,7 @@ impl<'p> Shared<'p> {
     }
 
     /// Does one thing, if there is one to do.
-    fn work<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, State>,
-        room: &mut Room,
-    ) -> (MutexGuard<'s, State>, bool) {
+    fn work<'s>(&'s self, mut state: MutexGuard<'s, State>) -> (MutexGuard<'s, State>, bool) {
         let next = state.next;
         if let Some(mut sealer) = state.sealer.take() {
             if let Some(mut work) = state.digested.remove(&next) {
@@ -365,7 +358,7 @@ impl<'p> Shared<'p> {
         if let Some((number, mut work)) = state.waiting.pop_front() {
             drop(state);
             if let Some(batch) = &work.batch {
-                work.digests = Digests::of(batch, &self.banks(batch.layout(), work.seals), room);
+                work.digests = Digests::of(batch, &self.banks(batch.layout(), work.seals));
             }
             state = self.lock();
             state.digested.insert(number, work);

@@ -5,6 +5,7 @@
 use super::*;
 use crate::bank::Content;
 use ima_checkpoint_format::{record::NewRecord, ByteOrder, Error as FormatError};
+use proptest::{collection::vec, prelude::*};
 use std::{
     convert::Infallible,
     io::{self, Read},
@@ -134,14 +135,17 @@ fn the_legacy_template_hashes_the_padded_name() -> Result<(), FormatError> {
 #[test]
 fn violations_extend_ones() -> Result<(), FormatError> {
     let list = record(b"ima-ng", &[0; 20], &[b"", b""])?.repeat(2);
-    check(&list, |bank| {
-        let mut ones = [0xff; Digest::MAX];
-        if !bank.mapped() {
-            ones[20..].fill(0);
-        }
-        Digest::new(&ones[..bank.size()])
-    });
+    check(&list, ones);
     Ok(())
+}
+
+/// What IMA extends for a violation.
+fn ones(bank: Bank) -> Digest {
+    let mut ones = [0xff; Digest::MAX];
+    if !bank.mapped() {
+        ones[20..].fill(0);
+    }
+    Digest::new(&ones[..bank.size()])
 }
 
 #[test]
@@ -162,6 +166,39 @@ fn starts_from_the_base() -> Result<(), FormatError> {
     assert_eq!(replay.value(register(10)), Some(expected));
     assert_eq!(replay.value(register(11)), None);
     Ok(())
+}
+
+proptest! {
+    /// Many records of any length, violations among them, in several PCRs: what follows a message in
+    /// its batch is no part of it.
+    #[test]
+    fn lists_of_any_records(
+        records in vec((10..13_u32, vec(any::<u8>(), 0..300), 0..5), 1..40),
+    ) {
+        let mut list = Vec::new();
+        let mut expected = Values::new();
+        for (pcr, name, kind) in records {
+            let violation = kind == 0;
+            let input = [[0; 4].as_slice(), &(name.len() as u32).to_le_bytes(), &name].concat();
+            let shown = if violation { [0; 20] } else { [1; 20] };
+            let made = record(b"ima-ng", &shown, &[b"", &name]);
+            prop_assert!(made.is_ok());
+            let mut made = made.unwrap_or_default();
+            made[0] = pcr as u8;
+            list.extend(made);
+            for bank in Bank::ALL {
+                let value = expected.entry(Register { pcr, bank }).or_insert(bank.zeros());
+                let digest = match violation {
+                    true => ones(bank),
+                    false => of_ima(bank, &input),
+                };
+                *value = bank.extend(value, &digest);
+            }
+        }
+        let replay = replayed(&*list, &Bank::ALL, 2, &mut Counter::default());
+        let values: Values = replay.registers().map(|(at, start)| (at, start.value)).collect();
+        prop_assert_eq!(values, expected);
+    }
 }
 
 /// However many work on it, the order is that of the list.

@@ -240,10 +240,15 @@ impl<'a> Judge<'a> {
     fn base(&self, register: Register, reached: Option<Reached>) -> Option<Digest> {
         let snapshot = self.search.snapshot.as_ref()?;
         let reached = reached?;
+        let mut wanted = self.search.wanted.iter();
+        let wanted = wanted.find(|one| one.register == register && one.reached == Some(reached));
         let mut held = snapshot.held.iter();
         match held.find(|held| held.register == register) {
             // what came between was compared with nothing
-            Some(held) => (held.records == reached.records).then_some(held.value),
+            Some(held) => {
+                let value = wanted.map_or(held.value, |wanted| wanted.value);
+                (held.records == reached.records).then_some(value)
+            }
             None if reached.records == 0 => self.policy.base.get(&register).copied(),
             None => None,
         }

@@ -38,6 +38,20 @@ pub(crate) struct Wanted {
     pub(crate) reached: Option<Reached>,
 }
 
+impl Wanted {
+    /// Its value was reached: for the first time, or from a start that the verifier knows while it did
+    /// not know the one before. Is it one of these?
+    fn reach(&mut self, run: &Run, record: u64, records: u64) -> bool {
+        let better = self
+            .reached
+            .is_none_or(|one| run.origin.is_trusted() && !one.origin.is_trusted());
+        if better {
+            self.reached = Some(reached(run, record, records));
+        }
+        better
+    }
+}
+
 /// What the PCRs held at the end of what is proven.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
@@ -189,7 +203,7 @@ impl Search {
                 continue;
             };
             let records = replay.pcr(wanted.register.pcr).map_or(0, |pcr| pcr.records);
-            wanted.reached.get_or_insert(reached(run, record, records));
+            wanted.reach(run, record, records);
         }
         if let Some(quote) = &mut self.quote {
             quote.restarted(record, replay);
@@ -211,13 +225,14 @@ impl Search {
                 let Some(wanted) = self.wanted.get_mut(*wanted) else {
                     continue;
                 };
-                let Some(run) = replayed.runs.get(wanted.bank) else {
-                    continue;
-                };
-                if run.value == wanted.hash && wanted.reached.is_none() {
-                    wanted.reached = Some(reached(run, record, replayed.records));
-                    anchored |= wanted.register.pcr == self.default_pcr
-                        && self.counting.contains(&wanted.register.bank);
+                let bank = wanted.bank;
+                let unmoved = replayed.unmoved.iter().filter(|(at, _)| *at == bank);
+                let runs = replayed.runs.get(bank).into_iter();
+                for run in runs.chain(unmoved.map(|(_, run)| run)) {
+                    if run.value == wanted.hash && wanted.reach(run, record, replayed.records) {
+                        anchored |= wanted.register.pcr == self.default_pcr
+                            && self.counting.contains(&wanted.register.bank);
+                    }
                 }
             }
         }

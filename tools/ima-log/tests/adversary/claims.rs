@@ -5,6 +5,7 @@
 
 use crate::{
     bank::{Bank, Digest, Register},
+    kernel::Kernel,
     record::{d_ng, view, Order, Record},
 };
 
@@ -64,7 +65,12 @@ impl Claims {
     pub(crate) fn of(records: &[Record], order: Order) -> Self {
         let last = records.iter().rposition(is_checkpoint);
         let last_buffer = last.map(|at| buffer(&records[at]));
-        let sealed = view(&records[last.unwrap_or(0)..], Bank::Sha1, order);
+        let sealed = view(
+            &records[last.unwrap_or(0)..],
+            Bank::Sha1,
+            order,
+            Kernel::Usual,
+        );
         let earlier = last_buffer.map_or(0, |buffer| number(buffer, 56));
         let counted = last_buffer.map_or(0, |buffer| number(buffer, 48));
         let violations = last_buffer.map_or(0, |buffer| number(buffer, 64));
@@ -224,7 +230,7 @@ fn items(mut bytes: &[u8]) -> Option<Vec<Item>> {
 /// The record of a truncation to the checkpoint at this place, of a list that started at `start`.
 pub(crate) fn truncation(records: &[Record], start: usize, to: usize, order: Order) -> Record {
     let buffer = buffer(&records[to]);
-    let freed = view(&records[start..to], Bank::Sha1, order);
+    let freed = view(&records[start..to], Bank::Sha1, order, Kernel::Usual);
     let mut out = b"IMA-TRUN\x01\0\x01\0\x58\0\0\0".to_vec();
     out.extend(&buffer[16..40]);
     out.extend(Bank::Sha256.hash(buffer));

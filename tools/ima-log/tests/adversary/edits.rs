@@ -5,6 +5,7 @@
 use crate::{
     bank::{Bank, Register},
     claims::{is_checkpoint, is_special, Claims, Item, Kind, State, LOG_LOST},
+    kernel::Kernel,
     record::{Order, Record, LEGACY},
     rng::Rng,
     tpm::Values,
@@ -15,6 +16,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct List {
     pub(crate) order: Order,
+    pub(crate) kernel: Kernel,
     pub(crate) records: Vec<Record>,
     /// Bytes that are cut off its end.
     pub(crate) cut: usize,
@@ -103,7 +105,7 @@ impl Edit {
 
     /// Does it. What it needs is there from the place on, or it does nothing.
     pub(crate) fn apply(self, list: &mut List, rng: &mut Rng) {
-        let order = list.order;
+        let (order, kernel) = (list.order, list.kernel);
         let records = &mut list.records;
         match self {
             Self::DropFrom(at) => records.truncate(at),
@@ -116,24 +118,24 @@ impl Edit {
                 specials.for_each(|record| record.template = template);
             }
             Self::AppendCheckpoint => {
-                let forged = forged_checkpoint(records, order, rng);
+                let forged = forged_checkpoint(records, order, kernel, rng);
                 records.push(forged);
             }
             Self::Splice(at) => {
                 let banks = vec![Bank::Sha1, Bank::Sha256];
-                let mut other = world::boot(rng, order, banks);
+                let mut other = world::boot(rng, order, Kernel::Usual, banks);
                 (0..rng.below(6)).for_each(|_| world::happen(&mut other, false, rng));
                 let from = rng.below(other.records.len());
                 records.truncate(at);
                 records.extend(other.records.drain(from..));
             }
             Self::CutBytes(count) => list.cut = count,
-            _ => self.apply_to_one(records, order, rng),
+            _ => self.apply_to_one(records, order, kernel, rng),
         }
     }
 
     /// Those that are about one record.
-    fn apply_to_one(self, records: &mut Vec<Record>, order: Order, rng: &mut Rng) {
+    fn apply_to_one(self, records: &mut Vec<Record>, order: Order, kernel: Kernel, rng: &mut Rng) {
         let (Some(at), count) = (self.place(), records.len()) else {
             return;
         };
@@ -150,7 +152,7 @@ impl Edit {
                 records.insert(to.min(count - 1), moved);
             }
             Self::InsertCheckpoint(at) => {
-                let forged = forged_checkpoint(&records[..at], order, rng);
+                let forged = forged_checkpoint(&records[..at], order, kernel, rng);
                 records.insert(at, forged);
             }
             Self::Mend(at) => mend(records, at, order),
@@ -224,21 +226,26 @@ fn flip(record: &mut Record, rng: &mut Rng) {
 }
 
 /// What the list replays to, from these values.
-pub(crate) fn replay(records: &[Record], banks: &[Bank], mut from: Values) -> Values {
+pub(crate) fn replay(
+    records: &[Record],
+    banks: &[Bank],
+    kernel: Kernel,
+    mut from: Values,
+) -> Values {
     for record in records {
         for bank in banks {
             let value = from.entry((record.pcr, *bank)).or_insert(bank.zeros());
-            *value = bank.extend(value, &record.extended(*bank));
+            *value = bank.extend(value, &kernel.extended(record, *bank));
         }
     }
     from
 }
 
 /// A checkpoint that says of these records what is true, and then something that is not.
-fn forged_checkpoint(records: &[Record], order: Order, rng: &mut Rng) -> Record {
+fn forged_checkpoint(records: &[Record], order: Order, kernel: Kernel, rng: &mut Rng) -> Record {
     let mut claims = Claims::of(records, order);
     let banks = [Bank::Sha1, Bank::Sha256];
-    for (register, value) in replay(records, &banks, Values::new()) {
+    for (register, value) in replay(records, &banks, kernel, Values::new()) {
         claims.say(Kind::Value, State::Match, register, &value);
     }
     for _ in 0..rng.below(3) {

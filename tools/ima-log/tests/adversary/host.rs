@@ -5,6 +5,7 @@
 use crate::{
     bank::{Bank, Register},
     claims::{truncation, Claims, Kind, State, BEFORE_KEXEC, DIFFERS},
+    kernel::Kernel,
     record::{Order, Record},
     tpm::{Tpm, Values},
 };
@@ -17,6 +18,7 @@ pub(crate) const PCR: u32 = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     pub(crate) order: Order,
+    pub(crate) kernel: Kernel,
     pub(crate) tpm: Tpm,
     /// The list since cold boot, whether freed or not.
     pub(crate) records: Vec<Record>,
@@ -41,9 +43,10 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(order: Order, banks: Vec<Bank>, named: Vec<Bank>) -> Self {
+    pub(crate) fn new(order: Order, kernel: Kernel, banks: Vec<Bank>, named: Vec<Bank>) -> Self {
         Self {
             order,
+            kernel,
             tpm: Tpm::new(banks),
             records: Vec::new(),
             moments: Vec::new(),
@@ -73,11 +76,11 @@ impl Host {
                 self.before.insert(register, held.clone());
                 held
             });
-            let extended = bank.extend(&shadow, &record.extended(bank));
+            let extended = bank.extend(&shadow, &self.kernel.extended(&record, bank));
             self.shadow.insert(register, extended);
         }
         let before = self.tpm.now();
-        self.tpm.measure(&record);
+        self.tpm.measure(&record, self.kernel);
         self.moments.push((before, self.tpm.now()));
         self.records.push(record);
     }

@@ -58,7 +58,12 @@ pub(crate) struct Judged {
 /// What the program says of a case.
 pub(crate) fn judge(case: &Case) -> Judged {
     let verifier = &case.verifier;
-    let mut list = view(&case.list.records, verifier.view, case.list.order);
+    let mut list = view(
+        &case.list.records,
+        verifier.view,
+        case.list.order,
+        case.list.kernel,
+    );
     list.truncate(list.len() - case.list.cut.min(list.len()));
     let order = match case.list.order {
         Order::Little => ByteOrder::Little,

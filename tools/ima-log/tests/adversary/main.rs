@@ -18,6 +18,7 @@ mod claims;
 mod edits;
 mod host;
 mod judge;
+mod kernel;
 mod property;
 mod record;
 mod rng;
@@ -163,6 +164,8 @@ fn the_credulous_are_objected_to() {
         assert!(fooled.contains_key(&strategy), "{strategy:?}");
     }
     let all = [
+        Wrong::Weak,
+        Wrong::Unproven,
         Wrong::Digests,
         Wrong::HiddenCheckpoint,
         Wrong::SealedRecord,
@@ -180,7 +183,8 @@ fn the_credulous_are_objected_to() {
 fn credulous(case: &Case) -> Judged {
     let verifier = &case.verifier;
     let mut judged = Judged::default();
-    for ((pcr, bank), anchor) in &verifier.anchors {
+    let anchors = verifier.anchors.iter();
+    for ((pcr, bank), anchor) in anchors.filter(|((_, bank), _)| !bank.is_weak()) {
         let mut value = match verifier.base.get(&(*pcr, *bank)) {
             Some(base) => base.clone(),
             None => bank.zeros(),
@@ -189,7 +193,7 @@ fn credulous(case: &Case) -> Judged {
         let records = records.filter(|(_, record)| record.pcr == *pcr);
         for (at, record) in records {
             judged.mentioned.insert(*pcr);
-            value = bank.extend(&value, &record.extended(*bank));
+            value = bank.extend(&value, &case.host.kernel.extended(record, *bank));
             if value == *anchor || case.strategy.is_root() {
                 judged.verified.push(Verified {
                     pcr: *pcr,

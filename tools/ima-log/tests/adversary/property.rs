@@ -4,7 +4,9 @@
 
 use crate::{
     bank::{Bank, Digest},
+    host::PCR,
     judge::{Judged, Verified},
+    kernel::Kernel,
     record::Record,
     strategies::{Case, Strategy},
 };
@@ -18,6 +20,10 @@ pub(crate) enum Wrong {
     Start,
     /// What is called verified starts from a break that the verifier did not mean to accept.
     Break,
+    /// Records are called verified in a bank in which all rests on SHA-1.
+    Weak,
+    /// Something was extended into a PCR, and no bank of it is called verified.
+    Unproven,
     /// The digests are not those that the TPM was extended with.
     Digests,
     /// A register is called verified that nobody gave the value of.
@@ -44,6 +50,7 @@ pub(crate) fn check(case: &Case, judged: &Judged) -> Result<(), Wrong> {
         digests(case, verified)?;
     }
     mentioned(case, judged)?;
+    proven(case, judged)?;
     if !case.strategy.is_root() {
         sealed(case)?;
         for verified in &judged.verified {
@@ -57,7 +64,7 @@ pub(crate) fn check(case: &Case, judged: &Judged) -> Result<(), Wrong> {
 pub(crate) fn must_be_verified(case: &Case) -> bool {
     let verifier = &case.verifier;
     let banks = case.host.tpm.banks.iter();
-    let mut strong = banks.filter(|bank| !bank.is_weak());
+    let mut strong = banks.filter(|bank| !case.host.kernel.is_weak(**bank));
     let needed = |bank: Bank| case.host.used().into_iter().map(move |pcr| (pcr, bank));
     let asked = strong.any(|bank| {
         needed(*bank).all(|register| {
@@ -100,6 +107,15 @@ fn digests(case: &Case, verified: &Verified) -> Result<(), Wrong> {
     if !anchors.any(|(anchor, _)| *anchor == register) {
         return Err(Wrong::Unanchored);
     }
+    // that nothing was extended shows in the value alone, and violations have no digest
+    let mut rest = of_register(case, verified);
+    let rests_on_sha1 = rest.any(|(at, digest)| {
+        let bank = register.1;
+        bank.is_weak() || digest != Kernel::Usual.extended(&case.list.records[at], bank)
+    });
+    if rests_on_sha1 {
+        return Err(Wrong::Weak);
+    }
     let from = start(case, verified)?;
     let got = case.host.tpm.between(register, from, case.verifier.moment);
     match of_register(case, verified)
@@ -123,11 +139,12 @@ fn of_register<'a>(
     verified: &Verified,
 ) -> impl Iterator<Item = (usize, Digest)> + 'a {
     let (pcr, bank) = verified.register();
+    let kernel = case.host.kernel;
     let end = verified.end.min(case.list.records.len());
     let first = verified.first.min(end);
     let range = case.list.records[first..end].iter().enumerate();
     let of_pcr = range.filter(move |(_, record)| record.pcr == pcr);
-    of_pcr.map(move |(at, record)| (first + at, record.extended(bank)))
+    of_pcr.map(move |(at, record)| (first + at, kernel.extended(record, bank)))
 }
 
 /// Records that the kernel made between the start and the moment that the verifier asks about.
@@ -147,6 +164,19 @@ fn mentioned(case: &Case, judged: &Judged) -> Result<(), Wrong> {
     match forgotten {
         true => Err(Wrong::Unmentioned),
         false => Ok(()),
+    }
+}
+
+/// Is each PCR called verified that a record was extended into up to where the default one is?
+fn proven(case: &Case, judged: &Judged) -> Result<(), Wrong> {
+    let ends = judged.verified.iter();
+    let ends = ends.filter(|one| one.pcr == PCR).map(|one| one.end);
+    let end = ends.max().ok_or(Wrong::Unproven)?;
+    let mut covered = case.list.records.iter().take(end);
+    let proven = |pcr| judged.verified.iter().any(|one| one.pcr == pcr);
+    match covered.all(|record| proven(record.pcr)) {
+        true => Ok(()),
+        false => Err(Wrong::Unproven),
     }
 }
 

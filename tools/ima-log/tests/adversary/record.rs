@@ -2,7 +2,7 @@
 
 //! A record, and how it is written in a list.
 
-use crate::bank::{Bank, Digest};
+use crate::{bank::Bank, kernel::Kernel};
 
 /// The order of the bytes in the numbers of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,19 +56,6 @@ impl Record {
         Self::new(pcr, template, data)
     }
 
-    /// The template digest.
-    pub(crate) fn digest(&self, bank: Bank) -> Digest {
-        bank.hash(&self.data)
-    }
-
-    /// What IMA extends the PCR with.
-    pub(crate) fn extended(&self, bank: Bank) -> Digest {
-        match self.violation {
-            true => vec![0xff; bank.size()],
-            false => self.digest(bank),
-        }
-    }
-
     /// The part behind the digest.
     fn rest(&self, order: Order) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.data.len() + 32);
@@ -89,22 +76,22 @@ impl Record {
     }
 
     /// Appends it as the list of a bank shows it.
-    pub(crate) fn write(&self, view: Bank, order: Order, out: &mut Vec<u8>) {
+    fn write(&self, view: Bank, order: Order, kernel: Kernel, out: &mut Vec<u8>) {
         out.extend(order.number(self.pcr as usize));
         match (self.violation, self.misprinted) {
             (true, _) => out.extend(view.zeros()),
-            (false, false) => out.extend(self.digest(view)),
+            (false, false) => out.extend(kernel.digest(self, view)),
             (false, true) => out.extend(vec![0x5a; view.size()]),
         }
         out.extend(self.rest(order));
     }
 }
 
-/// These records as the list of a bank shows them.
-pub(crate) fn view(records: &[Record], view: Bank, order: Order) -> Vec<u8> {
+/// These records as a kernel's list of a bank shows them.
+pub(crate) fn view(records: &[Record], view: Bank, order: Order, kernel: Kernel) -> Vec<u8> {
     let mut out = Vec::new();
     for record in records {
-        record.write(view, order, &mut out);
+        record.write(view, order, kernel, &mut out);
     }
     out
 }

@@ -26,7 +26,7 @@ fn write(case: &Case, judged: &Judged, out: &mut String) -> std::fmt::Result {
         "{strategy:?} in the order {:?}: {edits:?}",
         case.list.order
     )?;
-    writeln!(out, "made by the machine:")?;
+    writeln!(out, "made by the machine, kernel {:?}:", case.host.kernel)?;
     for (at, record) in case.host.records.iter().enumerate() {
         let (_, after) = case.host.moments[at];
         let covered = if after <= verifier.moment { ' ' } else { '-' };

@@ -79,6 +79,7 @@ impl Case {
         let verifier = Verifier::new(&host, rng);
         let list = List {
             order: host.order,
+            kernel: host.kernel,
             records: host.records[verifier.base_record..].to_vec(),
             cut: 0,
         };
@@ -184,9 +185,9 @@ impl Case {
             .map(|register| (register, self.host.tpm.value_at(register, moment)))
             .collect();
         self.edit(edit, rng);
-        let order = self.list.order;
+        let (order, kernel) = (self.list.order, self.list.kernel);
         let mut claims = Claims::of(&self.list.records, order);
-        for (register, value) in replay(&self.list.records, &banks, cut.clone()) {
+        for (register, value) in replay(&self.list.records, &banks, kernel, cut.clone()) {
             claims.say(Kind::Value, State::Match, register, &value);
         }
         for (register, value) in cut {
@@ -206,7 +207,7 @@ fn bridge(host: &mut Host, rng: &mut Rng) -> List {
     if !banks.contains(&Bank::Sha1) {
         banks.insert(0, Bank::Sha1);
     }
-    let mut invented = world::boot(rng, order, banks.clone());
+    let mut invented = world::boot(rng, order, host.kernel, banks.clone());
     if rng.once_in(2) {
         invented.named = vec![Bank::Sha1];
     }
@@ -221,10 +222,11 @@ fn bridge(host: &mut Host, rng: &mut Rng) -> List {
         records.clear();
     }
     let record = claims.record(PCR, order);
-    root_extends(host, &record);
+    root_extends(host, &record, rng);
     records.push(record);
     List {
         order,
+        kernel: host.kernel,
         records,
         cut: 0,
     }
@@ -289,6 +291,7 @@ fn leading_claims(host: &Host, invented: &Host, rng: &mut Rng) -> Claims {
 fn forge_as_root(host: &mut Host, edits: &mut Vec<Edit>, rng: &mut Rng) -> List {
     let mut list = List {
         order: host.order,
+        kernel: host.kernel,
         records: host.records.clone(),
         cut: 0,
     };
@@ -305,7 +308,7 @@ fn forge_as_root(host: &mut Host, edits: &mut Vec<Edit>, rng: &mut Rng) -> List 
         edit.apply(&mut list, rng);
         edits.push(edit);
         if let Some(record) = list.records.last() {
-            root_extends(host, record);
+            root_extends(host, record, rng);
         }
     }
     // what was extended may be told otherwise than it was
@@ -317,8 +320,13 @@ fn forge_as_root(host: &mut Host, edits: &mut Vec<Edit>, rng: &mut Rng) -> List 
     list
 }
 
-fn root_extends(host: &mut Host, record: &Record) {
+/// Extends the TPM with a record, as the kernel of the machine would, or another one.
+fn root_extends(host: &mut Host, record: &Record, rng: &mut Rng) {
+    let kernel = match rng.once_in(8) {
+        true => world::kernel(rng, &host.tpm.banks),
+        false => host.kernel,
+    };
     for bank in host.tpm.banks.clone() {
-        host.disturb((record.pcr, bank), record.extended(bank));
+        host.disturb((record.pcr, bank), kernel.extended(record, bank));
     }
 }

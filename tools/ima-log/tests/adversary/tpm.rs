@@ -4,6 +4,7 @@
 
 use crate::{
     bank::{Bank, Digest, Register},
+    kernel::Kernel,
     record::Record,
 };
 use std::collections::BTreeMap;
@@ -53,10 +54,10 @@ impl Tpm {
         });
     }
 
-    /// Extends a PCR in all banks, as IMA does for a record.
-    pub(crate) fn measure(&mut self, record: &Record) {
+    /// Extends a PCR in all banks, as a kernel does for a record.
+    pub(crate) fn measure(&mut self, record: &Record, kernel: Kernel) {
         for bank in self.banks.clone() {
-            self.extend((record.pcr, bank), record.extended(bank));
+            self.extend((record.pcr, bank), kernel.extended(record, bank));
         }
     }
 

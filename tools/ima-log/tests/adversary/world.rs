@@ -5,6 +5,7 @@
 use crate::{
     bank::{Bank, Digest, Register},
     host::{Host, PCR},
+    kernel::Kernel,
     record::{d_ng, Order, Record, LEGACY},
     rng::Rng,
     tpm::Values,
@@ -24,7 +25,8 @@ pub(crate) fn host(rng: &mut Rng) -> Host {
         1 => vec![Bank::Sha1, Bank::Sha256, Bank::Sha384],
         _ => vec![Bank::Sha1, Bank::Sha256],
     };
-    let mut host = boot(rng, order, banks);
+    let kernel = kernel(rng, &banks);
+    let mut host = boot(rng, order, kernel, banks);
     // half of the machines are never disturbed, so that there is something to verify
     let disturbed = rng.once_in(4);
     for _ in 0..rng.below(14) {
@@ -33,13 +35,23 @@ pub(crate) fn host(rng: &mut Rng) -> Host {
     host
 }
 
+/// A kernel, now and then one that pads.
+pub(crate) fn kernel(rng: &mut Rng, banks: &[Bank]) -> Kernel {
+    match (rng.below(12), rng.pick(banks)) {
+        (0, _) => Kernel::Old,
+        // sha1 is what it pads with
+        (1, bank) if bank != Bank::Sha1 => Kernel::Lacks(bank),
+        _ => Kernel::Usual,
+    }
+}
+
 /// A machine that has just booted.
-pub(crate) fn boot(rng: &mut Rng, order: Order, banks: Vec<Bank>) -> Host {
+pub(crate) fn boot(rng: &mut Rng, order: Order, kernel: Kernel, banks: Vec<Bank>) -> Host {
     let named = match rng.once_in(4) {
         true => vec![rng.pick(&banks)],
         false => banks.clone(),
     };
-    let mut host = Host::new(order, banks.clone(), named);
+    let mut host = Host::new(order, kernel, banks.clone(), named);
     let firmware = [
         Some(0),
         rng.once_in(6).then_some(11),

@@ -20,7 +20,7 @@ impl fmt::Display for Step {
             ),
             Self::Compare { seq } => write!(
                 f,
-                "compare segment {seq} with the kernel's, which has another digest"
+                "compare segment {seq} with the kernel's, which has a different digest"
             ),
             Self::Store { seq, fork: false } => {
                 write!(f, "archive segment {seq}, read it back and verify it")
@@ -35,7 +35,7 @@ impl fmt::Display for Step {
             Self::KeepTail { seq } => write!(f, "archive the unsealed tail of segment {seq}"),
             Self::DropTail { seq } => write!(
                 f,
-                "remove the tail of segment {seq}, which is archived as a whole"
+                "remove the tail of segment {seq}, which is now archived completely"
             ),
             Self::ForkTail { seq } => write!(
                 f,
@@ -82,19 +82,20 @@ impl fmt::Display for Alarm {
             } => write!(
                 f,
                 "FORK: the log went back. The kernel has segments {first} to {active}, but the \
-                 archive has already had those before {seen}: a snapshot of this machine was \
-                 restored, or somebody pretends so. Nothing is freed or removed. Find out which \
-                 history is true, move the other one out of the archive, and run `reindex`"
+                 archive already had all segments before {seen}: a snapshot of this machine was \
+                 restored, or somebody pretends that it was. Nothing is freed or removed. Find \
+                 out which history is true, move the other one out of the archive, and run \
+                 `reindex`"
             ),
             Self::ForkThere { seq } => write!(
                 f,
-                "FORK: there is a fork of segment {seq} in the archive, and the kernel frees \
-                 nothing from it on. `ima-checkpoint fsck` names the file"
+                "FORK: the archive has a fork of segment {seq}, and nothing is freed in the \
+                 kernel from it on. `ima-checkpoint fsck` names the file"
             ),
             Self::Lost { from, to } => write!(
                 f,
-                "MISSING: segments {from} to {to} were archived and are not there any more. Get \
-                 them back from a copy; `reindex` gives them up"
+                "MISSING: segments {from} to {to} were archived, but are not there any more. \
+                 Restore them from a copy; `reindex` forgets them"
             ),
         }
     }
@@ -139,10 +140,10 @@ mod tests {
         for (alarm, says) in [
             (
                 back,
-                "segments 0 to 2, but the archive has already had those before 7",
+                "segments 0 to 2, but the archive already had all segments before 7",
             ),
             (Alarm::ForkThere { seq: 3 }, "fsck` names the file"),
-            (Alarm::Lost { from: 1, to: 2 }, "Get them back from a copy"),
+            (Alarm::Lost { from: 1, to: 2 }, "Restore them from a copy"),
         ] {
             let text = alarm.to_string();
             assert!(text.contains(says), "{text}");

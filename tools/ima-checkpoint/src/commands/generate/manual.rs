@@ -46,7 +46,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "archive --keep-segments 2 --dry-run",
-        "What that would do, step by step, if all went well.",
+        "Print the steps that this would take, provided that nothing fails.",
     ),
     (
         "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts",
