@@ -7,6 +7,7 @@ have, was looked at and is not used: it ignores the condition of a PUT and repla
 nothing can be kept safe in it, and it takes 525 crates to build."""
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import hmac
@@ -31,6 +32,7 @@ PACKAGES = ("radosgw", "ceph-mon", "ceph-osd")
 NEEDED = re.compile(r"^(lib|ceph|rados|python3-)")
 FSID = "2d2f4c7e-1f38-4d2c-9d5a-6d2f3d6b2a10"
 REGION = "us-east-1"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START = 180  # seconds; three seconds suffice on a machine that has nothing else to do
 
 CONFIG = """[global]
@@ -112,6 +114,11 @@ def free_ports(count):
         return [one.getsockname()[1] for one in sockets]
 
 
+def die_with_parent():
+    """Called in a new process: nothing is left of a case that is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Gateway:
     """The server, while the context lasts."""
 
@@ -155,7 +162,8 @@ class Gateway:
     def daemon(self, program, *words):
         out = open(self.work / f"{program}.out", "wb")  # closed with the process that has it
         self.daemons.append(subprocess.Popen([self.programs / program, *words, "-f"], env=self.environment,
-                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out))
+                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                             preexec_fn=die_with_parent))
         out.close()
 
     def start(self):
