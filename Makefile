@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0
-# KERNEL_SRC=/path: use that kernel tree instead of Debian's source package.
+# KERNEL_SRC=/path uses that kernel tree instead of Debian's source package.
 
 export KERNEL_SRC DESTDIR PREFIX
 
 help: ## print this (default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-demo: ## from nothing to a running guest: checkpoint, export, truncate, verify, kexec
+demo: ## show it in a guest: checkpoint, archive, truncate, kexec, verify
 	@scripts/demo
 
-check: ## every test; ends with "N passed, N failed, N skipped"
+check: ## run every test; ends with "N passed, N failed, N skipped"
 	@scripts/check
 
 check-hard: ## stress the kernel side with sanitizers and failing allocations (CHECK_HARD_SECONDS=600)
 	@scripts/install-deps
 	@scripts/check-hard
 
-fuzz: ## fuzz the tool's parsers (TARGET=all SECONDS=600 each)
+fuzz: ## fuzz the program's parsers (TARGET=all SECONDS=600 each)
 	@scripts/install-deps
 	@scripts/fuzz $(or $(TARGET),all) $(SECONDS)
 
-bench: ## measure the kernel side against upstream: reading, memory, appending, waiting, freeing, kexec
+bench: ## compare the kernel side with upstream: reading, memory, appending, waiting, freeing, kexec
 	@scripts/install-deps
 	@scripts/bench $(ARGS)
 
-bench-verify: ## measure the tool: replay against evmctl, memory, archive and cat against the disk
+bench-verify: ## measure the program: replay against evmctl, memory, archive and cat against the disk
 	@scripts/install-deps
 	@scripts/bench-verify
 
@@ -35,7 +35,7 @@ kernel-lint: ## clippy of the extension, which is built for it
 	@scripts/install-deps
 	@scripts/kernel-lint
 
-kernel: ## build the guest's kernel with the extension
+kernel: ## build the test guest's kernel with the extension
 	@scripts/install-deps
 	@scripts/build-kernel on
 
@@ -47,39 +47,39 @@ kernel-debug: ## build it with lockdep and KASAN; GUEST_KERNEL=debug makes the t
 	@scripts/install-deps
 	@scripts/build-kernel debug
 
-kernel-uml: ## build it for User-Mode Linux, the tests' second bed
+kernel-uml: ## build it for User-Mode Linux, the other bed of the tests
 	@scripts/install-deps
 	@scripts/build-kernel uml
 
 run: ## boot the guest with SCRIPT=file (ARGS=options of scripts/run-guest)
 	@scripts/run-guest $(ARGS) $(or $(SCRIPT),$(error say which: make run SCRIPT=file))
 
-tool: ## build the tool and print where it is
+tool: ## build the program and print its path
 	@scripts/build-tool
 
-install: ## install the tool (DESTDIR=, PREFIX=/usr/local)
+install: ## install the program (DESTDIR=, PREFIX=/usr/local)
 	@scripts/install
 
-deb: ## build a Debian package of the tool and print where it is
+deb: ## build a Debian package of the program and print its path
 	@scripts/install-deps
 	@scripts/build-deb
 
 prepare: ## put the extension into the kernel tree KERNEL_SRC=/path
 	@scripts/kernel-tree prepare $(or $(KERNEL_SRC),$(error say which tree: make $@ KERNEL_SRC=/path))
 
-unprepare: ## take it out of KERNEL_SRC=/path again
+unprepare: ## remove it from KERNEL_SRC=/path again
 	@scripts/kernel-tree undo $(or $(KERNEL_SRC),$(error say which tree: make $@ KERNEL_SRC=/path))
 
-edit-tree: ## a git tree with a commit for each patch, to change the series (EDIT_TREE=/path)
+edit-tree: ## make a git tree with a commit for each patch, to change the series (EDIT_TREE=/path)
 	@scripts/kernel-tree edit $(EDIT_TREE)
 
 refresh-patches: ## write its commits back to patches/
 	@scripts/kernel-tree refresh $(EDIT_TREE)
 
-series: ## write the series as it is sent to a list (SERIES=/path, a new directory)
+series: ## write the series as it is sent to a mailing list (SERIES=/path, a new directory)
 	@scripts/series $(or $(SERIES),$(error say where to: make $@ SERIES=/path))
 
-clean: ## remove what was built here and in the cache; downloads stay
+clean: ## remove what was built here and in the cache, but keep downloads
 	@scripts/clean
 
 .PHONY: help demo check check-hard fuzz bench bench-verify lint kernel-lint kernel kernel-without kernel-debug kernel-uml run tool install deb prepare unprepare edit-tree refresh-patches series clean

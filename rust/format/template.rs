@@ -89,7 +89,9 @@ impl Field {
 }
 
 /// The fields of a template, in order.
+// Each record has one: aligned, it is copied in whole words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Template {
     // INVARIANT: the first `count` are the fields, `count` is at most `MAX_FIELDS`.
     fields: [Field; MAX_FIELDS],

@@ -79,12 +79,7 @@ impl<'a> Record<'a> {
         order: ByteOrder,
     ) -> Result<(Self, usize), Error> {
         let lookup = |name: &[u8]| Template::lookup(name).or_else(|_| Template::unknown(name, 1));
-        let (mut record, len) = Self::parse_as(bytes, digest_size, order, lookup)?;
-        if !record.template.is_known() {
-            let count = count(record.data, order).ok_or(Error::BadFields)?;
-            record.template = Template::unknown(record.template_name, count)?;
-        }
-        Ok((record, len))
+        Self::parse_as(bytes, digest_size, order, lookup)
     }
 
     #[inline]
@@ -109,7 +104,7 @@ impl<'a> Record<'a> {
             reader.len32()?
         };
         let data = reader.bytes(data_len)?;
-        let record = Self {
+        let mut record = Self {
             pcr,
             digest,
             template_name,
@@ -118,8 +113,10 @@ impl<'a> Record<'a> {
             order,
         };
 
-        // those of an unknown template are not counted yet
-        if record.template.is_known() && !record.fields().exact() {
+        if !record.template.is_known() {
+            let count = count(data, order).ok_or(Error::BadFields)?;
+            record.template = Template::unknown(template_name, count)?;
+        } else if !record.fields().exact() {
             return Err(Error::BadFields);
         }
         Ok((record, bytes.len().saturating_sub(reader.rest().len())))

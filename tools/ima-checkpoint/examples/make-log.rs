@@ -12,8 +12,9 @@ mod common;
 use common::{busy::busy, Host, Measured, PCR};
 use ima_checkpoint::bank::{Bank, Digest};
 use ima_checkpoint_format::{
+    ascii::{write_ascii, Sink},
     checkpoint::{self, Builder, Entry, Header, Kind, Label, State},
-    record::NewRecord,
+    record::{NewRecord, Record},
     ByteOrder,
 };
 use sha2::{Digest as _, Sha256};
@@ -154,6 +155,25 @@ fn list(records: u64, every: Option<u64>) -> Outcome {
     Ok(())
 }
 
+struct Text(Vec<u8>);
+
+impl Sink for Text {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// A binary list in ASCII.
+fn ascii(mut list: &[u8], bank: Bank, order: ByteOrder) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut text = Text(Vec::new());
+    while !list.is_empty() {
+        let (record, length) = Record::parse(list, bank.size(), order)?;
+        write_ascii(&record, record.digest(), &mut text);
+        list = &list[length..];
+    }
+    Ok(text.0)
+}
+
 fn seeds(folder: &Path) -> Outcome {
     let seed = |target: &str, name: &str, bytes: &[u8]| {
         let folder = folder.join(target);
@@ -164,8 +184,12 @@ fn seeds(folder: &Path) -> Outcome {
         let host = busy(order)?;
         for bank in [Bank::Sha1, Bank::Sha256] {
             let list = host.view(bank)?;
-            for target in ["list", "verify"] {
+            for target in ["list", "verify", "ascii"] {
                 seed(target, &format!("{bank}-{order_name}"), &list)?;
+            }
+            let text = ascii(&list, bank, order)?;
+            for target in ["verify", "ascii"] {
+                seed(target, &format!("{bank}-{order_name}-text"), &text)?;
             }
             let suffix = host.view_of(bank, host.first_of(2)..host.records.len())?;
             for target in ["list", "verify"] {

@@ -9,6 +9,7 @@
 pub mod archiver;
 pub mod check;
 pub mod contents;
+pub mod copies;
 pub mod durable;
 pub mod error;
 mod execute;
@@ -23,6 +24,7 @@ pub mod meta;
 pub mod notice;
 mod observe;
 mod open;
+mod place;
 pub mod plan;
 mod ranges;
 mod receipts;
@@ -40,16 +42,18 @@ pub use self::{
     meta::{Meta, Name, State},
 };
 
-use self::{listing::Listing, open::Directory};
+use self::{
+    listing::Listing,
+    open::Directory,
+    place::{Place, Source},
+};
 use crate::{
     error::{self as failure, Result},
     kernel::{Kernel, IMA},
+    remote::{Location, Store},
 };
-use rustix::fs::FileType;
 use std::{
-    fmt,
-    fs::{self, File},
-    io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -57,7 +61,7 @@ use std::{
 /// An archive, of which there may be one for many hosts.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    directory: Directory,
+    place: Place,
 }
 
 /// The name of a host whose place in the archive is no directory, and what it is.
@@ -79,15 +83,24 @@ impl fmt::Display for LogName {
 }
 
 impl Archive {
-    /// Opens an archive for reading.
+    /// Opens an archive for reading: the directory of that path, or the store of that URL.
     ///
     /// # Errors
     ///
-    /// [`Error::NoArchive`] if there is none, else it cannot be read.
-    pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
-        let dir = dir.into();
+    /// [`Error::NoArchive`] if there is no such directory, the URL or the environment does not say
+    /// how to reach a store, else it cannot be read.
+    pub fn open(place: impl AsRef<Path>) -> Result<Self> {
+        let dir = match Location::parse(place.as_ref())? {
+            Location::Directory(dir) => dir,
+            Location::Store(url) => {
+                let place = Store::open(&url)?.root().into();
+                return Ok(Self { place });
+            }
+        };
         match Directory::named(&dir) {
-            Ok(directory) => Ok(Self { directory }),
+            Ok(directory) => Ok(Self {
+                place: directory.into(),
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::NoArchive { dir }.into())
             }
@@ -95,13 +108,14 @@ impl Archive {
         }
     }
 
-    /// Its directory.
+    /// Its directory, or the URL of the store, for messages.
     pub fn dir(&self) -> &Path {
-        self.directory.path()
+        self.place.path()
     }
 
-    pub(crate) fn directory(&self) -> &Directory {
-        &self.directory
+    /// Its directory, unless it is in a store.
+    pub(crate) fn directory(&self) -> Option<&Directory> {
+        self.place.directory()
     }
 
     /// All logs, by host and log id.
@@ -116,15 +130,11 @@ impl Archive {
     /// All logs, and what is wrong with hosts that can have none: a link, say.
     fn list(&self) -> Result<(Vec<LogName>, Vec<BadHost>)> {
         let (mut logs, mut faults) = (Vec::new(), Vec::new());
-        let names = self.directory.names()?;
+        let names = self.place.folders()?;
         for host in names.into_iter().filter(|name| is_host(name)) {
-            let seen = self.directory.look(&host)?;
-            if seen.is_none_or(|seen| open::kind(&seen) == FileType::RegularFile) {
-                continue;
-            }
-            match self.directory.below(&host) {
-                Ok(directory) => {
-                    let names = directory.names()?.into_iter();
+            match self.place.below(&host) {
+                Ok(place) => {
+                    let names = place.folders()?.into_iter();
                     logs.extend(names.filter(|name| is_log_id(name)).map(|log_id| LogName {
                         host: host.clone(),
                         log_id,
@@ -144,7 +154,7 @@ impl Archive {
     ///
     /// It is not there, or something in its place is no directory.
     pub fn open_log(&self, name: &LogName) -> Result<Log> {
-        let host = self.directory.below(&name.host)?;
+        let host = self.place.below(&name.host)?;
         Ok(Log::new(host.below(&name.log_id)?, name.clone()))
     }
 
@@ -199,13 +209,14 @@ impl Archive {
 /// One log of an archive, for reading.
 #[derive(Clone, Debug)]
 pub struct Log {
-    directory: Directory,
+    place: Place,
     name: LogName,
 }
 
 impl Log {
-    fn new(directory: Directory, name: LogName) -> Self {
-        Self { directory, name }
+    fn new(place: impl Into<Place>, name: LogName) -> Self {
+        let place = place.into();
+        Self { place, name }
     }
 
     /// Host and log id.
@@ -213,18 +224,18 @@ impl Log {
         &self.name
     }
 
-    /// Its directory, for messages.
+    /// Its directory, or the URL of the store with its name, for messages.
     pub fn dir(&self) -> &Path {
-        self.directory.path()
+        self.place.path()
     }
 
-    fn directory(&self) -> &Directory {
-        &self.directory
+    fn directory(&self) -> Option<&Directory> {
+        self.place.directory()
     }
 
     /// The file of a segment, for messages: [`Log::read`] opens it.
     pub fn path(&self, name: Name) -> PathBuf {
-        self.directory.path_of(&name.to_string())
+        self.place.path_of(&name.to_string())
     }
 
     /// The segments without forks in ascending order, a tail last. A tail whose segment is there
@@ -255,7 +266,7 @@ impl Log {
     /// The files. `odd` gets names that look like one of a segment, but that no archiver makes.
     fn list_with(&self, mut odd: impl FnMut(&str) -> Result<()>) -> Result<Listing> {
         let mut listing = Listing::default();
-        self.directory.each_name(|name| {
+        self.place.each_name(|name| {
             match Name::parse(&name) {
                 Some(name) => listing.push(name),
                 None if meta::looks_like_segment(&name) => odd(&name)?,
@@ -277,9 +288,9 @@ impl Log {
     }
 
     /// The metadata of the file of that name, which stands behind them.
-    fn open(&self, file_name: &str) -> Result<(File, Meta)> {
-        let path = self.directory.path_of(file_name);
-        let mut file = self.directory.open(file_name)?;
+    fn open(&self, file_name: &str) -> Result<(Source, Meta)> {
+        let path = self.place.path_of(file_name);
+        let mut file = self.place.open(file_name)?;
         let meta = contents::read_meta(&mut file, file_name)
             .map_err(|error| damaged(&path, "read", error))?;
         let named = LogName {

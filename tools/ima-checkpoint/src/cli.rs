@@ -10,7 +10,7 @@ use crate::{
         mount, reindex, status, truncate, verify,
     },
     error,
-    evidence::Evidence,
+    evidence::{Evidence, Pipes},
     full_list::FullList,
     kernel::{Kernel, IMA},
     open_files::Readers,
@@ -18,9 +18,9 @@ use crate::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
 use indicatif::ProgressBar;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Archive, verify and give back the IMA measurement list of a kernel with checkpoints.
+/// Archive, verify and restore the IMA measurement list of a kernel with checkpoints.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ima-checkpoint", version, max_term_width = 100)]
 pub struct Cli {
@@ -69,7 +69,7 @@ impl Cli {
 /// Which kernel a command talks to.
 #[derive(Args, Clone, Debug)]
 pub struct KernelOption {
-    /// The folder with IMA's files
+    /// The directory with IMA's files
     #[arg(long, value_name = "DIR", default_value = IMA)]
     pub ima: PathBuf,
 }
@@ -101,12 +101,14 @@ impl From<ReadersOption> for Readers {
         }
     }
 }
+/// Where the archive is, unless somebody says otherwise.
+const ARCHIVE: &str = "/var/lib/ima-checkpoint";
 
 /// Which log of which archive a command uses.
 #[derive(Args, Clone, Debug)]
 pub struct ArchiveOption {
-    /// The archive
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", default_value = ARCHIVE)]
     pub archive: PathBuf,
 
     /// The host in the archive [default: the name of this host]
@@ -118,15 +120,22 @@ pub struct ArchiveOption {
     pub log_id: Option<String>,
 }
 
+impl ArchiveOption {
+    /// Did somebody say which archive, or which log in it?
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.host.is_some() || self.log_id.is_some() || self.archive.as_path() != Path::new(ARCHIVE)
+    }
+}
+
 /// The list that a command reads.
 #[derive(Args, Clone, Debug)]
 pub struct SourceOption {
-    /// Lists or segments in order, which are one list; - is standard input
+    /// Lists or segments, in order, which together are one list; - is standard input
     #[arg(value_name = "INPUT")]
     pub input: Vec<PathBuf>,
 
-    /// Read a log of this archive
-    #[arg(long, value_name = "DIR", conflicts_with = "input")]
+    /// Read a log of this archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "input")]
     pub archive: Option<PathBuf>,
 
     /// The host in the archive [default: the name of this host, or the only one]
@@ -137,7 +146,7 @@ pub struct SourceOption {
     #[arg(long, value_name = "ID", requires = "archive")]
     pub log_id: Option<String>,
 
-    /// Read the list of the running kernel, behind what the archive has
+    /// Read the list of the running kernel, after what the archive has
     #[arg(long, conflicts_with = "input")]
     pub live: bool,
 
@@ -156,6 +165,7 @@ impl SourceOption {
         &self,
         seals: bool,
         progress: &ProgressBar,
+        pipes: &Pipes,
         read: impl FnOnce(Evidence<'_>) -> commands::Result<T>,
     ) -> commands::Result<T> {
         let Some(dir) = &self.archive else {
@@ -163,10 +173,10 @@ impl SourceOption {
                 return read(Evidence::live(&self.kernel.ima, progress)?);
             }
             if self.input.is_empty() {
-                let text = "which list? Name lists or segments, or use --archive or --live";
+                let text = "no list was given: name lists or segments, or use --archive or --live";
                 return Err(Failure::usage(text));
             }
-            return read(Evidence::files(&self.input, seals, progress));
+            return read(Evidence::files(&self.input, seals, progress, pipes));
         };
         let log = Archive::open(dir)?.log(self.host.as_deref(), self.log_id.as_deref())?;
         if !self.live {
@@ -185,13 +195,20 @@ impl SourceOption {
 /// How the lists that a command reads are written.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ViewOption {
-    /// The bank whose template digests the input has [default: detected]
+    /// The bank of the template digests in the input [default: detected]
     #[arg(long, value_name = "BANK", value_parser = bank)]
     pub view: Option<Bank>,
 
     /// The byte order of the input [default: detected]
     #[arg(long, value_name = "ORDER")]
     pub byte_order: Option<Order>,
+}
+
+impl ViewOption {
+    /// Does it say anything?
+    pub(crate) fn is_given(self) -> bool {
+        self.view.is_some() || self.byte_order.is_some()
+    }
 }
 
 /// A byte order on the command line.
@@ -219,5 +236,5 @@ impl From<Order> for ByteOrder {
 /// No bank has that name.
 pub fn bank(name: &str) -> Result<Bank, String> {
     let names = Bank::ALL.map(Bank::name).join(", ");
-    Bank::from_name(name).ok_or_else(|| format!("there are {names}"))
+    Bank::from_name(name).ok_or_else(|| format!("the known banks are {names}"))
 }

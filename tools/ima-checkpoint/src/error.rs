@@ -8,6 +8,8 @@ use crate::{
     escape::{self, Escaped},
     evidence, full_list, kernel,
     records::Fault,
+    remote,
+    view::Untold,
 };
 use ima_log::{quote, verify};
 use std::{
@@ -24,13 +26,15 @@ pub enum Error {
         what: &'static str,
         /// The file, or what messages call it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
     /// The kernel.
     Kernel(kernel::Error),
     /// The archive.
     Archive(archive::Error),
+    /// An object store.
+    Store(remote::Error),
     /// Archive and kernel together.
     FullList(full_list::Error),
     /// What a verification is given.
@@ -39,6 +43,8 @@ pub enum Error {
     Verify(verify::Error),
     /// A record that cannot be read.
     Record(Fault),
+    /// A record that cannot be shown as it is asked for.
+    Untold(Untold),
     /// A quote, its key, or values of PCRs.
     Quote(quote::Error),
     /// One of these, and during what it happened.
@@ -56,10 +62,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// The system refused to do something (`what`: "read", "create") with a file.
     pub fn io(what: &'static str, path: impl AsRef<Path>, error: impl Into<io::Error>) -> Self {
-        Self::Io {
-            what,
-            path: path.as_ref().to_owned(),
-            error: error.into(),
+        // what a store could not do goes through readers as an error of input
+        match error.into().downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) => Self::Io {
+                what,
+                path: path.as_ref().to_owned(),
+                error,
+            },
         }
     }
 
@@ -105,6 +115,7 @@ impl Error {
     pub(crate) fn is_of_contents(&self) -> bool {
         match self.cause() {
             Self::Archive(error) => error.is_of_contents(),
+            Self::Store(error) => error.is_of_contents(),
             Self::Record(fault) => !matches!(fault, Fault::Io(_)),
             _ => false,
         }
@@ -128,10 +139,12 @@ impl Error {
             }
             Self::Kernel(error) => write!(f, "{error}"),
             Self::Archive(error) => write!(f, "{error}"),
+            Self::Store(error) => write!(f, "{error}"),
             Self::FullList(error) => write!(f, "{error}"),
             Self::Evidence(error) => write!(f, "{error}"),
             Self::Verify(error) => write!(f, "{error}"),
             Self::Record(error) => write!(f, "{error}"),
+            Self::Untold(error) => write!(f, "{error}"),
             Self::Quote(error) => write!(f, "{error}"),
             Self::During { what, error } => write!(f, "{what}: {error}"),
         }
@@ -157,6 +170,12 @@ impl From<kernel::Error> for Error {
 impl From<archive::Error> for Error {
     fn from(error: archive::Error) -> Self {
         Self::Archive(error)
+    }
+}
+
+impl From<remote::Error> for Error {
+    fn from(error: remote::Error) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -188,6 +207,12 @@ impl From<verify::Error> for Error {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         Self::Record(fault)
+    }
+}
+
+impl From<Untold> for Error {
+    fn from(error: Untold) -> Self {
+        Self::Untold(error)
     }
 }
 

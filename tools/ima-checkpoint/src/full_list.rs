@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The untruncated list: what the archive has, and behind it what the kernel still has.
+//! The full list: what the archive has, followed by what the kernel still has.
 //!
 //! An archiver may seal, archive and truncate at any time. So the archive is listed before the
 //! kernel, what the kernel has is kept from being freed by an open export, and a segment that

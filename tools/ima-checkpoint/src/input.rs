@@ -7,6 +7,7 @@ use crate::{
     escape::Escaped,
     evidence,
     own::LAST_PCR,
+    text,
 };
 use flate2::read::MultiGzDecoder;
 use ima_checkpoint_format::{kexec, ByteOrder};
@@ -95,8 +96,6 @@ impl Read for Failing {
 /// What somebody gave who has no list, by its first [`START`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Looks {
-    /// The list as text.
-    Ascii,
     /// What the firmware measured.
     EventLog,
     /// JSON, such as the log of systemd.
@@ -116,10 +115,13 @@ pub(crate) const START: usize = 4096;
 
 impl Looks {
     /// What these bytes look like that are at the start of no list; nothing if they may be one. A
-    /// list starts with a PCR, and there is none beyond 63.
+    /// binary list starts with a PCR, and there is none beyond 63.
     pub(crate) fn of(start: &[u8]) -> Option<Self> {
         if start.get(32..48) == Some(b"Spec ID Event03\0") {
             return Some(Self::EventLog);
+        }
+        if text::is_list(start) {
+            return None;
         }
         let pcr = start.first_chunk()?;
         let orders = [ByteOrder::Little, ByteOrder::Big];
@@ -136,8 +138,6 @@ impl Looks {
             .trim_ascii_start();
         Some(if start.starts_with(b"\xffTCG") {
             Self::Quote
-        } else if is_ascii_list(text) {
-            Self::Ascii
         } else if matches!(text.first(), Some(b'{' | b'[')) {
             Self::Json
         } else if text.iter().all(is_base64) {
@@ -150,34 +150,21 @@ impl Looks {
     }
 }
 
-/// A PCR, a template digest, and the name of a template.
-fn is_ascii_list(text: &[u8]) -> bool {
-    let mut words = text.split(|byte| *byte == b' ');
-    let pcr = words.next().unwrap_or_default();
-    let digest = words.next().unwrap_or_default();
-    let is_pcr = (1..=2).contains(&pcr.len()) && pcr.iter().all(u8::is_ascii_digit);
-    is_pcr && digest.len() >= 40 && digest.iter().all(u8::is_ascii_hexdigit)
-}
-
 impl fmt::Display for Looks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ascii => {
-                "this looks like the list as text: give binary_runtime_measurements, which has all \
-                 that the digests are of"
-            }
             Self::EventLog => {
-                "this looks like the event log of the firmware: give it by --event-log, and the list \
-                 of IMA as the input"
+                "this looks like the event log of the firmware: give it with --event-log, and \
+                 IMA's list as the input"
             }
             Self::Json => "this looks like JSON, such as the log of systemd's own measurements",
             Self::Quote => {
-                "this looks like the message of a quote: give it by --quote, and the list of IMA as \
+                "this looks like the message of a quote: give it with --quote, and IMA's list as \
                  the input"
             }
-            Self::Base64 => "this looks like base64: decode it first, as with base64 -d",
+            Self::Base64 => "this looks like base64: decode it first, for example with base64 -d",
             Self::Text => "this looks like text",
-            Self::Other => "it does not start with a PCR",
+            Self::Other => "it does not start with the number of a PCR",
         })
     }
 }
@@ -315,7 +302,8 @@ mod tests {
         let mut events = [0; 100];
         events[32..48].copy_from_slice(b"Spec ID Event03\0");
         for (bytes, looks) in [
-            (ascii.as_bytes(), Some(Looks::Ascii)),
+            (ascii.as_bytes(), None),
+            (&ascii.as_bytes()[3..], Some(Looks::Text)),
             (&events, Some(Looks::EventLog)),
             (b"\x1e{\"pcr\":11}", Some(Looks::Json)),
             (b"\xffTCG\x80\x18", Some(Looks::Quote)),

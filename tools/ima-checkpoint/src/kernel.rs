@@ -337,12 +337,12 @@ pub enum Error {
     Unsupported {
         /// The folder that is not there.
         folder: PathBuf,
-        /// Has it IMA?
+        /// Whether it has IMA.
         has_ima: bool,
     },
     /// A file is not as expected.
     NotUnderstood {
-        /// It.
+        /// The file.
         path: PathBuf,
     },
     /// It refused something.
@@ -397,12 +397,12 @@ impl Refusal {
                 "there is no such segment or checkpoint yet; `ima-checkpoint status` lists them"
             }
             Self::Freed => {
-                "it was freed already, or is that of another log; `ima-checkpoint status` lists \
+                "it was already freed, or belongs to another log; `ima-checkpoint status` lists \
                  what is live"
             }
             Self::Suspended => "measuring is suspended because the machine is about to reboot",
-            Self::Invalid => "the kernel does not take this",
-            Self::Tpm => "the TPM did not answer; nothing was freed. See the kernel log",
+            Self::Invalid => "the kernel does not accept this",
+            Self::Tpm => "the TPM did not answer, and nothing was freed; see the kernel log",
             Self::Memory => "nothing was appended, freed or lost",
         }
     }
@@ -413,14 +413,20 @@ impl fmt::Display for Error {
         match self {
             Self::Unsupported { folder, has_ima } => {
                 let why = match has_ima {
-                    true => "this kernel has no CONFIG_IMA_CHECKPOINT",
-                    false => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
+                    true => {
+                        "was this kernel built with CONFIG_IMA_CHECKPOINT=y, and booted with \
+                         ima_checkpoint=on?"
+                    }
+                    false => {
+                        "is securityfs mounted on /sys/kernel/security, and does the kernel have \
+                         CONFIG_IMA=y?"
+                    }
                 };
-                write!(f, "there is no {}: {why}", Escaped::path(folder))
+                write!(f, "{} not found: {why}", Escaped::path(folder))
             }
             Self::NotUnderstood { path } => write!(
                 f,
-                "{} is not as expected: this program is too old for this kernel",
+                "{} has unexpected contents: this program is too old for this kernel",
                 Escaped::path(path)
             ),
             Self::Refused {

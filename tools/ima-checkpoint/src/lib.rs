@@ -23,12 +23,13 @@ pub mod inspect;
 pub mod kernel;
 pub mod notify;
 pub mod open_files;
+pub mod remote;
 
 pub mod full_list;
 pub mod view;
 
 pub use ima_log::{
     bank, escape,
-    list::{claim, detect, own, records},
+    list::{claim, detect, own, records, text},
     quote, replay,
 };

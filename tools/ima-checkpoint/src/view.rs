@@ -7,13 +7,14 @@
 
 use crate::{
     bank::{Bank, Digest},
+    detect::{matches, Layout},
     kernel::Format,
 };
 use ima_checkpoint_format::{
     ascii::{ascii_len, write_ascii, Sink},
     record::Record,
 };
-use std::ops::Add;
+use std::{fmt, ops::Add};
 
 /// Bytes of a template digest in the sha1 view.
 pub const SHA1_SIZE: usize = 20;
@@ -91,17 +92,74 @@ impl View {
             Bank::Sha1 => Digest::new(record.digest()),
             bank => template_digest(record, bank),
         };
+        self.put(record, raw, digest, out);
+    }
+
+    /// Appends a record of a list that is written like this, whose bytes in the binary list are `raw`.
+    ///
+    /// # Errors
+    ///
+    /// The record does not tell what this view shows of it. Nothing was appended then.
+    pub fn convert(
+        self,
+        record: &Record<'_>,
+        raw: &[u8],
+        layout: Layout,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Untold> {
+        let same = self.bank == layout.bank;
+        // what the kernel measured is told by text only as far as the digest says so
+        let told = same && (self.format == Format::Ascii || !layout.ascii);
+        if !told && !record.is_violation() && !matches(record, layout) {
+            return Err(Untold {
+                ascii: layout.ascii,
+            });
+        }
+        let digest = match same {
+            true => Digest::new(record.digest()),
+            false => template_digest(record, self.bank),
+        };
+        self.put(record, raw, digest, out);
+        Ok(())
+    }
+
+    /// Appends a record with this template digest, in place of the one in `raw`.
+    fn put(self, record: &Record<'_>, raw: &[u8], digest: Digest, out: &mut Vec<u8>) {
         match self.format {
             Format::Binary => {
                 let (pcr, rest) = raw.split_at_checked(PCR_SIZE).unwrap_or_default();
                 out.extend_from_slice(pcr);
                 out.extend_from_slice(digest.as_bytes());
-                out.extend_from_slice(rest.get(SHA1_SIZE..).unwrap_or_default());
+                let size = record.digest().len();
+                out.extend_from_slice(rest.get(size..).unwrap_or_default());
             }
             Format::Ascii => write_ascii(record, digest.as_bytes(), &mut Text(out)),
         }
     }
 }
+
+/// A record whose template digest is not that of its data, so that nobody knows its digest in another
+/// bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// Is its list in ASCII?
+    pub ascii: bool,
+}
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its template digest is not that of its data, so it cannot be converted: ")?;
+        f.write_str(match self.ascii {
+            true => {
+                "the text may not show a name as it was. Convert the binary list, or keep the \
+                 bank and --ascii"
+            }
+            false => "verify the list, or keep its bank",
+        })
+    }
+}
+
+impl std::error::Error for Untold {}
 
 struct Text<'a>(&'a mut Vec<u8>);
 
@@ -112,7 +170,7 @@ impl Sink for Text<'_> {
 }
 
 /// The template digest that the file of a bank shows, recomputed from the record's data: zeros for
-/// a violation, and SHA-1 with zeros behind it for a bank whose hash IMA does not know.
+/// a violation, and SHA-1 followed by zeros for a bank whose hash IMA does not know.
 pub fn template_digest(record: &Record<'_>, bank: Bank) -> Digest {
     if record.is_violation() {
         return bank.zeros();

@@ -304,14 +304,9 @@ fn names_of_keys() -> Result {
         // the list is not the one that was quoted, which has values of other PCRs
         ("key", name.as_str(), 2, "give their values"),
         ("key", &name.to_uppercase(), 2, "give their values"),
-        (
-            "key",
-            &other,
-            1,
-            "this is another key than the one that is expected",
-        ),
+        ("key", &other, 1, "this is not the expected key"),
         ("pem", &name, 2, "give its TPM2B_PUBLIC"),
-        ("key", &name[..8], 2, "64 digits behind the first 4"),
+        ("key", &name[..8], 2, "64 digits after the first 4"),
         ("key", "", 2, "hexadecimal digits"),
     ] {
         let mut arguments = [["good"].as_slice(), &FORGED, &["--key-name", wanted]].concat();

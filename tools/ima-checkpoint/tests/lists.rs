@@ -65,7 +65,7 @@ fn a_bank_without_a_hash() -> Result {
     let words = [
         "VERIFIED",
         "ima: Can not allocate sha384",
-        "what sha384 says rests on SHA-1",
+        "sha384 rests on SHA-1",
     ];
     for view in ["sha1", "sha384"] {
         let list = list(&format!("bank-without-hash-{view}view.bin"));
@@ -140,14 +140,10 @@ fn what_is_no_list() -> Result {
     fs::write(&base64, "CgAAAJPeUuR3NBqsgYnbCP+mMuaIq2L1\n")?;
     for (file, looks) in [
         (list("systemd.log"), "this looks like JSON"),
-        (
-            list("so-ima-template.ascii"),
-            "this looks like the list as text",
-        ),
         (base64, "this looks like base64"),
         (
             env!("CARGO_BIN_EXE_ima-checkpoint").into(),
-            "it does not start with a PCR",
+            "it does not start with the number of a PCR",
         ),
     ] {
         let words = ["not a measurement list; ", looks];
@@ -162,7 +158,7 @@ fn what_is_no_list() -> Result {
 fn violations_are_listed() -> Result {
     let words = [
         "VERIFIED",
-        "3 records of a file that could be written to while it was measured",
+        "3 records of files that could be written to while they were measured",
         "record 3: /var/log/audit/audit.log",
         "record 9: /var/log/audit/audit.log",
     ];
@@ -174,7 +170,7 @@ fn violations_are_listed() -> Result {
 fn a_pcr_that_nothing_was_extended_into() -> Result {
     let zero = format!("--pcr=sha256:10={}", "0".repeat(64));
     let words = [
-        "the TPM has nothing of what IMA measured",
+        "the TPM contains nothing of what IMA measured",
         "boot_aggregate is not zero",
     ];
     expect(&list("violations.bin"), &[&zero], 3, &words)?;
@@ -190,7 +186,7 @@ fn a_pcr_that_nothing_was_extended_into() -> Result {
     let output = run("verify", &file, &[&zero])?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.contains("That boot_aggregate is zero fits that"),
+        said.contains("A boot_aggregate of zeros fits this"),
         "{said}"
     );
     Ok(())
@@ -210,8 +206,8 @@ fn a_mismatch_names_what_helps() -> Result {
     let file = folder.path().join("tail");
     fs::write(&file, &bytes[end.ok_or("no boot_aggregate")? + 15..])?;
     let words = [
-        "it looks like the rest of one",
-        "what PCR 10 held before it by --base sha256:10=HEX",
+        "it looks like the tail of one",
+        "what PCR 10 held before it with --base sha256:10=HEX",
     ];
     expect(&file, &[VIOLATIONS], 5, &words)?;
     expect(&file, &[], 5, &words)
@@ -234,6 +230,6 @@ fn the_live_list_is_shown() -> Result {
     let nothing = shown(&[])?;
     assert_eq!(nothing.status.code(), Some(2));
     let said = String::from_utf8_lossy(&nothing.stderr);
-    assert!(said.contains("which list?"), "{said}");
+    assert!(said.contains("no list was given"), "{said}");
     Ok(())
 }

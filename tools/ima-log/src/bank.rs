@@ -90,7 +90,7 @@ impl Bank {
         }
     }
 
-    /// Does IMA know the hash? In other banks it extends the SHA-1 digest with zeros behind it.
+    /// Does IMA know the hash? Into other banks it extends the SHA-1 digest, followed by zeros.
     pub fn mapped(self) -> bool {
         matches!(
             self,
@@ -98,7 +98,7 @@ impl Bank {
         )
     }
 
-    /// The hash of these pieces, one behind the other.
+    /// The hash of these pieces, concatenated.
     pub fn hash(self, pieces: &[&[u8]]) -> Digest {
         fn with<H: sha2::Digest>(pieces: &[&[u8]]) -> Digest {
             let mut hash = H::new();
@@ -135,10 +135,10 @@ impl Bank {
 pub enum Content {
     /// Template digests of the bank's own hash; for a violation ones.
     Own,
-    /// SHA-1 digests with zeros behind them; for a violation the ones of a SHA-1 digest, and zeros.
+    /// SHA-1 digests followed by zeros; for a violation the ones of a SHA-1 digest, and zeros.
     /// Kernels before 5.8 do so in all banks, later ones in those whose hash they do not know.
     Padded,
-    /// SHA-1 digests with zeros behind them, but for a violation nothing but ones. Kernels do so if
+    /// SHA-1 digests followed by zeros, but for a violation nothing but ones. Kernels do so if
     /// they know the hash and cannot allocate it.
     Unallocated,
 }
@@ -168,7 +168,7 @@ impl serde::Serialize for Bank {
 /// A digest, or the value of a PCR, of at most 64 bytes. Shown as lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
-    // INVARIANT: at most `MAX`; the bytes behind it are zero.
+    // INVARIANT: at most `MAX`; the bytes that follow are zero.
     len: u8,
     bytes: [u8; Self::MAX],
 }
@@ -244,7 +244,7 @@ impl serde::Serialize for Digest {
 impl<'de> serde::Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let error = || serde::de::Error::custom("not at most 64 bytes in hexadecimal digits");
+        let error = || serde::de::Error::custom("expected at most 64 bytes in hexadecimal digits");
         Self::from_hex(&text).ok_or_else(error)
     }
 }

@@ -181,6 +181,60 @@ fn digests_of_buffers() -> Result {
     Ok(())
 }
 
+/// What kernels call the hashes that `ima_hash=` chooses (`hash_algo_name` in `hash_info.c`), and whether
+/// the program computes them.
+const HASHES: [(&str, bool); 24] = [
+    ("md4", false),
+    ("md5", true),
+    ("sha1", true),
+    ("rmd160", true),
+    ("sha256", true),
+    ("sha384", true),
+    ("sha512", true),
+    ("sha224", true),
+    ("rmd128", false),
+    ("rmd256", false),
+    ("rmd320", false),
+    ("wp256", false),
+    ("wp384", false),
+    ("wp512", false),
+    ("tgr128", false),
+    ("tgr160", false),
+    ("tgr192", false),
+    ("sm3", true),
+    ("sm3-256", true),
+    ("streebog256", false),
+    ("streebog512", false),
+    ("sha3-256", true),
+    ("sha3-384", true),
+    ("sha3-512", true),
+];
+
+/// A checkpoint whose digest nobody can compute is one all the same, as for the kernel that restores it.
+/// If it can be computed, it must be right.
+#[test]
+fn checkpoints_of_all_hashes() -> Result {
+    for (hash, computed) in HASHES {
+        let mut made = common::judge::booted(&common::judge::BANKS);
+        made.checkpoint("first")?;
+        let buffer = &made.checkpoints[0].buffer;
+        let d_ng = [hash.as_bytes(), b":\0", &[0x5a; 32]].concat();
+        let fields = vec![d_ng, common::nul(b".ima/checkpoint"), buffer.clone()];
+        let mut host = common::judge::booted(&common::judge::BANKS);
+        host.append(b"ima-buf", fields, false);
+        let policy = against(common::judge::pcrs(&host));
+        let verdict = judge(&[&host.view(Bank::Sha1)?], &policy)?;
+        match computed {
+            true => expect(hash, &verdict, 1, Kind::SpoofedName),
+            false => {
+                expect(hash, &verdict, 0, Kind::BufferUnchecked);
+                assert_eq!(verdict.log.segments, 2, "{hash}");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The list with other bytes in the `d-ng` of its checkpoint, from the start of `md5:` on.
 fn changed(list: &[u8], at: usize, change: impl Fn(&mut u8)) -> Result<Vec<u8>> {
     let mut records = split(list);

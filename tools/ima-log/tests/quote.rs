@@ -193,7 +193,10 @@ fn pcr_values_in_text() {
     );
     assert_eq!(foreign.map(|values| values.get(Bank::Sha1, 1)), Ok(value));
     for (text, why) in [
-        (format!("PCR-10: {sha1}"), "line 1: of which bank"),
+        (
+            format!("PCR-10: {sha1}"),
+            "line 1: the bank of this value is not named",
+        ),
         (
             format!("sha256:\n\n10: {sha1}"),
             "line 3: a value of sha256 has 32 bytes",
@@ -209,17 +212,17 @@ fn pcr_values_in_text() {
             "line 2: a second value for PCR 1 in sha1",
         ),
         (format!("\nsha1:32={sha1}"), "line 2: there is no PCR 32"),
-        (format!("sha1:-1={sha1}"), "line 1: write BANK:PCR=HEX"),
+        (format!("sha1:-1={sha1}"), "line 1: expected BANK:PCR=HEX"),
         (
             format!("md5:1={sha1}"),
-            "line 1: no such bank; there are sha1,",
+            "line 1: no such bank; the known banks are sha1,",
         ),
         (
             format!("sha1:1=0x0x{sha1}"),
             "line 1: a value of sha1 has 40",
         ),
         (format!("sha256:1={sha1}"), "a value of sha256 has 64"),
-        (format!("10={sha1}"), "line 1: write BANK:PCR=HEX"),
+        (format!("10={sha1}"), "line 1: expected BANK:PCR=HEX"),
         ("hello".into(), "line 1: neither"),
         ("quoted: 00".into(), "line 1: neither"),
     ] {

@@ -71,7 +71,7 @@ fn an_event_log_of_the_default_pcr_is_in_the_headline() -> Result {
     assert_eq!(origin, Some(Origin::EventLog));
     let text = report::text(&verdict);
     let headline = text.lines().next().unwrap_or_default();
-    assert!(headline.contains("what the event log tells"), "{headline}");
+    assert!(headline.contains("what the event log says"), "{headline}");
     Ok(())
 }
 

@@ -20,7 +20,7 @@ fail()
 	exit 1
 }
 
-# show COMMAND...: as it would be typed; with what it says
+# show COMMAND...: print the command as it would be typed, and its output
 show()
 {
 	echo "  # $*"
@@ -28,8 +28,8 @@ show()
 	sed 's/^./    &/' /tmp/said
 }
 
-# securityfs, the disk with the archive and the host's share are left out, or looking at the list
-# would add to it
+# securityfs, the disk with the archive and the host's share are not measured, because otherwise
+# reading the list would add to it
 load_policy()
 {
 	cat - /etc/ima/policy.test >/tmp/policy <<-END
@@ -38,7 +38,7 @@ load_policy()
 		dont_measure fsmagic=0x65735546
 		dont_measure fsmagic=0x01021997
 	END
-	cat /tmp/policy >$ima/policy || fail "the policy was refused"
+	cat /tmp/policy >$ima/policy || fail "IMA refused the policy"
 }
 
 # measure DIR COUNT: make files, and have them measured by reading them
@@ -53,29 +53,29 @@ measure()
 	cat "/tmp/$1"/* >/dev/null
 }
 
-# replay BANK: what evmctl says to the list on standard input
+# replay BANK: let evmctl verify the list on standard input
 replay()
 {
 	for pcr in $(seq 0 23); do
 		printf 'PCR-%02d: %s\n' "$pcr" "$(cat "/sys/class/tpm/tpm0/pcr-$1/$pcr")"
 	done >/tmp/pcrs
-	cat >/tmp/whole
-	evmctl ima_measurement --verify-bank="$1" --pcrs "$1,/tmp/pcrs" /tmp/whole >/tmp/evmctl 2>&1
-	grep Matched /tmp/evmctl || fail "evmctl anchored nothing: $(cat /tmp/evmctl)"
+	cat >/tmp/full
+	evmctl ima_measurement --verify-bank="$1" --pcrs "$1,/tmp/pcrs" /tmp/full >/tmp/evmctl 2>&1
+	grep Matched /tmp/evmctl || fail "evmctl matched nothing: $(cat /tmp/evmctl)"
 }
 
-# the disk that the archive is on, and a key in the TPM that only signs quotes
+# mount the disk for the archive, and create a key in the TPM that only signs quotes
 prepare()
 {
 	hostname machine
 	mkdir -p $disk $views
-	mount -t ext4 /dev/vda $disk || fail "no disk"
+	mount -t ext4 /dev/vda $disk || fail "cannot mount the disk"
 	[ -e "$share/key.pub" ] ||
 		{
 			tpm2_createek -G rsa -c /tmp/ek && tpm2_flushcontext -t &&
 				tpm2_createak -C /tmp/ek -c /tmp/ak -G ecc -g sha256 -s ecdsa &&
 				tpm2_evictcontrol -c /tmp/ak $key && tpm2_readpublic -c $key -o $share/key.pub -n $share/key.name
-		} >/dev/null || fail "the TPM made no key"
+		} >/dev/null || fail "the TPM did not create a key"
 }
 
 first_kernel()
@@ -91,11 +91,11 @@ first_kernel()
 	show ima-checkpoint checkpoint --label "tuesday"
 	measure three 100
 
-	title "3. What is sealed goes to the archive; all of it but the last segment is freed"
+	title "3. Sealed segments go to the archive, and all but the last are freed"
 	show ima-checkpoint archive --archive $archive --keep-segments 1
 	show ima-checkpoint status
 
-	title "4. kexec: another kernel starts, the TPM goes on"
+	title "4. kexec: another kernel starts, while the TPM keeps its PCRs"
 	kexec -s -l /boot/bzImage --initrd=/boot/initrd \
 		--command-line="$(cat /proc/cmdline) resume=second" || fail "kexec could not load the kernel"
 	sync
@@ -109,7 +109,7 @@ second_kernel()
 	show ima-checkpoint checkpoint --label "wednesday"
 	show ima-checkpoint archive --archive $archive --keep-segments 1
 
-	title "5. Programs that know nothing of this get the whole list back: evmctl, and one that reads a file"
+	title "5. Programs that know nothing of checkpoints get the full list: evmctl, and one that reads a file"
 	for bank in sha1 sha256; do
 		echo "  # ima-checkpoint cat --archive $archive | evmctl ima_measurement, $bank"
 		ima-checkpoint cat --archive $archive | replay $bank | sed 's/^/    /'
@@ -123,11 +123,11 @@ second_kernel()
 	umount $views
 	wait
 
-	title "6. Someone who wants proof sent a nonce: the TPM signs it together with PCR 10"
+	title "6. A verifier sent a nonce: the TPM signs it together with PCR 10"
 	nonce=$(cat $share/nonce)
 	echo "  # tpm2_quote -c $key -l sha256:10 -q $nonce -m quote -s signature"
 	tpm2_quote -c $key -l sha256:10 -q "$nonce" -m $share/quote -s $share/signature >/dev/null ||
-		fail "the TPM made no quote"
+		fail "the TPM did not make a quote"
 	show ima-checkpoint checkpoint --label "quoted"
 	show ima-checkpoint archive --archive $archive --keep-segments 1
 	cp -r $archive $share/archive

@@ -27,7 +27,7 @@ use ima_log::{
     verify::{policy::Policy, verdict::Verdict},
 };
 use libfuzzer_sys::fuzz_target;
-use std::sync::LazyLock;
+use std::{io::Read, sync::LazyLock};
 
 /// What is hashed of each record of IMA's PCR; nothing of a violation, whose data nothing proves.
 type Measured = Vec<Option<Vec<u8>>>;
@@ -82,6 +82,7 @@ fn honest(order: ByteOrder) -> Honest {
                 bank,
                 order,
                 padded: false,
+                ascii: false,
             },
         ),
     }
@@ -112,7 +113,11 @@ fn is_true(list: &[u8], verdict: &Verdict, honest: &Honest) {
     };
     let proven = verdict.register(register).expect("exit code 0");
     assert!(proven.proven.is_some());
-    let layout = detect::layout(list, None, None);
+    let (layout, mut binary) = detect::detect(list, None, None).expect("bytes can be read");
+    let mut whole = Vec::new();
+    // what comes behind a line that is no record is in no verdict
+    let _ = binary.read_to_end(&mut whole);
+    let list = whole.as_slice();
     let (first, end) = proven.proven.expect("it was asserted");
     let (mut rest, mut start, mut number) = (list, list.len(), 0);
     while let Ok((_, length)) = Record::parse_any(rest, layout.bank.size(), layout.order) {

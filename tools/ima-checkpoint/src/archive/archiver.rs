@@ -6,6 +6,7 @@
 //! ([`execute`](super::execute)), until nothing is left to do.
 
 use super::{
+    copies::Copier,
     durable::{Access, Folder, PARTIAL},
     execute::{Executor, Place},
     index::Index,
@@ -14,18 +15,24 @@ use super::{
     lock::lock,
     notice::{Notice, Notices, Warning},
     now_ns, observe,
+    open::Directory,
     plan::{
-        facts::{Facts, Holdings, Sha256},
+        facts::{self, Facts, Holdings, Sha256},
         foresee, in_question, plan, plan_tail, Wait,
     },
     receipts::{Acknowledge, Receipts},
-    rules::{Keep, Remove, Rules},
-    Archive, Log, LogName,
+    rules::{Copying, Keep, Remove, Rules},
+    Log, LogName,
 };
-use crate::{archive, error::Result, open_files::Readers};
+use crate::{
+    archive,
+    error::{Error, Result},
+    open_files::Readers,
+    remote::StoreUrl,
+};
 use ima_checkpoint_format::ByteOrder;
 use indicatif::HumanCount;
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, io, path::PathBuf};
 
 /// What the archiver is to do.
 #[derive(Clone, Debug)]
@@ -42,6 +49,10 @@ pub struct Options {
     pub remove: Remove,
     /// Only that is freed and removed whose receipt is in this directory.
     pub receipts: Option<PathBuf>,
+    /// The store that sealed segments are copied to.
+    pub copy_to: Option<StoreUrl>,
+    /// Is only that freed and removed which has a copy there?
+    pub require_copy: bool,
     /// What if programs have the kernel's list open?
     pub readers: Readers,
 }
@@ -52,8 +63,18 @@ impl Options {
             keep: self.keep,
             remove: self.remove,
             acknowledge: self.receipts.is_some(),
+            copying: match (&self.copy_to, self.require_copy) {
+                (_, true) => Copying::Required,
+                (Some(_), false) => Copying::Sealed,
+                (None, false) => Copying::Nothing,
+            },
             readers: self.readers,
         }
+    }
+
+    fn copier(&self) -> Option<Copier> {
+        let url = self.copy_to.clone()?;
+        Some(Copier::new(url, &self.host))
     }
 
     /// Those who must have a segment before it is freed or removed.
@@ -89,6 +110,23 @@ fn acknowledged(
     Ok(asked.into_iter().collect())
 }
 
+/// What is known of the store. That it cannot be looked at is no reason not to archive.
+fn copies(copier: &mut Option<Copier>, facts: &Facts, fault: impl FnOnce(Error)) -> facts::Copies {
+    let Some(copier) = copier else {
+        return facts::Copies::default();
+    };
+    let others = facts.others.iter().map(|log| log.log_id.as_str());
+    copier
+        .look(others.chain([facts.log_id.as_str()]))
+        .unwrap_or_else(|error| {
+            fault(error);
+            facts::Copies {
+                failed: true,
+                ..facts::Copies::default()
+            }
+        })
+}
+
 /// What [`Archiver::pass`] would do if all went well, in words. Nothing is changed. `fault` gets what
 /// somebody has to look at.
 ///
@@ -107,9 +145,13 @@ pub fn dry_run(
         log_id: live.status()?.log_id().to_owned(),
     };
     // what is not there yet is empty
-    let host = match Archive::open(&options.dir).and_then(|all| all.directory().below(&name.host)) {
-        Err(error) if error.is_absent() => None,
-        host => Some(host?),
+    let host = match Directory::named(&options.dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::io("read", &options.dir, error)),
+        Ok(all) => match all.below(&name.host) {
+            Err(error) if error.is_absent() => None,
+            host => Some(host?),
+        },
     };
     let log = match host.as_ref().map(|host| host.below(&name.log_id)) {
         Some(Err(error)) if error.is_absent() => None,
@@ -127,6 +169,8 @@ pub fn dry_run(
     let host = host.as_ref();
     let mut facts = observe::facts(live, &mut claims, &rules, host, &name, holdings)?;
     facts.acknowledged = acknowledged(&by, &facts, &rules)?;
+    let mut copier = options.copier();
+    facts.copies = copies(&mut copier, &facts, |error| fault(Warning::NoStore(error)));
     let plan = foresee(facts, &rules);
     plan.alarms.into_iter().map(Warning::Alarm).for_each(fault);
     Ok(plan.steps.iter().map(ToString::to_string).collect())
@@ -139,6 +183,7 @@ pub struct Archiver<L> {
     name: String,
     rules: Rules,
     acknowledge: Vec<Box<dyn Acknowledge>>,
+    copier: Option<Copier>,
     host: Folder,
     /// The log that was worked on last, and what was known of it then.
     log: Option<(Place, Holdings)>,
@@ -163,6 +208,7 @@ impl<L: Live> Archiver<L> {
             live,
             order,
             rules: options.rules(),
+            copier: options.copier(),
             name: options.host,
             acknowledge,
             host,
@@ -240,6 +286,7 @@ impl<L: Live> Archiver<L> {
             place,
             claims: &mut self.claims,
             notices: &mut self.notices,
+            copier: &mut self.copier,
             readers: self.rules.readers,
         }
     }
@@ -275,7 +322,11 @@ impl<L: Live> Archiver<L> {
     fn observe(&mut self, place: &Place, archive: Holdings) -> Result<Facts> {
         let host = Some(self.host.directory());
         let (live, claims) = (&self.live, &mut self.claims);
-        observe::facts(live, claims, &self.rules, host, &place.name, archive)
+        let mut facts = observe::facts(live, claims, &self.rules, host, &place.name, archive)?;
+        let notices = &mut self.notices;
+        let fault = |error| notices.warn(Warning::NoStore(error));
+        facts.copies = copies(&mut self.copier, &facts, fault);
+        Ok(facts)
     }
 
     /// Seals the active segment if it holds anything new.
@@ -318,6 +369,8 @@ mod tests {
             keep: Keep::default(),
             remove: Remove::default(),
             receipts: None,
+            copy_to: None,
+            require_copy: false,
             readers: Readers::Wait,
         }
     }

@@ -8,7 +8,7 @@ use super::{
     listing::Listing,
     lock::holder,
     meta::{looks_like_segment, Kind, Meta, Name, State},
-    open::kind,
+    open::{kind, Directory},
     remark::{Finding, Remark},
     survey::{checkpoint, sealed_by, survey, Reading, DIGEST_SIZE},
     Archive, Log, LogName,
@@ -70,12 +70,16 @@ impl<'a> Check<'a> {
     /// One cannot be read.
     pub fn archive(&mut self, archive: &Archive) -> Result<()> {
         let (logs, faults) = archive.list()?;
-        self.mode(archive.dir(), archive.directory().stat()?.st_mode);
         faults.into_iter().for_each(|(_, fault)| self.fault(fault));
+        let Some(directory) = archive.directory() else {
+            // whom a store lets in, it does not tell
+            return Ok(());
+        };
+        self.mode(directory.path(), directory.stat()?.st_mode);
         let mut hosts: Vec<&str> = logs.iter().map(|log| log.host.as_str()).collect();
         hosts.dedup();
         for host in hosts {
-            let host = archive.directory().below(host)?;
+            let host = directory.below(host)?;
             self.mode(host.path(), host.stat()?.st_mode);
         }
         Ok(())
@@ -99,7 +103,11 @@ impl<'a> Check<'a> {
     pub fn log(&mut self, archive: &Archive, name: &LogName) -> Result<()> {
         let log = &archive.open_log(name)?;
         self.total.logs += 1;
-        let directory = log.directory();
+        let Some(directory) = log.directory() else {
+            let listing = self.stored(log)?;
+            self.segments(log, &Index::default(), &listing);
+            return Ok(());
+        };
         self.mode(log.dir(), directory.stat()?.st_mode);
         // the files describe themselves without it
         let index = Index::read(directory).unwrap_or_else(|error| {
@@ -107,30 +115,55 @@ impl<'a> Check<'a> {
             Index::default()
         });
         let is_worked_on = || {
-            let host = archive.directory().below(&name.host);
-            host.is_ok_and(|host| holder(&host).is_some())
+            let host = archive.directory().map(|archive| archive.below(&name.host));
+            host.is_some_and(|host| host.is_ok_and(|host| holder(&host).is_some()))
         };
-        let listing = self.list(log, is_worked_on)?;
+        let listing = self.list(log, directory, is_worked_on)?;
         self.index(log, &index, &listing);
         self.segments(log, &index, &listing);
         Ok(())
     }
 
-    /// The files of a log that are named as an archiver names them.
-    fn list(&mut self, log: &Log, is_worked_on: impl Fn() -> bool) -> Result<Listing> {
+    /// The objects of a log that are named as an archiver names files. A store has nothing else of
+    /// an archive.
+    fn stored(&mut self, log: &Log) -> Result<Listing> {
         let mut listing = Listing::default();
-        log.directory().each_name(|name| {
-            let Some(seen) = log.directory().look(&name)? else {
+        log.place.each_name(|name| {
+            match looks_like_segment(&name) {
+                true => self.segment_of(log, &name, &mut listing),
+                false => self.find(&log.place.path_of(&name), Finding::Stray),
+            }
+            Ok(())
+        })?;
+        listing.sort();
+        Ok(listing)
+    }
+
+    /// A file that looks like one of a segment.
+    fn segment_of(&mut self, log: &Log, name: &str, listing: &mut Listing) {
+        match Name::parse(name) {
+            Some(name) => listing.push(name),
+            None => log.open(name).map_or_else(|error| self.fault(error), drop),
+        }
+    }
+
+    /// The files of a log that are named as an archiver names them.
+    fn list(
+        &mut self,
+        log: &Log,
+        directory: &Directory,
+        is_worked_on: impl Fn() -> bool,
+    ) -> Result<Listing> {
+        let mut listing = Listing::default();
+        directory.each_name(|name| {
+            let Some(seen) = directory.look(&name)? else {
                 // removed meanwhile
                 return Ok(());
             };
-            let path = log.directory().path_of(&name);
+            let path = directory.path_of(&name);
             if looks_like_segment(&name) {
                 self.file(&path, &seen);
-                match Name::parse(&name) {
-                    Some(name) => listing.push(name),
-                    None => log.open(&name).map_or_else(|error| self.fault(error), drop),
-                }
+                self.segment_of(log, &name, &mut listing);
             } else if name == PARTIAL {
                 self.partial(&path, &seen, &is_worked_on);
             } else if name == index::NAME {
@@ -161,7 +194,7 @@ impl<'a> Check<'a> {
 
     /// Does the index name files that are not there?
     fn index(&mut self, log: &Log, index: &Index, listing: &Listing) {
-        let path = log.directory().path_of(index::NAME);
+        let path = log.place.path_of(index::NAME);
         if index.absent && !listing.is_empty() {
             self.find(&path, Finding::NoIndex);
             return;

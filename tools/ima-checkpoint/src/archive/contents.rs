@@ -3,11 +3,8 @@
 //! Reading a segment's file: a skippable frame with the metadata as JSON, then a frame with the
 //! bytes, as RFC 8878 (Zstandard) defines frames.
 
-use super::meta::Meta;
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-};
+use super::{meta::Meta, place::Source};
+use std::io::{self, BufRead, BufReader, Read};
 use zstd::{stream::read::Decoder, zstd_safe};
 
 /// Magic of the first skippable frame; the last four bits are free.
@@ -28,11 +25,12 @@ fn invalid(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
 }
 
-/// The decoder's own errors have no kind: they are of what the file holds.
+/// The decoder's own errors have no kind: they are of what the file holds. Those of a file or a store
+/// have one.
 fn damage(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        None => invalid(format!("it is damaged: {error}")),
-        Some(_) => error,
+    match error.kind() {
+        io::ErrorKind::Other => invalid(format!("it is damaged: {error}")),
+        _ => error,
     }
 }
 
@@ -61,14 +59,14 @@ pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Met
 
 /// The bytes of a segment, decompressed. Memory is bounded whatever the file says.
 pub struct Contents {
-    decoder: Decoder<'static, BufReader<File>>,
+    decoder: Decoder<'static, BufReader<Source>>,
     left: u64,
 }
 
 impl Contents {
     /// Gives exactly `bytes` bytes, or an error. The file must stand behind the metadata.
-    pub(super) fn new(file: File, bytes: u64) -> io::Result<Self> {
-        let mut source = BufReader::with_capacity(BUFFER, file);
+    pub(super) fn new(source: impl Into<Source>, bytes: u64) -> io::Result<Self> {
+        let mut source = BufReader::with_capacity(BUFFER, source.into());
         let front = source.fill_buf()?;
         let size = zstd_safe::get_frame_content_size(front);
         if !matches!(size, Ok(Some(size)) if size == bytes) {
@@ -136,7 +134,7 @@ impl std::fmt::Debug for Contents {
 mod tests {
     use super::*;
     use crate::archive::fixture::Work;
-    use std::fs;
+    use std::fs::{self, File};
 
     const NAME: &str = "0000000000.zst";
 

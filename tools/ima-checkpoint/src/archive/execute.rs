@@ -6,6 +6,7 @@
 //! it leaves is looked up by the next run.
 
 use super::{
+    copies::{Copier, Kept},
     durable::Folder,
     index::{Event, Index},
     live::{Claims, Live},
@@ -25,8 +26,10 @@ use crate::{
     bank::Digest,
     claim::Claim,
     error::{Error, Result},
+    escape::Escaped,
     kernel::Segment,
     open_files::Readers,
+    remote,
 };
 use ima_checkpoint_format::ByteOrder;
 use indicatif::{BinaryBytes, HumanCount};
@@ -53,6 +56,7 @@ pub(super) struct Executor<'a, L> {
     pub(super) place: &'a mut Place,
     pub(super) claims: &'a mut Claims,
     pub(super) notices: &'a mut Notices,
+    pub(super) copier: &'a mut Option<Copier>,
     pub(super) readers: Readers,
 }
 
@@ -72,6 +76,7 @@ impl<L: Live> Executor<'_, L> {
             Step::KeepTail { seq } => self.keep_tail(*seq, facts),
             Step::DropTail { seq } => self.drop_tail(*seq),
             Step::ForkTail { seq } => self.fork_tail(*seq, facts),
+            Step::Copy { log_id, name } => self.copy(log_id, *name),
             Step::Truncate { seq, digest, .. } => self.truncate(*seq, digest, step),
             Step::Remove { .. } => self.remove(step),
         };
@@ -207,6 +212,56 @@ impl<L: Live> Executor<'_, L> {
         Ok(Outcome::Done)
     }
 
+    /// The file is read and verified first: what was damaged meanwhile has no copy.
+    fn copy(&mut self, log_id: &str, name: Name) -> Result<Outcome> {
+        let Some(copier) = &mut *self.copier else {
+            return Ok(Outcome::NotCopied);
+        };
+        let other;
+        let folder = if *log_id == self.place.name.log_id {
+            &self.place.folder
+        } else {
+            other = self.host.folder(log_id)?;
+            &other
+        };
+        let path = copier.path(log_id, name);
+        let log = LogName {
+            host: self.place.name.host.clone(),
+            log_id: log_id.to_owned(),
+        };
+        let read = Log::new(folder.directory().clone(), log).meta(name);
+        let read = read.and_then(|meta| {
+            recheck(folder, &meta, None, None)?;
+            let file = folder.directory().open(&name.to_string())?;
+            Ok((file, sha256(&meta.sha256)))
+        });
+        let (file, holds) = match read {
+            Ok(read) => read,
+            Err(fault) if fault.is_of_contents() => {
+                self.notices.warn(Warning::NotCopied { path, fault });
+                return Ok(Outcome::NotCopied);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(match copier.keep(log_id, name, &file, holds) {
+            Ok(kept) => {
+                if kept == Kept::Written {
+                    let path = Escaped::path(&path);
+                    self.notices.event(format!("copied {path}"));
+                }
+                Outcome::Copied(holds)
+            }
+            Err(fault) if is_of_object(&fault) => {
+                self.notices.warn(Warning::NotCopied { path, fault });
+                Outcome::NotCopied
+            }
+            Err(error) => {
+                self.notices.warn(Warning::NoStore(error));
+                Outcome::StoreFailed
+            }
+        })
+    }
+
     fn truncate(&mut self, seq: u64, digest: &Digest, step: &Step) -> Result<Outcome> {
         if self.readers == Readers::Wait {
             let programs = self.live.readers();
@@ -306,6 +361,15 @@ impl<L: Live> Executor<'_, L> {
             file_bytes: self.place.folder.directory().size(&meta.file_name()),
         }
     }
+}
+
+/// Is it this object that is not a copy? Otherwise no other can be written now either.
+fn is_of_object(error: &Error) -> bool {
+    use remote::Error::{Absurd, Differs, NotKept, TooLarge};
+    matches!(
+        error.cause(),
+        Error::Store(Absurd { .. } | Differs { .. } | NotKept { .. } | TooLarge { .. })
+    )
 }
 
 /// A segment of the kernel, of which a plan speaks.

@@ -114,6 +114,7 @@ impl Work {
             place: &mut self.place,
             claims: &mut self.claims,
             notices: &mut self.notices,
+            copier: &mut None,
             readers: self.readers,
         };
         executor.execute(step, facts)

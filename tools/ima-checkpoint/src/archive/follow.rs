@@ -21,6 +21,9 @@ use std::{
 /// How often receipts, and programs that have the list open, are looked for when that would help.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How long a store that failed is left alone.
+const STORE: Duration = Duration::from_secs(60);
+
 /// Waiting after a failure, doubled each time.
 const RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(300);
@@ -109,9 +112,10 @@ pub fn follow<L: Live>(
 /// How long nothing can happen without an event.
 fn sleep(wait: Wait) -> Option<Duration> {
     let look = (wait.receipt || wait.readers).then_some(LOOK);
+    let store = wait.store.then_some(STORE);
     // a little later, for the next pass must find it old enough
     let age = wait.age.map(|age| age + Duration::from_millis(1));
-    [look, age].into_iter().flatten().min()
+    [look, store, age].into_iter().flatten().min()
 }
 
 /// Returns when segments were sealed or freed, the time is up, or it is to stop.
@@ -150,8 +154,14 @@ mod tests {
                 receipt,
                 readers,
                 age: age.map(Duration::from_millis),
+                ..Wait::default()
             })
         };
+        let store = Wait {
+            store: true,
+            ..Wait::default()
+        };
+        assert_eq!(sleep(store), Some(STORE));
         assert_eq!(wait(false, false, None), None);
         assert_eq!(wait(true, false, None), Some(LOOK));
         assert_eq!(wait(false, true, None), Some(LOOK));

@@ -180,7 +180,7 @@ pub(super) enum Kind {
 
 impl Name {
     /// Of a segment that is no fork.
-    pub(crate) fn of(seq: u64, state: State) -> Self {
+    pub fn of(seq: u64, state: State) -> Self {
         let kind = match state {
             State::Sealed => Kind::Sealed,
             State::Tail => Kind::Tail,

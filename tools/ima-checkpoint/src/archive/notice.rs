@@ -3,9 +3,9 @@
 //! What the archiver says while it works.
 
 use super::{meta::Meta, plan::Alarm};
-use crate::{error::Error, open_files};
+use crate::{error::Error, escape::Escaped, open_files};
 use indicatif::{BinaryBytes, HumanCount};
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 /// What happened.
 #[derive(Debug)]
@@ -59,6 +59,15 @@ pub enum Warning {
         /// The first record of that.
         record: u64,
     },
+    /// A file has no copy in the store.
+    NotCopied {
+        /// The object that it should have.
+        path: PathBuf,
+        /// Why not.
+        fault: Error,
+    },
+    /// The store cannot be used now.
+    NoStore(Error),
     /// Nothing is freed, for programs have the kernel's list open.
     Readers {
         /// These.
@@ -104,6 +113,10 @@ impl fmt::Display for Warning {
                 "GAP: segments {from} to {to} were freed in the kernel before they were archived, \
                  and are lost. What the kernel has starts with segment {first}, record {record}"
             ),
+            Self::NotCopied { path, fault } => {
+                write!(f, "{} is not a copy: {fault}", Escaped::path(path))
+            }
+            Self::NoStore(error) => write!(f, "nothing is copied for now: {error}"),
             Self::Readers { programs } => {
                 write!(f, "nothing is freed: {}", open_files::in_the_way(programs))
             }

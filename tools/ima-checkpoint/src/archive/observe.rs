@@ -11,7 +11,7 @@ use super::{
     now_ns,
     open::Directory,
     plan::facts::{self, sha256, Facts, File, Holdings, OtherLog, Relation, Seal, Standing, Tail},
-    rules::Rules,
+    rules::{Copying, Rules},
     Log, LogName,
 };
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub(super) fn facts(
     archive: Holdings,
 ) -> Result<Facts> {
     let segments = kernel(live, claims)?;
-    let host = host.filter(|_| rules.remove.removes());
+    let host = host.filter(|_| rules.remove.removes() || rules.copying != Copying::Nothing);
     Ok(Facts {
         log_id: name.log_id.clone(),
         overtaken: segments.is_none(),
@@ -113,7 +113,7 @@ fn file(log: &Log, name: Name) -> Result<(Meta, File)> {
     let file = File {
         sha256: sha256(&meta.sha256),
         archived_ns: meta.archived_ns,
-        file_bytes: log.directory().size(&name.to_string()),
+        file_bytes: log.directory().map_or(0, |log| log.size(&name.to_string())),
     };
     Ok((meta, file))
 }

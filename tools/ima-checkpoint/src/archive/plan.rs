@@ -9,6 +9,7 @@
 //!
 //! The stages of a plan follow each other: only when one has nothing left to do, the next is planned.
 
+mod copy;
 pub(super) mod facts;
 #[cfg(test)]
 mod fixture;
@@ -47,6 +48,8 @@ pub(super) enum Step {
     DropTail { seq: u64 },
     /// Give a tail the name of a fork: it is not the beginning of what the kernel has.
     ForkTail { seq: u64 },
+    /// Put a file into the store, unless it is there, and read it back from there.
+    Copy { log_id: String, name: Name },
     /// Free the kernel's segments before a checkpoint.
     Truncate {
         seq: u64,
@@ -97,6 +100,8 @@ pub struct Wait {
     pub receipt: bool,
     /// Programs that close the kernel's list would.
     pub readers: bool,
+    /// The store failed, and may work again.
+    pub store: bool,
     /// By then, age alone would.
     pub age: Option<Duration>,
 }
@@ -124,9 +129,13 @@ pub(super) fn plan(facts: &Facts, rules: &Rules) -> Plan {
         plan.steps = segment::steps(facts);
     }
     if plan.steps.is_empty() {
+        plan.steps = copy::steps(facts, rules);
+    }
+    if plan.steps.is_empty() {
         let (truncate, wait) = free::step(facts, rules);
         plan.steps.extend(truncate);
         plan.wait = wait;
+        plan.wait.store = facts.copies.failed;
     }
     if plan.steps.is_empty() {
         plan.steps = remove::steps(facts, rules);
@@ -174,6 +183,10 @@ fn hoped(facts: &Facts, step: &Step) -> Outcome {
             all: false,
         },
         Step::KeepTail { seq } => Outcome::KeptTail(facts.hoped_file(*seq)),
+        Step::Copy { log_id, name } => match copy::holds(facts, log_id, *name) {
+            Some(sha256) => Outcome::Copied(sha256),
+            None => Outcome::NotCopied,
+        },
         Step::ReportGap { .. }
         | Step::DropTail { .. }
         | Step::ForkTail { .. }

@@ -6,9 +6,14 @@ use super::{
     durable::{Access, Folder, PARTIAL},
     index::Index,
     lock::lock,
-    now_ns, Archive, Log, LogName,
+    now_ns,
+    open::Directory,
+    Archive, Log, LogName,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    remote,
+};
 
 /// Makes the index of a log from its files. What an index that is there says of segments that were
 /// removed or never archived is kept; files that it names and that are not there are given up.
@@ -18,8 +23,12 @@ use crate::error::{Error, Result};
 ///
 /// The log cannot be read, its index not written, or an archiver works on this host.
 pub fn reindex(archive: &Archive, name: &LogName, mut fault: impl FnMut(Error)) -> Result<u64> {
-    let access = access_of(archive)?;
-    let host = Folder::of(archive.directory().below(&name.host)?, access)?;
+    let directory = archive.directory().ok_or_else(|| {
+        let path = archive.dir().to_owned();
+        remote::Error::NotADirectory { path }
+    })?;
+    let access = access_of(directory)?;
+    let host = Folder::of(directory.below(&name.host)?, access)?;
     lock(&host)?;
     let folder = host.folder(&name.log_id)?;
     folder.remove_if_there(PARTIAL)?;
@@ -47,8 +56,8 @@ pub fn reindex(archive: &Archive, name: &LogName, mut fault: impl FnMut(Error)) 
 }
 
 /// The group that may read the archive, if there is one, may read the new file.
-fn access_of(archive: &Archive) -> Result<Access> {
-    let seen = archive.directory().stat()?;
+fn access_of(archive: &Directory) -> Result<Access> {
+    let seen = archive.stat()?;
     let group = (seen.st_mode & 0o040 != 0).then(|| seen.st_gid.to_string());
     Access::new(group.as_deref())
 }

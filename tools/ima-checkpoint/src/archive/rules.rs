@@ -40,6 +40,18 @@ impl Remove {
     }
 }
 
+/// What is copied off the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copying {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What is sealed.
+    Sealed,
+    /// What is sealed; and only what has a copy is freed and removed.
+    Required,
+}
+
 /// All rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -49,6 +61,8 @@ pub struct Rules {
     pub remove: Remove,
     /// Is only that freed and removed which is acknowledged?
     pub acknowledge: bool,
+    /// What is copied off the host?
+    pub copying: Copying,
     /// What if programs have the kernel's list open?
     pub readers: Readers,
 }

@@ -40,7 +40,8 @@ impl Summary {
     ///
     /// It cannot be read.
     pub fn of(archive: &Archive, name: LogName) -> Result<Self> {
-        let host = archive.directory().below(&name.host).ok();
+        let directory = archive.directory();
+        let host = directory.and_then(|directory| directory.below(&name.host).ok());
         let mut summary = Self {
             archive: Escaped::path(archive.dir()).to_string(),
             archiver: host.as_ref().and_then(holder),
@@ -58,9 +59,11 @@ impl Summary {
             return Ok(summary);
         }
         let log = archive.open_log(&name)?;
-        let index = Index::read(log.directory())?;
-        summary.gaps = index.gaps.len() as u64;
-        summary.removed_before = index.removed;
+        if let Some(directory) = log.directory() {
+            let index = Index::read(directory)?;
+            summary.gaps = index.gaps.len() as u64;
+            summary.removed_before = index.removed;
+        }
         for fork in log.forks()? {
             fork?;
             summary.forks += 1;

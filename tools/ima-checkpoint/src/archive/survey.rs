@@ -66,6 +66,7 @@ pub(super) fn survey(
             bank: Bank::Sha1,
             order: reading.order,
             padded: false,
+            ascii: false,
         },
         segment: None,
         seals: false,

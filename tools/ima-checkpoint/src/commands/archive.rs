@@ -19,6 +19,7 @@ use crate::{
     cli::{KernelOption, ReadersOption},
     kernel::Kernel,
     notify::{complain, Level},
+    remote::{Location, StoreUrl},
 };
 use clap::Args;
 use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
@@ -61,6 +62,15 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     require_ack: Option<PathBuf>,
 
+    /// Copy what is sealed into this store, such as s3://BUCKET/PREFIX or file:///DIRECTORY.
+    /// Credentials come from the environment, see archive.rst
+    #[arg(long, value_name = "URL")]
+    copy_to: Option<String>,
+
+    /// Free and remove only what has a copy there
+    #[arg(long, requires = "copy_to")]
+    require_copy: bool,
+
     /// Let this group read the archive
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
@@ -96,8 +106,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         age: arguments.keep_age,
     };
     let frees = keep.frees();
+    let copy_to = arguments.copy_to.as_deref();
     let options = Options {
-        dir: arguments.archive.clone(),
+        dir: Location::parse(&arguments.archive)?.into_directory()?,
         host,
         access: Access::new(arguments.group.as_deref())?,
         keep,
@@ -106,6 +117,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
             bytes: arguments.remove_bytes,
         },
         receipts: arguments.require_ack.clone(),
+        copy_to: copy_to.map(StoreUrl::parse).transpose()?,
+        require_copy: arguments.require_copy,
         readers: arguments.readers.into(),
     };
     if arguments.dry_run {

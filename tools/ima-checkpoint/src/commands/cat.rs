@@ -1,44 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `cat`: the untruncated list, as the kernel's files would show it.
+//! `cat`: the full list, or one in files, as the kernel's files would show it.
+
+mod convert;
 
 use super::{exit::Code, failure::Failure, Result};
 use crate::{
     archive::{Archive, Log},
     bank::Bank,
-    cli::{ArchiveOption, KernelOption},
+    cli::{ArchiveOption, KernelOption, ViewOption},
     error::{self, Error},
+    evidence::{Evidence, Pipes},
     full_list,
     full_list::{FullList, Part},
-    kernel::{Format, Kernel},
+    kernel::{self, Format, Kernel},
     view::View,
 };
 use clap::Args;
+use indicatif::ProgressBar;
 use std::{
     fs::File,
     io::{self, Read, Write},
     os::fd::AsFd,
+    path::PathBuf,
 };
 
 /// Bytes that are read and written at once.
 const BUFFER: usize = 256 << 10;
 
-/// Write the whole measurement list, archive and kernel together, to standard output
+/// Write the full measurement list, or convert another list, to standard output
+///
+/// Without INPUT, the list consists of the archive and what the kernel has. INPUT can be a list of
+/// any kernel: binary, in ASCII, or compressed.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Bank whose template digests are shown
+    /// Lists or segments, in order, which together are one list; - is standard input
+    #[arg(value_name = "INPUT", conflicts_with_all = ["archive", "host", "log_id", "no_live", "ima"])]
+    input: Vec<PathBuf>,
+
+    #[command(flatten)]
+    view: ViewOption,
+
+    /// The bank of the template digests that are written
     #[arg(long, default_value = "sha1", value_parser = bank)]
     bank: Bank,
 
-    /// Lines of text instead of bytes
+    /// Write lines of text instead of the binary list
     #[arg(long)]
     ascii: bool,
 
-    /// Start with this record, counted from 0 at cold boot
+    /// Start with this record, counted from 0 at cold boot, or in INPUT
     #[arg(long, value_name = "RECORD", default_value_t = 0)]
     from: u64,
 
-    /// Leave out what only the kernel has
+    /// Write only what the archive has
     #[arg(long)]
     no_live: bool,
 
@@ -51,22 +66,22 @@ pub struct Arguments {
 
 fn bank(name: &str) -> Result<Bank, String> {
     let known = || Bank::ALL.map(Bank::name).join(", ");
-    Bank::from_name(name).ok_or_else(|| format!("there is no such bank; known are {}", known()))
+    Bank::from_name(name).ok_or_else(|| format!("no such bank; the known banks are {}", known()))
 }
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
-    let kernel = match arguments.no_live {
-        true => None,
-        false => Some(
-            arguments
-                .kernel
-                .open()
-                .map_err(|error| error.during("--no-live shows the archive alone"))?,
-        ),
-    };
-    let (log, kernel) = choose(&arguments.archive, kernel)?;
-    let whole = FullList::assemble_from(log.as_ref(), kernel.as_ref(), arguments.from)?;
+    // without the buffer of lines that `io::stdout` has
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    let stdout = stdout.map_err(|error| Error::io("write", "standard output", error))?;
+    let mut out = Output::new(File::from(stdout));
+    match write(arguments, &mut out) {
+        Err(_) if out.closed => Ok(Code::Verified),
+        result => result.map(|()| Code::Verified),
+    }
+}
+
+fn write(arguments: &Arguments, out: &mut Output<impl Write>) -> Result<()> {
     let format = match arguments.ascii {
         true => Format::Ascii,
         false => Format::Binary,
@@ -75,14 +90,37 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         format,
         bank: arguments.bank,
     };
-    // without the buffer of lines that `io::stdout` has
-    let stdout = io::stdout().as_fd().try_clone_to_owned();
-    let stdout = stdout.map_err(|error| Error::io("write", "standard output", error))?;
-    let mut out = Output::new(File::from(stdout));
-    match copy(&whole, view, arguments.from, &mut out) {
-        Err(_) if out.closed => Ok(Code::Verified),
-        result => result.map(|()| Code::Verified),
+    let Arguments { input, from, .. } = arguments;
+    let progress = ProgressBar::hidden();
+    let mut convert = |evidence| convert::convert(evidence, arguments.view, view, *from, out);
+    if !input.is_empty() {
+        let pipes = Pipes::read_once();
+        return convert(Evidence::files(input, true, &progress, &pipes));
     }
+    if arguments.view.is_given() {
+        let text = "--view and --byte-order describe INPUT, but there is none";
+        return Err(Failure::usage(text));
+    }
+    let kernel = match arguments.no_live {
+        true => None,
+        false => match arguments.kernel.open() {
+            Ok(kernel) => Some(kernel),
+            // nothing can be freed there, so that this is the whole list
+            Err(error) if lacks_checkpoints(&error) && !arguments.archive.is_chosen() => {
+                return convert(Evidence::live(&arguments.kernel.ima, &progress)?);
+            }
+            Err(error) => return Err(error.during("--no-live shows the archive alone").into()),
+        },
+    };
+    let (log, kernel) = choose(&arguments.archive, kernel)?;
+    let whole = FullList::assemble_from(log.as_ref(), kernel.as_ref(), *from)?;
+    copy(&whole, view, *from, out)
+}
+
+/// Is there a kernel with IMA, and without checkpoints?
+fn lacks_checkpoints(error: &Error) -> bool {
+    use kernel::Error::Unsupported;
+    matches!(error, Error::Kernel(Unsupported { has_ima: true, .. }))
 }
 
 /// The log in the archive that is asked for, and the kernel if it has the same one.
@@ -115,9 +153,7 @@ pub(super) fn find(archive: &ArchiveOption, log_id: &str) -> error::Result<Optio
 fn copy(whole: &FullList<'_>, view: View, from: u64, out: &mut Output<impl Write>) -> Result<()> {
     let end = whole.parts().last().map_or(0, Part::end);
     if from > end {
-        return Err(Failure::usage(format!(
-            "--from {from}: the log has only {end} records by now"
-        )));
+        return Err(beyond(from, end));
     }
     for part in whole.parts() {
         if view == View::KEPT && part.first >= from {
@@ -127,6 +163,12 @@ fn copy(whole: &FullList<'_>, view: View, from: u64, out: &mut Output<impl Write
         }
     }
     Ok(())
+}
+
+fn beyond(from: u64, end: u64) -> Failure {
+    Failure::usage(format!(
+        "--from {from}: the log has only {end} records so far"
+    ))
 }
 
 /// Copies a segment as it stands.

@@ -14,6 +14,7 @@ use crate::{
     evidence, full_list,
     kernel::{self, Refusal},
     records::Fault,
+    remote,
 };
 use ima_log::{
     quote,
@@ -59,23 +60,26 @@ pub const CODES: [(Code, &str); 10] = [
     (Code::Internal, "Input, output or internal error."),
     (Code::Busy, "Busy. Try again."),
     (Code::Tampered, "Tampered, mismatching, or forked."),
-    (Code::Stale, "Stale: of another state or another question."),
+    (
+        Code::Stale,
+        "Stale: the quote, the log or the checkpoint is not the one that was asked for.",
+    ),
     (
         Code::Missing,
         "History is missing: a gap, or a start that nobody vouches for.",
     ),
     (
         Code::Policy,
-        "Against a policy: of fsck, everybody may read the archive.",
+        "Against a policy. For fsck: everybody can read the archive.",
     ),
     (
         Code::Unanchored,
-        "Consistent, but a PCR in use was compared with nothing that counts.",
+        "Consistent, but a PCR in use was not compared with a trusted value in a strong bank.",
     ),
     (
         Code::Verified,
-        "The command did what it should. Of verify: every PCR in use is proven from a trusted \
-         start, or from what was accepted.",
+        "The command succeeded. For verify: every PCR in use is proven from a trusted start, or \
+         from what was accepted.",
     ),
 ];
 
@@ -123,10 +127,12 @@ impl From<&Error> for Code {
             Error::Io { .. } => Self::Internal,
             Error::Kernel(error) => error.into(),
             Error::Archive(error) => error.into(),
+            Error::Store(error) => error.into(),
             Error::FullList(error) => error.into(),
             Error::Evidence(error) => error.into(),
             Error::Verify(error) => error.into(),
             Error::Record(fault) => fault.into(),
+            Error::Untold(_) => Self::Internal,
             Error::Quote(error) => error.into(),
             Error::During { error, .. } => error.as_ref().into(),
         }
@@ -172,6 +178,24 @@ impl From<&archive::Error> for Code {
             | Error::NoLog { .. }
             | Error::Absent { .. }
             | Error::BeginningOnly => Self::Missing,
+        }
+    }
+}
+
+impl From<&remote::Error> for Code {
+    fn from(error: &remote::Error) -> Self {
+        use remote::Error;
+        match error {
+            Error::Url(_)
+            | Error::NotADirectory { .. }
+            | Error::Setup { .. }
+            | Error::Overwrites { .. } => Self::Usage,
+            Error::Failed { .. }
+            | Error::Slow { .. }
+            | Error::NotKept { .. }
+            | Error::TooLarge { .. } => Self::Internal,
+            Error::Changed { .. } => Self::Busy,
+            Error::Absurd { .. } | Error::Differs { .. } => Self::Tampered,
         }
     }
 }
@@ -238,7 +262,7 @@ impl From<&Fault> for Code {
     fn from(fault: &Fault) -> Self {
         match fault {
             Fault::Io(_) => Self::Internal,
-            Fault::Malformed(..) | Fault::Cut(_) => Self::Tampered,
+            Fault::Malformed(..) | Fault::Cut(_) | Fault::Ascii(_) => Self::Tampered,
         }
     }
 }
@@ -268,6 +292,12 @@ impl From<&Warning> for Code {
                 Self::Tampered
             }
             Warning::Alarm(alarm) => alarm.into(),
+            Warning::NotCopied { fault, .. } => fault.into(),
+            // it may work at the end: what is still waited for then decides
+            Warning::NoStore(fault) => match fault.into() {
+                Self::Internal | Self::Busy => Self::Verified,
+                code => code,
+            },
             Warning::Gap { .. } => Self::Missing,
             // they may be gone at the end: what is still waited for then decides
             Warning::Readers { .. } => Self::Verified,
@@ -286,9 +316,10 @@ impl From<&Alarm> for Code {
 
 impl From<Wait> for Code {
     fn from(wait: Wait) -> Self {
-        match wait.readers {
-            true => Self::Busy,
-            false => Self::Verified,
+        match (wait.store, wait.readers) {
+            (true, _) => Self::Internal,
+            (false, true) => Self::Busy,
+            (false, false) => Self::Verified,
         }
     }
 }
@@ -325,6 +356,7 @@ impl From<&Finding> for Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn the_gravest_decides() {
@@ -424,6 +456,25 @@ mod tests {
                 },
                 Code::Missing,
             ),
+            (
+                Warning::NotCopied {
+                    path: PathBuf::new(),
+                    fault: remote::Error::Differs {
+                        path: PathBuf::new(),
+                    }
+                    .into(),
+                },
+                Code::Tampered,
+            ),
+            (
+                Warning::NoStore(
+                    remote::Error::Overwrites {
+                        path: PathBuf::new(),
+                    }
+                    .into(),
+                ),
+                Code::Usage,
+            ),
             (Warning::Alarm(Alarm::ForkThere { seq }), Code::Tampered),
             (Warning::Alarm(Alarm::Lost { from, to }), Code::Missing),
             (
@@ -436,12 +487,17 @@ mod tests {
             assert_eq!(Code::from(&warning), code, "{warning:?}");
             assert!(documented().contains(&(code as u8)), "{warning:?}");
         }
-        let waits = |readers| Wait {
+        let waits = |store, readers| Wait {
+            store,
             readers,
             ..Wait::default()
         };
-        assert_eq!(Code::from(waits(true)), Code::Busy);
-        assert_eq!(Code::from(waits(false)), Code::Verified);
+        assert_eq!(Code::from(waits(false, true)), Code::Busy);
+        assert_eq!(Code::from(waits(false, false)), Code::Verified);
+        assert_eq!(Code::from(waits(true, false)), Code::Internal);
+        assert_eq!(Code::from(waits(true, true)), Code::Internal);
+        let down = Warning::NoStore(Error::io("reach", "it", io::ErrorKind::TimedOut));
+        assert_eq!(Code::from(&down), Code::Verified);
     }
 
     #[test]

@@ -24,21 +24,21 @@ pub enum Failure {
     },
     /// Programs have the list open, and would lose their place in it.
     Held {
-        /// These.
+        /// Their names.
         programs: Vec<String>,
     },
     /// The list is truncated faster than it can be read. The last error of many.
     Restless(Box<Failure>),
     /// The system does not let us mount.
     MountDenied {
-        /// Here.
+        /// The directory.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         error: Errno,
     },
     /// A mount is left whose program died.
     LeftMounted {
-        /// Here.
+        /// The directory.
         folder: PathBuf,
     },
     /// The thread that serves a file system ended by a fault of this program.
@@ -63,7 +63,7 @@ impl Failure {
             Self::Held { programs } => f.write_str(&open_files::in_the_way(programs)),
             Self::Restless(error) => write!(
                 f,
-                "{error}: the list is truncated faster than it can be read: try again"
+                "{error}: the list is truncated faster than it can be read; try again"
             ),
             Self::MountDenied { folder, error } => {
                 let folder = Escaped::path(folder);
@@ -77,7 +77,9 @@ impl Failure {
                      first"
                 )
             }
-            Self::Crashed => f.write_str("the file system ended by a fault of this program"),
+            Self::Crashed => {
+                f.write_str("the file system stopped because of a bug in this program")
+            }
             Self::Program(error) => write!(f, "{error}"),
         }
     }

@@ -17,13 +17,17 @@ use std::path::PathBuf;
 
 /// Read an archive back and check names, metadata, checksums, digests, order and permissions
 ///
-/// It changes nothing. An archive without faults is consistent with itself: whoever can write to it
-/// could have made all of it up. Whether the segments are those that the TPM vouches for, `verify`
-/// tells.
+/// Nothing is changed. An archive without faults is consistent with itself, but whoever can write to
+/// it could have invented all of it. To find out whether the TPM vouches for the segments, use
+/// `verify`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The archive
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/ima-checkpoint")]
+    /// The archive: a directory, or a store such as s3://BUCKET/PREFIX
+    #[arg(
+        long,
+        value_name = "DIR|URL",
+        default_value = "/var/lib/ima-checkpoint"
+    )]
     archive: PathBuf,
 
     /// Only this host

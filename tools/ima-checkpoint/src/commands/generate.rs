@@ -28,7 +28,7 @@ pub struct Arguments {
     /// What to write
     what: What,
 
-    /// The folder to write to, made if it is not there
+    /// The directory to write to, created if it does not exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

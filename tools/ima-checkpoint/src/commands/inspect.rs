@@ -8,7 +8,7 @@ use crate::{
     detect::detect,
     error::Error,
     escape::Escaped,
-    evidence::Evidence,
+    evidence::{Evidence, Pipes},
     inspect::{Filter, Style},
     records::{Fault, Position, Records},
 };
@@ -17,13 +17,13 @@ use ima_log::verify::{self, Input};
 use indicatif::ProgressBar;
 use std::io::{self, BufWriter, Write};
 
-/// Show the records of a measurement list, as they stand: nothing is verified
+/// Show the records of a measurement list as they are, without verifying them
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     #[command(flatten)]
     source: SourceOption,
 
-    /// Print a JSON object a line
+    /// Print each record as a JSON object on a line of its own
     #[arg(long)]
     json: bool,
 
@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let mut out = BufWriter::new(io::stdout().lock());
     let progress = ProgressBar::hidden();
     let source = &arguments.source;
-    let shown = source.read(true, &progress, |evidence| {
+    let pipes = Pipes::read_once();
+    let shown = source.read(true, &progress, &pipes, |evidence| {
         Ok(show(arguments, evidence, &mut out))
     })?;
     // what is before a fault is shown

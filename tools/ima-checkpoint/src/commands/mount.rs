@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `mount`: the untruncated list as files, for programs that know nothing of checkpoints.
+//! `mount`: the full list as files, for programs that know nothing of checkpoints.
 
 use super::{cat::find, exit::Code, failure::Failure, Result};
 use crate::{
@@ -38,16 +38,16 @@ const FUSE_MAGIC: FsWord = 0x6573_5546;
 /// another byte.
 const UNMOUNTED: u8 = 0;
 
-/// Show the whole measurement list in files named like IMA's own, until stopped
+/// Show the full measurement list as files with IMA's names, until stopped
 ///
 /// The files belong to root and the group of DIR.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// An empty folder
+    /// An empty directory
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// Let other users than root open the files, as far as their modes allow
+    /// Let users other than root open the files, as far as their modes allow
     #[arg(long)]
     allow_other: bool,
 
@@ -122,13 +122,13 @@ fn checked(folder: &Path) -> Result<PathBuf> {
     let found = statfs(&folder).map_err(|error| failed(error.into()))?;
     if found.f_type == FUSE_MAGIC {
         return Err(Failure::usage(format!(
-            "something is mounted on {shown} already: `umount {shown}` ends it"
+            "something is already mounted on {shown}: run `umount {shown}` first"
         )));
     }
     match fs::read_dir(&folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(folder),
         Ok(false) => Err(Failure::usage(format!(
-            "{shown} is not empty: name an empty folder"
+            "{shown} is not empty: name an empty directory"
         ))),
         Err(error) => Err(failed(error)),
     }
@@ -139,7 +139,7 @@ fn attach(folder: &Path, allow_other: bool) -> Result<OwnedFd> {
     let open = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let device = open.map_err(|error| {
         let error = Error::io("open", "/dev/fuse", error);
-        error.during("file systems in user space need `modprobe fuse` (CONFIG_FUSE_FS)")
+        error.during("FUSE is not available: run `modprobe fuse` (CONFIG_FUSE_FS)")
     })?;
     let allow_other = if allow_other { ",allow_other" } else { "" };
     let options = format!(

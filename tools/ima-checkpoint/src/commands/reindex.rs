@@ -14,9 +14,9 @@ use crate::{
 use clap::Args;
 use std::path::PathBuf;
 
-/// Make the indexes of an archive from its files
+/// Rebuild the indexes of an archive from its files
 ///
-/// Files that an index names and that are not there are given up: run `fsck` before.
+/// Files that an index names, but that do not exist, are forgotten: run `fsck` first.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The archive

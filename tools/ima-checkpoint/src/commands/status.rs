@@ -12,14 +12,14 @@ use clap::Args;
 use serde::Serialize;
 use std::{fmt::Write, path::PathBuf};
 
-/// Show log, segments, memory and configuration of the running kernel
+/// Show the log, segments, memory and configuration of the running kernel
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
 
-    /// The archive [default: /var/lib/ima-checkpoint, if it is there]
+    /// The archive [default: /var/lib/ima-checkpoint, if it exists]
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
 
@@ -123,7 +123,7 @@ fn table(report: &Report) -> String {
         .filter_map(|(key, state)| Some((pcr(key)?, state)))
     {
         let state = match state.as_str() {
-            "none" => "not read yet",
+            "none" => "not read so far",
             state => state,
         };
         let _ = writeln!(out, "{name:<18}{state}");
@@ -166,7 +166,8 @@ fn table(report: &Report) -> String {
 /// The configuration, a setting a line.
 fn settings(config: Option<&Config>) -> String {
     let Some(config) = config else {
-        return "configuration     not shown: an older kernel, or not root of the host\n"
+        return "configuration     not shown: the kernel is older, or this is not root of the \
+                host\n"
             .to_owned();
     };
     let names = std::iter::once("configuration").chain(std::iter::repeat(""));
@@ -183,8 +184,8 @@ fn paragraph(archive: &Summary) -> String {
         archive.archive,
         archive.host,
         match archive.archiver {
-            Some(pid) => format!("process {pid} archives"),
-            None => "nobody archives now".to_owned(),
+            Some(pid) => format!("process {pid} is archiving"),
+            None => "no archiver is running".to_owned(),
         }
     );
     let newest = archive
@@ -202,7 +203,7 @@ fn paragraph(archive: &Summary) -> String {
     if archive.removed_before > 0 {
         let _ = writeln!(
             out,
-            "removed           all before segment {}",
+            "removed           all segments before {}",
             archive.removed_before
         );
     }

@@ -10,13 +10,13 @@ use crate::{
 };
 use clap::Args;
 
-/// Free the segments before a checkpoint. What nobody exported is lost
+/// Free the segments before a checkpoint. Segments that were not exported are lost
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The checkpoint that the list is to start with
+    /// The checkpoint that the list will start with
     seq: u64,
 
-    /// Only say what would be freed
+    /// Only print what would be freed
     #[arg(long)]
     dry_run: bool,
 
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 
 fn no_such(seq: u64, first: u64) -> Failure {
     if seq == 0 {
-        Failure::usage("the list cannot be truncated to segment 0: nothing is before it")
+        Failure::usage("the list cannot be truncated to segment 0: nothing precedes it")
     } else if seq < first {
         Failure::Freed { seq, first }
     } else {

@@ -12,7 +12,7 @@ use crate::{
     evidence::{
         files,
         tpm::{self, TPM},
-        Evidence,
+        Evidence, Pipes,
     },
     quote::{self, AttestationKey, KeyName, Nonce, PcrValue, PcrValues, Quote},
     replay::{Register, Values},
@@ -38,21 +38,21 @@ use std::{
     thread,
 };
 
-/// Verify a log: replay it, check every checkpoint, and compare with what the PCRs held
+/// Verify a log: replay it, check every checkpoint, and compare the result with what the PCRs held
 ///
-/// Ends with 0 if the log is complete from a trusted start and the PCRs prove it, 1 if it was
-/// tampered with or does not match, 3 if it agrees with itself but was compared with no PCR, 5 if a
-/// part of it is missing. Nothing that the list says of itself is ever a trusted start.
+/// The exit code is 0 if the log is complete from a trusted start and the PCRs prove it, 1 if it
+/// was tampered with or does not match, 3 if it is consistent but was not compared with a PCR, and
+/// 5 if a part of it is missing. Nothing that a list says about itself is a trusted start.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     #[command(flatten)]
     source: SourceOption,
 
-    /// The bank of the list's template digests [default: what fits]
+    /// The bank of the template digests in the list [default: detected]
     #[arg(long, value_name = "BANK", value_parser = bank)]
     view: Option<Bank>,
 
-    /// The byte order of the list [default: what fits]
+    /// The byte order of the list [default: detected]
     #[arg(long, value_name = "ORDER")]
     byte_order: Option<Order>,
 
@@ -60,36 +60,36 @@ pub struct Arguments {
     #[arg(long, value_name = "BANK:PCR=HEX")]
     base: Vec<PcrValue>,
 
-    /// What a PCR held at the end of the list, or earlier
+    /// What a PCR held at the end of the list or earlier: sha256:10=00ff...
     #[arg(long, value_name = "BANK:PCR=HEX")]
     pcr: Vec<PcrValue>,
 
-    /// The same for many PCRs, in a file as tpm2_pcrread or evmctl write it
+    /// What many PCRs held, in a file as tpm2_pcrread or evmctl write it
     #[arg(long, value_name = "[BANK,]FILE")]
     pcrs: Vec<PcrFile>,
 
-    /// The same for all PCRs of the TPM of this host
+    /// Compare with all PCRs of this host's TPM
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true,
         default_missing_value = TPM)]
     tpm: Option<PathBuf>,
 
     /// The firmware's event log: binary_bios_measurements, as the kernel shows it
     ///
-    /// It tells what PCRs held before IMA used them, and explains those that IMA does not use. It is
-    /// compared with what PCRs 0 to 9 held.
+    /// It says what PCRs held before IMA used them, and explains those that IMA does not use. Its
+    /// replay is compared with what PCRs 0 to 9 held.
     #[arg(long, value_name = "FILE")]
     event_log: Option<PathBuf>,
 
-    /// A quote's message, as tpm2_quote writes it. The PCRs that the list does not use must be
-    /// given by --pcrs or --pcr
+    /// The message of a quote, as tpm2_quote writes it. Give the values of quoted PCRs that the
+    /// list does not use with --pcrs or --pcr
     #[arg(long, value_name = "MESSAGE", requires = "signature", requires = "key")]
     quote: Option<PathBuf>,
 
-    /// The quote's signature
+    /// The signature of the quote
     #[arg(long, value_name = "FILE", requires = "quote")]
     signature: Option<PathBuf>,
 
-    /// The public key that signed the quote: PEM, or TPM2B_PUBLIC
+    /// The public key that the quote is signed with: TPM2B_PUBLIC or PEM
     #[arg(long, value_name = "FILE", requires = "quote")]
     key: Option<PathBuf>,
 
@@ -100,7 +100,7 @@ pub struct Arguments {
     #[arg(long, value_name = "HEX", requires = "key")]
     key_name: Option<KeyName>,
 
-    /// What the quote was asked to contain
+    /// The nonce that the quote must contain
     #[arg(long, value_name = "HEX", requires = "quote")]
     nonce: Option<Nonce>,
 
@@ -109,24 +109,23 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u32).range(..24))]
     default_pcr: u32,
 
-    /// A segment that may be broken: its number, and the digest of the checkpoint that follows it
+    /// Accept a broken segment: its number, and the digest of the checkpoint that follows it
     ///
-    /// What is proven starts with that checkpoint then. The finding `broken` says what to write.
+    /// What is proven then starts with that checkpoint. The finding `broken` says what to write.
     #[arg(long, value_name = "SEQ:DIGEST")]
     accept_break: Vec<Pin>,
 
-    /// The checkpoint that the list may start with, though nobody vouches for it: its number, and
-    /// the digest of its buffer
+    /// Accept the checkpoint that the list starts with: its number, and the digest of its buffer
     ///
-    /// The finding `start` says what to write. `segments` in securityfs has the digest, too.
+    /// The finding `start` says what to write. The digest is also in `segments` in securityfs.
     #[arg(long, value_name = "SEQ:DIGEST")]
     accept_start: Option<Pin>,
 
-    /// Let sha1, and banks that are extended with SHA-1 digests, prove something
+    /// Let sha1, and banks that are extended with SHA-1 digests, count as proof
     #[arg(long)]
     allow_weak_bank: bool,
 
-    /// Threads that work at the same time [default: one for each processor]
+    /// The number of threads [default: one for each processor]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
 
@@ -134,7 +133,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Print nothing: only the exit code tells
+    /// Print nothing; the exit code tells the result
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
 }
@@ -147,7 +146,7 @@ enum Order {
 
 fn bank(name: &str) -> std::result::Result<Bank, String> {
     let names = || Bank::ALL.map(Bank::name).join(", ");
-    Bank::from_name(name).ok_or_else(|| format!("no such bank; there are {}", names()))
+    Bank::from_name(name).ok_or_else(|| format!("no such bank; the known banks are {}", names()))
 }
 
 /// `[BANK,]FILE`
@@ -188,8 +187,8 @@ impl FromStr for Pin {
             (digest.as_bytes().len() == 32).then_some(Self { seq, digest })
         };
         parts().ok_or(
-            "write SEQ:DIGEST, a number and 64 hexadecimal digits, as the finding shows it: a number \
-             alone would accept whatever somebody gives that number",
+            "expected SEQ:DIGEST, a number and 64 hexadecimal digits, as the finding shows it: a \
+             number alone would accept any checkpoint that somebody gives this number",
         )
     }
 }
@@ -223,25 +222,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
 
 /// Finds out what the kernel extends, unless a list can only be read once.
 fn settle(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
-    let is_file = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.is_file());
-    if arguments.source.input.iter().all(is_file) {
-        return contents::settle(policy, |policy| judge(arguments, policy));
+    let pipes = Pipes::kept();
+    let mut first = judge(arguments, policy, &pipes)?;
+    if pipes.is_lost() {
+        if contents::is_worth_settling(&first) {
+            let text = "the kernel may extend SHA-1 digests into other banks, as old kernels do. \
+                        To find this out, the list must be read again, and there was no room to \
+                        keep what came through the pipe: give the list as a file, or set TMPDIR \
+                        to a directory with room";
+            first.find(Finding::new(Kind::PaddedBank, text));
+        }
+        return Ok(first);
     }
-    let mut verdict = judge(arguments, policy)?;
-    if contents::is_worth_settling(&verdict) {
-        let text =
-            "the kernel may extend SHA-1 digests into other banks, as old ones do: give the \
-                    list as a file to find out, because a pipe can only be read once";
-        verdict.find(Finding::new(Kind::PaddedBank, text));
-    }
-    Ok(verdict)
+    let mut first = Some(first);
+    contents::settle(policy, |policy| match first.take() {
+        Some(verdict) => Ok(verdict),
+        None => judge(arguments, policy, &pipes),
+    })
 }
 
-fn judge(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
+fn judge(arguments: &Arguments, policy: &Policy, pipes: &Pipes) -> Result<Verdict> {
     let progress = progress(arguments.quiet);
     let judge = |seals| {
         let source = &arguments.source;
-        source.read(seals, &progress, |evidence| {
+        source.read(seals, &progress, pipes, |evidence| {
             judge_evidence(arguments, evidence, policy)
         })
     };
@@ -273,7 +277,7 @@ fn judge_evidence(
     for (seq, path) in evidence.forks.iter() {
         let file = Escaped::path(&path);
         let text = format!(
-            "the archive has other bytes for segment {seq} in {file}: find out which is true"
+            "the archive has a different segment {seq} in {file}: find out which one is true"
         );
         verdict.find(Finding {
             segment: Some(seq),
@@ -361,7 +365,8 @@ fn anchor(arguments: &Arguments) -> Result<Anchor> {
 fn add(values: &mut Values, register: Register, value: Digest) -> Result<()> {
     match values.insert(register, value) {
         Some(other) if other != value => Err(Failure::usage(format!(
-            "there are two values for {register}, {other} and {value}: give the one that it held"
+            "there are two values for {register}, {other} and {value}: give only the one that it \
+             held"
         ))),
         _ => Ok(()),
     }

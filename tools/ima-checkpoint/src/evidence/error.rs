@@ -11,19 +11,19 @@ use std::{fmt, io, path::PathBuf};
 pub enum Error {
     /// A small file is no file.
     NotRegular {
-        /// It.
+        /// The path.
         path: PathBuf,
     },
     /// It is too large to be what is asked for.
     TooLarge {
-        /// It.
+        /// The path.
         path: PathBuf,
         /// The most bytes that it may have.
         max: u64,
     },
     /// A list is neither a file nor a pipe.
     NotAList {
-        /// It.
+        /// The path.
         path: PathBuf,
     },
     /// An input is no list.
@@ -35,11 +35,11 @@ pub enum Error {
     },
     /// The list of the kernel cannot be opened.
     NoIma {
-        /// It.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
-        /// Is it the privilege?
+        /// Whether the privilege is missing.
         privilege: bool,
     },
     /// The kernel shows no PCRs.
@@ -68,20 +68,18 @@ impl fmt::Display for Error {
         match self {
             Self::NotRegular { path } => write!(
                 f,
-                "{}: this is no regular file: write what it holds to one, and give that",
+                "{}: not a regular file: copy its contents to one, and give that",
                 Escaped::path(path)
             ),
             Self::TooLarge { path, max } => write!(
                 f,
-                "{}: this cannot be what is asked for: it has more than {} KiB",
+                "{}: more than {} KiB, which cannot be the right file",
                 Escaped::path(path),
                 max >> 10
             ),
-            Self::NotAList { path } => write!(
-                f,
-                "{}: this is neither a file nor a pipe",
-                Escaped::path(path)
-            ),
+            Self::NotAList { path } => {
+                write!(f, "{}: neither a file nor a pipe", Escaped::path(path))
+            }
             Self::NotMeasured { name, looks } => {
                 write!(f, "{name}: not a measurement list; {looks}")
             }
@@ -92,7 +90,10 @@ impl fmt::Display for Error {
             } => {
                 let hint = match privilege {
                     true => "run this as root",
-                    false => "mount securityfs there, or boot a kernel with CONFIG_IMA=y",
+                    false => {
+                        "is securityfs mounted on /sys/kernel/security, and does the kernel have \
+                         CONFIG_IMA=y?"
+                    }
                 };
                 write!(f, "{}: {error}: {hint}", Escaped::path(path))
             }
@@ -106,7 +107,7 @@ impl fmt::Display for Error {
             }
             Self::EventLog { path, error } => write!(
                 f,
-                "{}: this is no event log of a firmware: {error}",
+                "{}: not an event log of the firmware: {error}",
                 Escaped::path(path)
             ),
         }

@@ -92,7 +92,7 @@ mod tests {
         let socket = folder.path().join("socket");
         let _listener = UnixListener::bind(&socket)?;
         for path in [&fifo, Path::new("/dev/zero"), folder.path()] {
-            assert!(refusal(path).contains("no regular file"), "{path:?}");
+            assert!(refusal(path).contains("not a regular file"), "{path:?}");
         }
         assert!(refusal(&socket).contains("cannot read"));
         assert!(refusal(&folder.path().join("none")).contains("cannot read"));

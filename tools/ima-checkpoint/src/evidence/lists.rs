@@ -2,7 +2,7 @@
 
 //! Lists to verify. Each byte is read once, when its turn comes: what is verified is what was read.
 
-use super::Error as Unfit;
+use super::{Error as Unfit, Pipes};
 use crate::{
     archive::{Log, Name},
     error::{Error, Result},
@@ -28,8 +28,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The event name of a checkpoint, with the NUL that the kernel puts behind it.
-const CHECKPOINT: &[u8] = b".ima/checkpoint\0";
+/// The event name of a checkpoint, in a binary list and in ASCII.
+const CHECKPOINT: &[u8] = b".ima/checkpoint";
 
 /// Bytes at each end of a file that are looked at.
 const STRETCH: u64 = 256 << 10;
@@ -69,10 +69,16 @@ impl<'a> Evidence<'a> {
     }
 
     /// Files, or standard input if one is called `-`. `seals` tells that there are checkpoints in them.
-    pub fn files(paths: &'a [PathBuf], seals: bool, progress: &'a ProgressBar) -> Self {
+    pub fn files(
+        paths: &'a [PathBuf],
+        seals: bool,
+        progress: &'a ProgressBar,
+        pipes: &'a Pipes,
+    ) -> Self {
         let known = paths.iter().filter_map(|path| path.metadata().ok());
         progress.set_length(known.map(|meta| meta.len()).sum());
-        Self::of(paths.iter().map(move |path| file(path, seals, progress)))
+        let paths = paths.iter().enumerate();
+        Self::of(paths.map(move |(number, path)| file(number, path, seals, progress, pipes)))
     }
 
     /// The segments of an archive.
@@ -93,7 +99,7 @@ impl<'a> Evidence<'a> {
         Self::of(inputs).with_forks(log)
     }
 
-    /// The segments of an archive, and those that the kernel has behind them. A gap between them is
+    /// The segments of an archive, and those that the kernel has after them. A gap between them is
     /// for the verification to find.
     ///
     /// # Errors
@@ -182,14 +188,29 @@ fn refused(path: &Path, error: io::Error) -> Error {
     .into()
 }
 
-fn file<'a>(path: &Path, seals: bool, progress: &'a ProgressBar) -> Result<Input<'a>> {
+fn file<'a>(
+    number: usize,
+    path: &Path,
+    seals: bool,
+    progress: &'a ProgressBar,
+    pipes: &Pipes,
+) -> Result<Input<'a>> {
     if path == Path::new("-") {
         let name = "standard input";
-        let bytes = recognised(name, unwrapped(io::stdin()))?;
+        let pipe = pipes.open(number, || Ok::<_, Error>(Box::new(io::stdin()) as _))?;
+        let bytes = recognised(name, unwrapped(pipe))?;
         return Ok(Input::new(name, bytes));
     }
     let shown = Escaped::path(path).to_string();
     let name = name(path);
+    if path
+        .metadata()
+        .is_ok_and(|metadata| metadata.file_type().is_fifo())
+    {
+        let pipe = pipes.open(number, || Ok::<_, Error>(Box::new(open(path)?.0) as _))?;
+        let bytes = recognised(&shown, unwrapped(progress.wrap_read(pipe)))?;
+        return Ok(Input::new(name, bytes));
+    }
     let failed = |error: io::Error| Error::io("read", path, error);
     let (file, regular) = open(path)?;
     if regular {

@@ -6,6 +6,7 @@
 mod error;
 pub mod files;
 pub mod lists;
+mod pipes;
 pub mod tpm;
 
-pub use self::{error::Error, lists::Evidence};
+pub use self::{error::Error, lists::Evidence, pipes::Pipes};

@@ -53,11 +53,11 @@ pub enum Error {
     Missing {
         /// The first.
         from: u64,
-        /// The record behind the last.
+        /// The record after the last.
         to: u64,
         /// The segment before them, if there is one.
         after: Option<u64>,
-        /// The segment behind them.
+        /// The segment that follows them.
         before: u64,
     },
     /// There is nothing.
@@ -73,7 +73,7 @@ pub enum Error {
         seq: u64,
         /// The file of the archive; the kernel has it if there is none.
         file: Option<String>,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
     /// A segment ends elsewhere than it should.
@@ -110,10 +110,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Changed => f.write_str("the list changed while it was looked at"),
+            Self::Changed => f.write_str("the list changed while it was read"),
             Self::OtherLog { archived, live } => write!(
                 f,
-                "the archive has the log {archived}, the kernel has {live}"
+                "the archive has log {archived}, but the kernel has log {live}"
             ),
             Self::Contradiction {
                 seq,
@@ -134,8 +134,8 @@ impl fmt::Display for Error {
             ),
             Self::Overlap { seq, starts, ends } => write!(
                 f,
-                "segment {seq} starts with record {} at byte {}, but the one before ends with \
-                 record {} at byte {}: they are not of one list",
+                "segment {seq} starts with record {} at byte {}, but the previous one ends with \
+                 record {} at byte {}: they do not belong to one list",
                 starts.record, starts.offset, ends.record, ends.offset
             ),
             Self::Missing {
@@ -148,13 +148,13 @@ impl fmt::Display for Error {
                 let last = to.saturating_sub(1);
                 write!(
                     f,
-                    "records {from} to {last} are missing: neither the archive (--archive) nor the \
-                     kernel has {segments}. Put the files back from a copy of the archive, or \
-                     start behind the gap: `ima-checkpoint cat --from {to}`"
+                    "records {from} to {last} are missing: neither the archive (--archive) nor \
+                     the kernel has {segments}. Restore the files from a copy of the archive, or \
+                     start after the gap: `ima-checkpoint cat --from {to}`"
                 )
             }
             Self::Empty => f.write_str("the archive has no segment of this log"),
-            Self::Foreign { seq } => write!(f, "segment {seq} is of another list"),
+            Self::Foreign { seq } => write!(f, "segment {seq} belongs to another list"),
             Self::Unreadable { seq, file, error } => {
                 let source = file.as_deref().unwrap_or("the kernel");
                 write!(f, "cannot read segment {seq} from {source}: {error}")
@@ -166,17 +166,15 @@ impl fmt::Display for Error {
                 wanted,
             } => write!(
                 f,
-                "segment {seq} ends with {unit} {at}, not {wanted}: see what `ima-checkpoint fsck` \
-                 says"
+                "segment {seq} ends with {unit} {at}, not {wanted}: run `ima-checkpoint fsck`"
             ),
-            Self::Malformed { seq, at, why } => write!(
-                f,
-                "segment {seq}, {at}: {why}; see what `ima-checkpoint verify` says"
-            ),
+            Self::Malformed { seq, at, why } => {
+                write!(f, "segment {seq}, {at}: {why}; run `ima-checkpoint verify`")
+            }
             Self::Told { seq, has, told } => write!(
                 f,
-                "segment {seq} has {} records, {} bytes as text, not {} and {} as was told: see \
-                 what `ima-checkpoint fsck` says",
+                "segment {seq} has {} records, {} bytes as text, not {} and {} as expected: run \
+                 `ima-checkpoint fsck`",
                 has.0, has.1, told.0, told.1
             ),
         }

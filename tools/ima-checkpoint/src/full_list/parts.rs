@@ -62,7 +62,7 @@ impl Part {
         }
     }
 
-    /// Index of the record behind it.
+    /// Index of the record that follows.
     pub fn end(&self) -> u64 {
         self.first + self.records
     }

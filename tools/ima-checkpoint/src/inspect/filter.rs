@@ -83,14 +83,14 @@ fn range(text: &str) -> Result<Range<u64>, String> {
         "" => Ok(default),
         text => text
             .parse()
-            .map_err(|_| format!("{text:?} is no number of a record")),
+            .map_err(|_| format!("{text:?} is not the number of a record")),
     };
     let Some((first, end)) = text.split_once("..") else {
-        return Err("not two numbers with .. between them, as in 100..200".into());
+        return Err("expected two numbers with .. between them, as in 100..200".into());
     };
     let range = number(first, 0)?..number(end, u64::MAX)?;
     if range.is_empty() {
-        return Err("that range is empty".into());
+        return Err("the range is empty".into());
     }
     Ok(range)
 }

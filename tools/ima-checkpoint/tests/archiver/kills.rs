@@ -55,7 +55,7 @@ struct Scene {
     code: Code,
 }
 
-const SCENES: [Scene; 5] = [
+const SCENES: [Scene; 6] = [
     Scene {
         name: "an archive from nothing",
         asked: Asked::default,
@@ -112,6 +112,23 @@ const SCENES: [Scene; 5] = [
             "0000000002.zst",
             "0000000003.tail.zst",
         ],
+        first: 3,
+        code: Code::Verified,
+    },
+    Scene {
+        name: "what is copied is freed and removed",
+        asked: || Asked {
+            copies: true,
+            ..Asked::removing(0)
+        },
+        prepare: |machine| {
+            fs::create_dir(machine.store())?;
+            machine.kernel.host.replace(host("a", 1));
+            machine.run(&Asked::default())?;
+            machine.kernel.host.replace(host("a", 3));
+            Ok(())
+        },
+        files: &[],
         first: 3,
         code: Code::Verified,
     },
@@ -242,6 +259,20 @@ fn survived(machine: &Machine, scene: &Scene, before: &Files) -> std::result::Re
         // removing begins when the kernel has freed all that it is to free
         if !(there || body.is_none() && removes && first == scene.first) {
             return Err(format!("segment {seq} is lost: {:?}", files.keys()));
+        }
+    }
+    let copies = machine.copies();
+    if (scene.asked)().copies {
+        let has_none = |seq: &u64| !copies.contains_key(&format!("{seq:010}.zst"));
+        if let Some(seq) = (0..first).find(has_none) {
+            return Err(format!("segment {seq} has no copy: {:?}", copies.keys()));
+        }
+    }
+    for (name, body) in &copies {
+        let seq = name.get(..10).and_then(|digits| digits.parse().ok());
+        let seq = seq.ok_or("it is no name of a segment")?;
+        if *body != Some(machine.kernel.bytes(seq)) {
+            return Err(format!("the copy {name} is damaged"));
         }
     }
     for (name, body) in &files {

@@ -21,6 +21,7 @@ use ima_checkpoint::{
     commands::exit::{worst, Code},
     error::Result,
     open_files::Readers,
+    remote::StoreUrl,
 };
 use std::{
     cell::RefCell,
@@ -47,6 +48,8 @@ pub(crate) struct Asked {
     pub(crate) keep: Option<u64>,
     pub(crate) remove_age: Option<Duration>,
     pub(crate) receipts: Option<PathBuf>,
+    /// Copy into a store, and require that.
+    pub(crate) copies: bool,
     pub(crate) readers: Readers,
     pub(crate) keep_tail: bool,
 }
@@ -97,6 +100,8 @@ impl Machine {
                 bytes: None,
             },
             receipts: asked.receipts.clone(),
+            copy_to: asked.copies.then(|| self.store_url()),
+            require_copy: asked.copies,
             readers: asked.readers,
         }
     }
@@ -138,9 +143,23 @@ impl Machine {
         self.folder.join("archive")
     }
 
+    /// The directory that is the store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    fn store_url(&self) -> StoreUrl {
+        let url = format!("file://{}", self.store().display());
+        StoreUrl::parse(&url).unwrap()
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
+        self.log_in(&self.archive())
+    }
+
+    fn log_in(&self, archive: &Path) -> PathBuf {
         let log_id = Digest::new(&LOG_ID).to_string();
-        self.archive().join(HOST).join(log_id)
+        archive.join(HOST).join(log_id)
     }
 
     pub(crate) fn log_name() -> LogName {
@@ -152,25 +171,24 @@ impl Machine {
 
     /// The names of the log's files, in order, and what each holds; nothing of one that is damaged.
     pub(crate) fn files(&self) -> BTreeMap<String, Option<Vec<u8>>> {
-        let entries = fs::read_dir(self.log()).into_iter().flatten().flatten();
+        self.files_in(&self.log())
+    }
+
+    /// The same of the store.
+    pub(crate) fn copies(&self) -> BTreeMap<String, Option<Vec<u8>>> {
+        self.files_in(&self.log_in(&self.store()))
+    }
+
+    fn files_in(&self, log: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+        let entries = fs::read_dir(log).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().into_string().unwrap());
         let segments = names.filter(|name| name.ends_with(".zst"));
         segments
             .map(|name| {
-                let body = self.body(&name);
+                let body = body(&log.join(&name));
                 (name, body)
             })
             .collect()
-    }
-
-    /// What the file of that name holds.
-    fn body(&self, name: &str) -> Option<Vec<u8>> {
-        let bytes = fs::read(self.log().join(name)).ok()?;
-        // the metadata are a frame of 1024 bytes
-        let mut decoder = zstd::Decoder::new(bytes.get(1024..)?).ok()?;
-        let mut body = Vec::new();
-        decoder.read_to_end(&mut body).ok()?;
-        Some(body)
     }
 
     /// The names of the log's segments.
@@ -181,4 +199,14 @@ impl Machine {
     pub(crate) fn open(&self) -> Result<Archive> {
         Archive::open(self.archive())
     }
+}
+
+/// What a file of an archive holds.
+fn body(path: &Path) -> Option<Vec<u8>> {
+    let bytes = fs::read(path).ok()?;
+    // the metadata are a frame of 1024 bytes
+    let mut decoder = zstd::Decoder::new(bytes.get(1024..)?).ok()?;
+    let mut body = Vec::new();
+    decoder.read_to_end(&mut body).ok()?;
+    Some(body)
 }

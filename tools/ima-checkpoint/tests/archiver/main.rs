@@ -10,6 +10,7 @@ mod index;
 mod kernel;
 mod machine;
 mod rules;
+mod store;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -39,15 +39,14 @@ impl Chain<'_> {
         if self.log_id.is_some_and(|id| id != claim.header.log_id) {
             let ours = self.log_id().map(|id| id.to_string()).unwrap_or_default();
             let text = format!(
-                "checkpoint {seq} is of the log {}, not {ours}",
+                "checkpoint {seq} belongs to log {}, not {ours}",
                 claim.log_id()
             );
             self.note(Kind::OtherLog, at, text);
             self.restart(claim, at, replay);
         } else if seq <= before {
-            let text = format!(
-                "segment {seq} comes behind segment {before}: give each segment once, in order"
-            );
+            let text =
+                format!("segment {seq} follows segment {before}: give each segment once, in order");
             self.note(Kind::Order, at, text);
             self.restart(claim, at, replay);
         } else if seq > before.saturating_add(1) {
@@ -93,8 +92,8 @@ impl Chain<'_> {
         let claimed = claim.header.record;
         if claimed <= records {
             let text = format!(
-                "checkpoint {seq} says that it is record {claimed}, but {missing} and there are \
-                 {records} records before"
+                "checkpoint {seq} says that it is record {claimed}, but {missing}, and there are \
+                 {records} records before it"
             );
             self.note(Kind::Claim, at, text);
         }
@@ -113,9 +112,12 @@ impl Chain<'_> {
                 wrong.push(format!("{what} {claimed}, but the list has {found}"));
             }
         };
+        let exact = !self.open.inexact;
         if let Some((records, bytes)) = self.open.end() {
             number("records before it:", header.record, records);
-            number("bytes before it:", header.offset, bytes);
+            if exact {
+                number("bytes before it:", header.offset, bytes);
+            }
         }
         if !self.open.partial {
             let (records, bytes) = (self.open.records, self.open.bytes);
@@ -124,7 +126,9 @@ impl Chain<'_> {
                 header.segment_records,
                 records,
             );
-            number("bytes of the segment before:", header.segment_bytes, bytes);
+            if exact {
+                number("bytes of the segment before:", header.segment_bytes, bytes);
+            }
         }
         if header.violations < self.violations {
             number("violations before it:", header.violations, self.violations);
@@ -151,17 +155,28 @@ impl Chain<'_> {
             .map_or("the segment before".to_owned(), |seq| {
                 format!("segment {seq}")
             });
-        if digest.is_some_and(|digest| digest.as_bytes() != claim.header.segment_digest) {
-            let text = format!(
-                "the bytes of {name} are not those that checkpoint {seq} was made of: their \
-                 SHA-256 differs"
-            );
-            self.note(Kind::SegmentDigest, at, text);
+        let differs = digest.is_some_and(|digest| digest.as_bytes() != claim.header.segment_digest);
+        match (differs, self.open.inexact) {
+            (true, true) => {
+                let text = format!(
+                    "the bytes of {name} cannot be compared in ASCII with those that checkpoint {seq} \
+                     sealed"
+                );
+                self.note(Kind::AsciiSegment, at, text);
+            }
+            (true, false) => {
+                let text = format!(
+                    "the bytes of {name} are not those that checkpoint {seq} sealed: their SHA-256 \
+                     differs"
+                );
+                self.note(Kind::SegmentDigest, at, text);
+            }
+            (false, _) => (),
         }
         let previous = self.head.as_ref().map_or([0; 32], |head| head.digest);
         if previous != claim.header.previous {
             let text =
-                format!("checkpoint {seq} was made behind another checkpoint than that of {name}");
+                format!("checkpoint {seq} names another predecessor than the checkpoint of {name}");
             self.note(Kind::Previous, at, text);
         }
     }
@@ -194,7 +209,8 @@ impl Chain<'_> {
             self.note(Kind::Claim, at, text);
         }
         if has(Flags::NO_TPM) && states().any(|state| state != State::Virtual) {
-            let text = format!("checkpoint {seq} claims values of a TPM, and that there is none");
+            let text =
+                format!("checkpoint {seq} claims values of a TPM, but also that there is none");
             self.note(Kind::Claim, at, text);
         }
         if has(Flags::INCOMPLETE) {
@@ -235,8 +251,9 @@ impl Chain<'_> {
                 .map(|id| format!("{id:#06x}"))
                 .collect();
             let ids = ids.join(", ");
-            let text =
-                format!("checkpoint {seq} has values of banks that are not known here: {ids}");
+            let text = format!(
+                "checkpoint {seq} has values of banks that this program does not know: {ids}"
+            );
             self.note(Kind::UnknownBank, at, text);
         }
     }

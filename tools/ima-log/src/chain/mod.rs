@@ -5,7 +5,7 @@
 //!
 //! All this is about claims. None of it makes a log verified: it finds claims that are not true, and
 //! lets the replay go on from a checkpoint where it cannot go on otherwise, which is remembered as
-//! the [origin](crate::replay::Origin) of all that comes behind it. A claim is only used from its
+//! the [origin](crate::replay::Origin) of all that follows. A claim is only used from its
 //! record on, so that no claim has any influence on what was proven before it.
 
 mod claims;
@@ -22,6 +22,7 @@ use crate::{
     escape::Escaped,
     list::{
         claim::Claim,
+        detect::Layout,
         own::{Aggregate, Impostor, Remark},
         records::Fault,
     },
@@ -63,6 +64,8 @@ pub(crate) struct Chain<'p> {
     /// What the list starts with.
     pub(crate) opening: Opening,
     source: String,
+    /// Is the source in ASCII?
+    ascii: bool,
     open: Open,
     /// The checkpoint at the front of the open segment, or the last one before.
     pub(crate) head: Option<Box<Claim>>,
@@ -86,8 +89,8 @@ pub(crate) struct Chain<'p> {
     freed: Option<u64>,
     /// PCRs that checkpoints name, and the record of the first that does.
     pub(crate) named: BTreeMap<u32, u64>,
-    /// The boot aggregates, with their places and sources.
-    pub(crate) aggregates: BTreeMap<Aggregate, (Place, String)>,
+    /// The boot aggregates, and what is found if they are wrong.
+    pub(crate) aggregates: BTreeMap<Aggregate, Finding>,
     /// Unknown templates that were noted.
     templates: BTreeSet<Box<[u8]>>,
     pub(crate) findings: Findings,
@@ -95,7 +98,7 @@ pub(crate) struct Chain<'p> {
     pub(crate) agreed: BTreeMap<Register, (u64, u64)>,
     /// Does the source start here, and which segment is it said to be?
     expected: Option<u64>,
-    /// Does it start behind something that could not be read?
+    /// Whether it starts after something that could not be read.
     resumes: bool,
 }
 
@@ -106,6 +109,7 @@ impl<'p> Chain<'p> {
             policy,
             opening: Opening::Other,
             source: String::new(),
+            ascii: false,
             open: Open::default(),
             head: None,
             heads: Heads::default(),
@@ -147,6 +151,7 @@ impl<'p> Chain<'p> {
     /// Records of another source come, from this place in the list on.
     pub(crate) fn source(&mut self, source: &Introduction, record: u64) {
         self.source.clone_from(&source.name);
+        self.ascii = source.layout.ascii;
         self.expected = source.segment;
         self.resumes = self.open.torn && record > 0;
         if record == 0 && !self.open.headed && !self.has_base() {
@@ -156,17 +161,9 @@ impl<'p> Chain<'p> {
     }
 
     fn note(&mut self, kind: Kind, at: Place, text: impl Into<String>) {
-        let in_log = self.open.in_log(at.record);
-        self.findings.add(kind, || Finding {
-            kind,
-            record: Some(at.record),
-            source: self.source.clone(),
-            at: Some(at.inner),
-            in_log,
-            segment: self.open.seq,
-            uncovered: false,
-            text: text.into(),
-        });
+        let (open, source, ascii) = (&self.open, &self.source, self.ascii);
+        self.findings
+            .add(kind, || finding(kind, at, open, source, ascii, text.into()));
     }
 
     /// What a record tells by itself. It is not extended yet.
@@ -185,14 +182,16 @@ impl<'p> Chain<'p> {
                 let text = format!("the {bank} template digest is not that of the data");
                 self.note(Kind::TemplateDigest, at, text);
             }
+            Remark::Unchecked { pcr, layout } => self.unchecked(at, *pcr, *layout, replay),
+            Remark::Inexact => self.open.inexact = true,
             Remark::BufferDigest => {
                 let text = "the digest in d-ng is not that of the buffer: the record may be of \
                             another template";
                 self.note(Kind::BufferDigest, at, text);
             }
             Remark::BufferUnchecked => {
-                let text = "not checked whether the digest in d-ng is that of the buffer: its \
-                            algorithm is not known here";
+                let text = "the digest in d-ng was not compared with the buffer: this program \
+                            does not know its algorithm";
                 self.note(Kind::BufferUnchecked, at, text);
             }
             Remark::BadPcr(pcr) => {
@@ -204,13 +203,15 @@ impl<'p> Chain<'p> {
                 if self.templates.len() < TEMPLATES && self.templates.insert(name.clone()) {
                     let name = Escaped::word(name);
                     let text = format!(
-                        "IMA has no template {name}: what the fields of its records mean is not known"
+                        "IMA has no template {name}: the meaning of the fields in its records is \
+                         unknown"
                     );
                     self.note(Kind::UnknownTemplate, at, text);
                 }
             }
             Remark::Ambiguous(why) => {
-                let text = format!("its template may be another, with the same digest: {why}");
+                let text =
+                    format!("it may be a record of another template with the same digest: {why}");
                 self.note(Kind::Ambiguous, at, text);
             }
         }
@@ -222,14 +223,29 @@ impl<'p> Chain<'p> {
         self.note(Kind::SpoofedName, at, text);
     }
 
+    /// A record in ASCII whose digest is not that of what it says.
+    fn unchecked(&mut self, at: Place, pcr: u32, layout: Layout, replay: &mut Replay) {
+        self.open.inexact = true;
+        for bank in replay.banks().to_vec() {
+            if !layout.tells(bank, self.policy.content(bank)) {
+                replay.guess(Register { pcr, bank }, at.record);
+            }
+        }
+        let text = "it cannot be checked in ASCII: its template digest is not that of what the \
+                    text shows, and the text may not show names as they were. Only the digest \
+                    can be proven: give the binary list";
+        self.note(Kind::AsciiUnchecked, at, text);
+    }
+
     fn boot_aggregate(&mut self, at: Place, aggregate: Aggregate) {
         if at.record == 0 && aggregate.pcr == self.policy.default_pcr {
             self.opening = Opening::BootAggregate;
         }
         let known = self.aggregates.contains_key(&aggregate);
         if !known && self.aggregates.len() < AGGREGATES {
-            let place = (at, self.source.clone());
-            self.aggregates.insert(aggregate, place);
+            let (kind, text) = (Kind::BootAggregate, String::new());
+            let finding = finding(kind, at, &self.open, &self.source, self.ascii, text);
+            self.aggregates.insert(aggregate, finding);
         }
     }
 
@@ -331,8 +347,12 @@ impl<'p> Chain<'p> {
     /// Nothing more of a source can be read.
     pub(crate) fn fault(&mut self, at: Place, fault: &Fault) {
         let (kind, text) = match fault {
-            Fault::Io(error) => (Kind::Malformed, format!("cannot be read on: {error}")),
+            Fault::Io(error) => (
+                Kind::Malformed,
+                format!("nothing that follows can be read: {error}"),
+            ),
             Fault::Malformed(_, error) => (Kind::Malformed, error.to_string()),
+            Fault::Ascii(error) => (Kind::Malformed, error.to_string()),
             Fault::Cut(_) => (Kind::Cut, "the list ends in the middle of it".to_owned()),
         };
         self.note(kind, at, text);
@@ -353,5 +373,18 @@ impl<'p> Chain<'p> {
     /// The log id as text: 32 hexadecimal digits.
     pub(crate) fn log_id(&self) -> Option<Digest> {
         self.log_id.map(|id| Digest::new(&id))
+    }
+}
+
+/// Something found at a record of the open segment.
+fn finding(kind: Kind, at: Place, open: &Open, source: &str, ascii: bool, text: String) -> Finding {
+    Finding {
+        record: Some(at.record),
+        source: source.to_owned(),
+        at: Some(at.inner),
+        ascii,
+        in_log: open.in_log(at.record),
+        segment: open.seq,
+        ..Finding::new(kind, text)
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Open {
     pub(super) broken: bool,
     /// Could a part of it not be read?
     pub(super) torn: bool,
+    /// Are its bytes not known exactly, because it is in ASCII?
+    pub(super) inexact: bool,
 }
 
 impl Open {

@@ -23,7 +23,7 @@ impl Chain<'_> {
             return None;
         }
         if self.log_id.is_some_and(|id| id != truncation.log_id) {
-            return Some("it is of another log".to_owned());
+            return Some("it belongs to another log".to_owned());
         }
         if seq > self.heads.newest() {
             return Some(format!("there is no checkpoint {seq} before it"));
@@ -34,7 +34,7 @@ impl Chain<'_> {
         }
         if self.freed.is_some_and(|freed| seq <= freed) {
             return Some(format!(
-                "the list started with a later checkpoint than {seq} already"
+                "the list already started with a later checkpoint than {seq}"
             ));
         }
         let start = match self.freed {

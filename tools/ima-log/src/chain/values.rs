@@ -3,7 +3,7 @@
 //! The PCR values in a checkpoint against the replay, and where a replay goes on from them.
 //!
 //! A checkpoint whose values do not follow from the records is the only thing that may move the
-//! replay, and what comes behind it rests on that checkpoint from then on.
+//! replay, and what follows rests on that checkpoint from then on.
 
 use super::Chain;
 use crate::{
@@ -86,7 +86,13 @@ impl Chain<'_> {
             if replay.bank(register.bank).is_none() {
                 continue;
             }
-            let verdict = match self.unless_known(claim, *register, at, replay) {
+            let unsure = !replay.is_sure(*register) && replay.value(*register) != Some(*value);
+            let known = match (unsure, state) {
+                (false, _) => self.unless_known(claim, *register, at, replay),
+                (true, State::Differs) => Some(Verdict::Broken),
+                (true, _) => Some(Verdict::Unknown),
+            };
+            let verdict = match known {
                 Some(verdict) => verdict,
                 None => {
                     let lost = claim.header.flags.contains(Flags::LOG_LOST);
@@ -180,8 +186,8 @@ impl Chain<'_> {
         match start.origin {
             Origin::Given | Origin::EventLog => {
                 let text = format!(
-                    "checkpoint {seq} says that {register} held {before} before, but what was given \
-                     is {}",
+                    "checkpoint {seq} says that {register} held {before} before IMA used it, but \
+                     the value that was given is {}",
                     start.value
                 );
                 self.note(Kind::Value, at, text);
@@ -190,8 +196,8 @@ impl Chain<'_> {
             _ if *state != State::Match => None,
             _ => {
                 let text = format!(
-                    "{register} held {before} before IMA used it, says checkpoint {seq}. Give \
-                     --event-log, or --base, to prove what it held since"
+                    "checkpoint {seq} says that {register} held {before} before IMA used it. \
+                     Give --event-log or --base to prove what it held since"
                 );
                 self.note(Kind::Before, at, text);
                 Some(Verdict::Unknown)
@@ -257,7 +263,7 @@ impl Chain<'_> {
             }
             self.note(Kind::Accepted, at, format!("{text} (accepted)"));
         } else {
-            let hint = format!("{text}. To accept that: --accept-break {broken}:{digest}");
+            let hint = format!("{text}. To accept this: --accept-break {broken}:{digest}");
             self.note(Kind::Broken, at, hint);
         }
         self.open.broken = true;

@@ -142,9 +142,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => return f.write_str("the event log has no event"),
+            Self::Empty => return f.write_str("the event log has no events"),
             Self::TooLarge { size } => {
-                return write!(f, "an event log of {size} bytes, more than {MAX_SIZE}");
+                return write!(f, "the event log has {size} bytes, more than {MAX_SIZE}");
             }
             _ => write!(f, "event log at byte {}: ", self.at())?,
         }
@@ -152,13 +152,13 @@ impl fmt::Display for Error {
             Self::Empty | Self::TooLarge { .. } => Ok(()),
             Self::Cut {
                 part, needed, left, ..
-            } => write!(f, "{part} of {needed} bytes, where {left} are left"),
+            } => write!(f, "{part} of {needed} bytes, but only {left} are left"),
             Self::Version { signature, .. } => {
                 let name = signature.strip_suffix(b"\0").unwrap_or(signature);
-                write!(f, "\"{}\" is no format that is known", Escaped::new(name))
+                write!(f, "unknown format \"{}\"", Escaped::new(name))
             }
             Self::Header { .. } => {
-                f.write_str("the header is not of PCR 0, or has a digest that is not zero")
+                f.write_str("the header is not in PCR 0, or has a digest that is not zero")
             }
             Self::AlgorithmCount { count, .. } => {
                 write!(f, "{count} algorithms, not 1 to {MAX_ALGORITHMS}")
@@ -170,20 +170,20 @@ impl fmt::Display for Error {
                 "algorithm {algorithm:#06x} has no digests of {size} bytes"
             ),
             Self::Repeated { algorithm, .. } => {
-                write!(f, "algorithm {algorithm:#06x} is there twice")
+                write!(f, "algorithm {algorithm:#06x} occurs twice")
             }
             Self::DigestCount {
                 count, algorithms, ..
             } => write!(
                 f,
-                "{count} digests, where the header names {algorithms} algorithms"
+                "{count} digests, but the header names {algorithms} algorithms"
             ),
             Self::UnknownDigest { algorithm, .. } => write!(
                 f,
                 "a digest of algorithm {algorithm:#06x}, which the header does not name"
             ),
             Self::Blank { .. } => {
-                f.write_str("an event without type and data, where the log must end")
+                f.write_str("an event without type and data, where the kernel would end the log")
             }
             Self::Pcr { pcr, .. } => write!(f, "extends PCR {pcr}, which no TPM has"),
             Self::LocalitySize { size, .. } => {

@@ -3,7 +3,7 @@
 //! Event logs of the firmware: what it extended before the kernel ran, and what the PCRs hold of that.
 //!
 //! The kernel shows the log as `/sys/kernel/security/tpm0/binary_bios_measurements`: what firmware
-//! and boot loader logged, and behind it the final events, which came after the log was fetched. Both
+//! and boot loader logged, followed by the final events, which came after the log was fetched. Both
 //! formats of the TCG PC Client Platform Firmware Profile (PFP; sections are those of version 1.04)
 //! are read: SHA-1 digests only (section 9.2.1) and crypto-agile (section 9.2.2), whose first event
 //! is of the other format and names the algorithms (section 9.4.5.1). All numbers have their lowest
@@ -259,7 +259,7 @@ impl<'a> EventLog<'a> {
             bytes: self.bytes,
             at: 0,
         };
-        // behind the last one there is no byte left, which is an error
+        // no byte is left after the last one, which is an error
         std::iter::from_fn(move || reader.event(&layout).ok())
     }
 
@@ -315,7 +315,7 @@ impl<'a> EventLog<'a> {
         self.locality.unwrap_or(0)
     }
 
-    /// Bytes behind the last event.
+    /// Bytes after the last event.
     pub fn padding(&self) -> usize {
         self.padding
     }

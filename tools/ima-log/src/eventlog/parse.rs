@@ -72,7 +72,7 @@ impl Layout {
         if signature != AGILE {
             return Err(Error::Version { at, signature });
         }
-        // as the kernel demands it, or it shows no event behind this one
+        // as the kernel demands it, or it shows no event after this one
         if event.pcr != 0 || event.digests.iter().any(|(_, digest)| !digest.is_zero()) {
             return Err(Error::Header { at: 0 });
         }
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
 
     /// TCG_EfiSpecIDEvent (section 9.4.5.1): signature, platform class as 32 bits, minor and major
     /// version, errata, size of a UINTN, number of algorithms, and the identifier and the size of
-    /// digests of each as 16 bits. The vendor's information behind them is nothing to us.
+    /// digests of each as 16 bits. The vendor's information that follows is ignored.
     fn algorithms(&mut self) -> Result<Vec<Algorithm>, Error> {
         let start: &[u8; 28] = self.array(Part::Header)?;
         let count = word(start, 24);

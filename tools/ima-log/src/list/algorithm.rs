@@ -17,8 +17,16 @@ pub(crate) fn digest(algorithm: &[u8], bytes: &[u8]) -> Option<Digest> {
         b"md5" => with::<Md5>(bytes),
         b"rmd160" => with::<Ripemd160>(bytes),
         b"sha224" => with::<Sha224>(bytes),
-        name => Bank::from_name(std::str::from_utf8(name).ok()?)?.hash(&[bytes]),
+        name => bank(name)?.hash(&[bytes]),
     })
+}
+
+/// The bank that IMA calls like this in a list; users may call it otherwise, too.
+fn bank(name: &[u8]) -> Option<Bank> {
+    let name = std::str::from_utf8(name).ok()?;
+    // as old kernels call SM3
+    let called = |bank: &Bank| bank.name() == name || name == "sm3-256";
+    Bank::from_name(name).filter(called)
 }
 
 #[cfg(test)]
@@ -40,7 +48,15 @@ mod tests {
             let found = digest(name.as_bytes(), b"abc").map(|digest| digest.to_string());
             assert_eq!(found.as_deref(), Some(known));
         }
-        for unknown in [b"streebog256".as_slice(), b"wp512", b"", b"\xff"] {
+        assert!(digest(b"sm3-256", b"abc").is_some_and(|sm3| sm3 == Bank::Sm3.hash(&[b"abc"])));
+        for unknown in [
+            b"streebog256".as_slice(),
+            b"wp512",
+            b"sha3_256",
+            b"tpm_alg_b",
+            b"",
+            b"\xff",
+        ] {
             assert_eq!(digest(unknown, b"abc"), None);
         }
     }

@@ -178,7 +178,7 @@ impl<R: Read> Batches<R> {
         batch.bytes = std::mem::take(&mut self.rest);
         let mut room = BATCH;
         loop {
-            self.fill(&mut batch.bytes, room).map_err(Fault::Io)?;
+            self.fill(&mut batch.bytes, room).map_err(Fault::from)?;
             match self.parse(&mut batch) {
                 Ok(()) if batch.bytes.is_empty() => return Ok(None),
                 // a whole batch of bytes, and not one record

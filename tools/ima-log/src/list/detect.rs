@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tells from the first records of a list which bank's view it is, and its byte order.
+//! Tells from the first records of a list whether it is binary or in ASCII, which bank's view it is, and
+//! its byte order.
 //!
-//! Neither is written down in a list. The right guess is the one with which records parse and
+//! None of it is written down in a list. The right guess is the one with which records parse and
 //! their template digests are the hashes of their data. What is found is a way to read the list and
 //! proves nothing: whoever made the list chose it.
 
+use super::text;
 use crate::bank::{Bank, Content};
 use ima_checkpoint_format::{record::Record, ByteOrder, Error as FormatError};
 use std::io::{self, Chain, Cursor, Read, Take};
@@ -25,6 +27,9 @@ pub struct Layout {
     pub order: ByteOrder,
     /// Are these digests not the bank's own, but those of SHA-1, with zeros behind them?
     pub padded: bool,
+    /// Is it in ASCII? Its records are read as those of the binary list then, and the order of
+    /// bytes is that in which IMA hashed numbers.
+    pub ascii: bool,
 }
 
 impl Layout {
@@ -35,6 +40,14 @@ impl Layout {
             false => self.bank,
         };
         (bank, Content::Own)
+    }
+
+    /// Does the list show what a bank is extended with, if it is extended with this? The view of a bank
+    /// shows that of this bank, whatever that is; SHA-1 digests show what others are padded with.
+    pub(crate) fn tells(self, bank: Bank, content: Content) -> bool {
+        let (hash, _) = self.digests();
+        let padded = bank == Bank::Sha1 || content != Content::Own;
+        bank == self.bank || hash == Bank::Sha1 && padded
     }
 
     /// A digest of the list without its padding; nothing if that is not zero.
@@ -48,9 +61,28 @@ impl Layout {
 }
 
 /// A source with what was read of it in front again; nothing more of it if that was all.
-pub type Unread<R> = Chain<Cursor<Vec<u8>>, Take<R>>;
+type Whole<R> = Chain<Cursor<Vec<u8>>, Take<R>>;
 
-/// Reads at most [`SAMPLE`] bytes to find out what is not given, and gives back the whole source.
+/// The binary list that is in a source.
+#[derive(Debug)]
+pub enum Unread<R> {
+    /// As it stands.
+    Binary(Whole<R>),
+    /// In ASCII.
+    Ascii(text::Binary<Whole<R>>),
+}
+
+impl<R: Read> Read for Unread<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Binary(source) => source.read(out),
+            Self::Ascii(source) => source.read(out),
+        }
+    }
+}
+
+/// Reads at most [`SAMPLE`] bytes to find out what is not given, and gives back the whole source as a
+/// binary list.
 ///
 /// # Errors
 ///
@@ -71,7 +103,12 @@ pub fn detect<R: Read>(
         true => 0,
         false => u64::MAX,
     };
-    Ok((layout, Cursor::new(sample).chain(source.take(rest))))
+    let whole = Cursor::new(sample).chain(source.take(rest));
+    let list = match layout.ascii {
+        true => Unread::Ascii(text::Binary::new(whole, layout)),
+        false => Unread::Binary(whole),
+    };
+    Ok((layout, list))
 }
 
 /// The layout that fits the records at the start of a list best, with what is given taken as it
@@ -82,11 +119,17 @@ pub fn layout(sample: &[u8], bank: Option<Bank>, order: Option<ByteOrder>) -> La
         ByteOrder::Big => ByteOrder::Little,
     };
     let orders = order.map_or(vec![ByteOrder::NATIVE, other], |order| vec![order]);
-    let banks = bank.map_or(Bank::ALL.to_vec(), |bank| vec![bank]);
+    let mut banks = bank.map_or(Bank::ALL.to_vec(), |bank| vec![bank]);
+    let size = text::bank_size(sample);
+    if let (None, Some(size)) = (bank, size) {
+        banks.retain(|bank| bank.size() == size);
+    }
+    let ascii = size.is_some();
     let mut best = Layout {
-        bank: bank.unwrap_or(Bank::Sha1),
+        bank: banks.first().copied().unwrap_or(Bank::Sha1),
         order: order.unwrap_or(ByteOrder::NATIVE),
         padded: false,
+        ascii,
     };
     let mut best_fit = Fit::default();
     for order in orders {
@@ -97,8 +140,12 @@ pub fn layout(sample: &[u8], bank: Option<Bank>, order: Option<ByteOrder>) -> La
                     bank: *bank,
                     order,
                     padded,
+                    ascii,
                 };
-                let fit = Fit::of(sample, layout);
+                let fit = match ascii {
+                    true => Fit::of(&text::sample(sample, layout), layout),
+                    false => Fit::of(sample, layout),
+                };
                 if fit > best_fit {
                     (best, best_fit) = (layout, fit);
                 }
@@ -142,8 +189,8 @@ impl Fit {
     }
 }
 
-/// Is the template digest that of the data?
-fn matches(record: &Record<'_>, layout: Layout) -> bool {
+/// Is the template digest of a record of such a list that of its data?
+pub fn matches(record: &Record<'_>, layout: Layout) -> bool {
     let mut input = Vec::new();
     record.digest_input(|piece| input.extend_from_slice(piece));
     let (bank, _) = layout.digests();
@@ -192,6 +239,7 @@ mod tests {
                     bank,
                     order,
                     padded: false,
+                    ascii: false,
                 };
                 let violation = record(wanted, bank.zeros().as_bytes(), b"/a\0");
                 let list = [violation, hashed(wanted, b"/b\0"), b"cut".to_vec()].concat();
@@ -217,6 +265,7 @@ mod tests {
                 bank,
                 order: ByteOrder::Little,
                 padded: true,
+                ascii: false,
             };
             let list = hashed(wanted(bank), b"/b\0");
             assert_eq!(layout(&list, None, None), wanted(found));
@@ -232,6 +281,7 @@ mod tests {
                 bank,
                 order: ByteOrder::Little,
                 padded: false,
+                ascii: false,
             };
             assert_eq!(layout(&hashed(wanted, b"/b\0"), None, None), wanted);
         }
@@ -243,6 +293,7 @@ mod tests {
             bank: Bank::Sha256,
             order: ByteOrder::Little,
             padded: false,
+            ascii: false,
         };
         let list = [hashed(wanted, b"/a\0"), hashed(wanted, b"/b\0")].concat();
         for at in hashed(wanted, b"/a\0").len()..list.len() {
@@ -259,6 +310,7 @@ mod tests {
                 bank,
                 order: ByteOrder::Big,
                 padded: false,
+                ascii: false,
             };
             let list = record(wanted, bank.zeros().as_bytes(), b"/a\0");
             assert_eq!(layout(&list, None, None), wanted);
@@ -271,6 +323,7 @@ mod tests {
             bank: Bank::Sha1,
             order: ByteOrder::NATIVE,
             padded: false,
+            ascii: false,
         };
         for list in [b"".as_slice(), &[0xff; 300]] {
             assert_eq!(layout(list, None, None), native);

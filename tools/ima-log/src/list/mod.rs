@@ -8,3 +8,4 @@ pub mod claim;
 pub mod detect;
 pub mod own;
 pub mod records;
+pub mod text;

@@ -9,7 +9,7 @@
 //! nobody can have another record measured under them, while anybody who may add a key to a keyring
 //! can have a buffer with our magic in it measured, and would break attestation by that.
 
-use super::{algorithm, claim::Claim};
+use super::{algorithm, claim::Claim, detect::Layout};
 use crate::bank::{Bank, Digest};
 use ima_checkpoint_format::{
     checkpoint::{self, Checkpoint},
@@ -143,6 +143,16 @@ pub enum Remark {
     BootAggregate(Aggregate),
     /// Its template digest is not that of its data, in the bank of the list.
     TemplateDigest(Bank),
+    /// The same in a list in ASCII, of a record that a text may show otherwise than it was. What
+    /// else it says is not looked at.
+    Unchecked {
+        /// The PCR that it is in.
+        pcr: u32,
+        /// How the list is written.
+        layout: Layout,
+    },
+    /// A violation in a list in ASCII that a text may show otherwise than it was.
+    Inexact,
     /// The digest in its `d-ng` is not that of its buffer.
     BufferDigest,
     /// Nobody can tell here whether that is so: the algorithm is not known.
@@ -221,12 +231,7 @@ const LEGACY_INPUT: usize = LEGACY_DIGEST_SIZE + LEGACY_MAX_EVENT_NAME + 1;
 
 /// What a record tells by itself, but for its template digest. `put` gets each remark.
 pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
-    if record.pcr() > LAST_PCR {
-        put(Remark::BadPcr(record.pcr()));
-    }
-    if !record.template().is_known() {
-        put(Remark::UnknownTemplate(record.template_name().into()));
-    }
+    examine_labels(record, &mut put);
     if record.template().is_legacy() && reads_as_fields(record) {
         put(Remark::Ambiguous(
             "its digest and name are the fields of another template",
@@ -244,6 +249,16 @@ pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
     }
     if ours && buffer_fits(record).is_none() {
         put(Remark::BufferUnchecked);
+    }
+}
+
+/// What no template digest covers tells: the PCR, and the name of the template.
+pub(crate) fn examine_labels(record: &Record<'_>, mut put: impl FnMut(Remark)) {
+    if record.pcr() > LAST_PCR {
+        put(Remark::BadPcr(record.pcr()));
+    }
+    if !record.template().is_known() {
+        put(Remark::UnknownTemplate(record.template_name().into()));
     }
 }
 

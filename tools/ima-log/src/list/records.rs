@@ -2,6 +2,7 @@
 
 //! Reading a measurement list record by record, in bounded memory.
 
+use super::text;
 use ima_checkpoint_format::{
     record::Record,
     template::{LEGACY_DIGEST_SIZE, LEGACY_NAME},
@@ -52,6 +53,18 @@ pub enum Fault {
     Malformed(Position, FormatError),
     /// The list ends in the middle of this record.
     Cut(Position),
+    /// A line of a list in ASCII is no record: nothing behind it can be read.
+    Ascii(text::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner {
+            Some(line) => Self::Ascii(*line),
+            None => Self::Io(error),
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -60,6 +73,7 @@ impl fmt::Display for Fault {
             Self::Io(error) => error.fmt(f),
             Self::Malformed(at, error) => write!(f, "{at}: {error}"),
             Self::Cut(at) => write!(f, "{at}: the list ends in the middle of it"),
+            Self::Ascii(error) => error.fmt(f),
         }
     }
 }
@@ -177,7 +191,7 @@ impl<R: Read> Records<R> {
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(error) => return Err(Fault::Io(error)),
+                Err(error) => return Err(error.into()),
             }
         }
     }

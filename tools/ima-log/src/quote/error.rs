@@ -107,12 +107,12 @@ impl fmt::Display for Error {
             Self::Stale { expected, found } => write!(
                 f,
                 "the quote answers another question: its nonce is '{found}', not '{expected}'. \
-                 Ask for a new one"
+                 Ask for a new quote"
             ),
             Self::Weak { hash } => write!(
                 f,
-                "the quote signs a {hash} digest, which proves nothing any more; \
-                 use a key that signs by sha256"
+                "the quote signs a {hash} digest, which proves nothing any more; use a key that \
+                 signs with sha256"
             ),
             Self::UnfitKey { attributes } => {
                 f.write_str("the key could sign forged quotes: ")?;
@@ -123,13 +123,12 @@ impl fmt::Display for Error {
                 f.write_str(". `tpm2_createak` makes one that cannot")
             }
             Self::WeakKey => f.write_str(
-                "the key is too weak or of an unknown kind: \
-                 RSA of 2048 bits or more, P-256, P-384 and P-521 are taken",
+                "the key is too weak or of an unknown kind: RSA of 2048 bits or more, P-256, \
+                 P-384 and P-521 are accepted",
             ),
             Self::WrongKeyName { expected, found } => write!(
                 f,
-                "this is another key than the one that is expected: its name is {found}, not \
-                 {expected}"
+                "this is not the expected key: its name is {found}, not {expected}"
             ),
             Self::NoKeyName { expected } => write!(
                 f,
@@ -162,17 +161,17 @@ impl fmt::Display for Forgery {
             ),
             Self::Type(found) => write!(
                 f,
-                "the message is signed, but no quote: its type is {found:04x}, that of a quote is \
-                 {:04x}. Give the file that `tpm2_quote -m` wrote",
+                "the message is signed, but is not a quote: its type is {found:04x}, and that of \
+                 a quote is {:04x}. Give the file that `tpm2_quote -m` wrote",
                 super::attest::QUOTE
             ),
             Self::Scheme { found, expected } => write!(
                 f,
-                "the quote is signed by {found}; its key can only sign by {expected}"
+                "the quote is signed with {found}, but its key can sign only with {expected}"
             ),
             Self::Signature => f.write_str(
-                "the signature is not that of this key over this message: \
-                 one of the three belongs to another quote, or was changed",
+                "this signature was not made with this key over this message: one of the three \
+                 belongs to another quote, or was changed",
             ),
             Self::DigestSize { found, hash } => write!(
                 f,

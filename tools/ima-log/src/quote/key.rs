@@ -23,8 +23,8 @@ use openssl::{
 
 const MIN_RSA_BITS: u32 = 2048;
 const CURVES: [Nid; 3] = [Nid::X9_62_PRIME256V1, Nid::SECP384R1, Nid::SECP521R1];
-const NOT_PEM: &str = "it is PEM, but not of a PUBLIC KEY, or damaged; \
-    of a certificate, `openssl x509 -pubkey -noout` gives the key";
+const NOT_PEM: &str = "it is PEM, but damaged or not a PUBLIC KEY; `openssl x509 -pubkey -noout` \
+                       extracts the key from a certificate";
 /// For a signature in a plain format, which does not name its hash.
 const HASHES: [Bank; 4] = [Bank::Sha256, Bank::Sha384, Bank::Sha512, Bank::Sha1];
 

@@ -193,7 +193,7 @@ impl Quote {
     /// What does not follow from the quote although one may think so, in plain sentences.
     pub fn caveats(&self) -> Vec<String> {
         let stale = "not fresh: no nonce was checked";
-        let unsafe_clock = "the TPM was not shut down in order: its clock may repeat itself";
+        let unsafe_clock = "the TPM was not shut down properly: its clock may repeat itself";
         let caveats = [
             (!self.fresh).then(|| stale.to_owned()),
             self.caveat_of_key(),
@@ -207,12 +207,12 @@ impl Quote {
         match &self.key_name {
             Some(_) if self.key_name_checked => None,
             Some(name) => Some(format!(
-                "no --key-name was given: a program can make a key that says it cannot leave a \
-                 TPM; compare the name {name} with what the TPM's owner says, or demand a \
-                 certificate"
+                "no --key-name was given, and a program can make a key that claims that it \
+                 cannot leave a TPM: compare the name {name} with what the TPM's owner says, or \
+                 demand a certificate"
             )),
             None => Some(
-                "the key does not tell its attributes: if it is not restricted, it can sign \
+                "the attributes of the key are unknown: if it is not restricted, it can sign \
                  forged quotes"
                     .to_owned(),
             ),

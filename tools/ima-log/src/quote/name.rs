@@ -79,7 +79,7 @@ impl fmt::Display for NotAName {
             )?,
             Self::Size(hash) => write!(
                 f,
-                "this name of a key is to have {} digits behind the first 4, for {hash}",
+                "the name of a key with {hash} has {} digits after the first 4",
                 2 * hash.size()
             )?,
         }

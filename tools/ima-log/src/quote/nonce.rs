@@ -69,8 +69,8 @@ impl fmt::Display for NotANonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str(
-                "the nonce is empty: check the variable that should hold it. \
-                 Without a nonce nothing says that the quote is new",
+                "the nonce is empty: check the variable that should hold it. Without a nonce \
+                 nothing says that the quote is recent",
             ),
             Self::Long(bytes) => write!(
                 f,

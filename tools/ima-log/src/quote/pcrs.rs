@@ -37,11 +37,11 @@ impl FromStr for PcrValue {
             Some((bank, pcr.parse().ok()?, value))
         };
         let Some((name, pcr, value)) = parts() else {
-            return wrong("write BANK:PCR=HEX, as in sha256:10=00ff...".into());
+            return wrong("expected BANK:PCR=HEX, as in sha256:10=00ff...".into());
         };
         let Some(bank) = Bank::from_name(name) else {
             let names = Bank::ALL.map(Bank::name).join(", ");
-            return wrong(format!("no such bank; there are {names}"));
+            return wrong(format!("no such bank; the known banks are {names}"));
         };
         if pcr > MAX_PCR {
             return wrong(format!("there is no PCR {pcr}; the last is {MAX_PCR}"));
@@ -128,7 +128,7 @@ impl PcrValues {
             if foreign {
                 continue;
             }
-            let bank = bank.ok_or_else(|| wrong("of which bank is this? Name it"))?;
+            let bank = bank.ok_or_else(|| wrong("the bank of this value is not named"))?;
             let digits: String = value.split_whitespace().collect();
             let digits = digits.strip_prefix("0x").unwrap_or(&digits);
             let value = Digest::from_hex(digits)
@@ -158,7 +158,7 @@ impl PcrValues {
     }
 }
 
-/// The values of a selection, one behind the other.
+/// The values of a selection, concatenated.
 fn plain(bytes: &[u8], selection: &[Selected]) -> Option<PcrValues> {
     let mut new = PcrValues::default();
     let mut reader = Reader::new(bytes);

@@ -69,9 +69,7 @@ impl Template {
         let mut reader = Reader::new(bytes);
         let kind = reader.u16("key type")?;
         if ![RSA, ECC].contains(&kind) {
-            return Err(format!(
-                "its type is {kind:04x}; RSA and ECC are understood"
-            ));
+            return Err(format!("its type is {kind:04x}; RSA and ECC are supported"));
         }
         let id = reader.u16("name's hash")?;
         let hash =
@@ -117,7 +115,7 @@ fn scheme(reader: &mut Reader<'_>) -> Result<Option<Scheme>, Malformed> {
     }
     let Some(algorithm) = Algorithm::from_tpm_id(id) else {
         return Err(format!(
-            "its scheme is {id:04x}; RSASSA, RSAPSS and ECDSA are understood"
+            "its scheme is {id:04x}; RSASSA, RSAPSS and ECDSA are supported"
         ));
     };
     let hash = Bank::from_tpm_id(hash)
@@ -155,7 +153,7 @@ fn ecc(reader: &mut Reader<'_>) -> Result<PKey<Public>, Malformed> {
     let y = reader.sized(MAX_ECC, "point's y")?;
     let Some((_, nid)) = CURVES.iter().find(|(id, _)| *id == curve) else {
         return Err(format!(
-            "its curve is {curve:04x}; P-256, P-384 and P-521 are understood"
+            "its curve is {curve:04x}; P-256, P-384 and P-521 are supported"
         ));
     };
     let key = EcGroup::from_curve_name(*nid)

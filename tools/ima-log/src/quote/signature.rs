@@ -96,7 +96,7 @@ fn marshalled(bytes: &[u8]) -> Result<Signature, Malformed> {
     let mut reader = Reader::new(bytes);
     let id = reader.u16("signature algorithm")?;
     let algorithm = Algorithm::from_tpm_id(id).ok_or_else(|| {
-        format!("its algorithm is {id:04x}; RSASSA, RSAPSS and ECDSA are understood")
+        format!("its algorithm is {id:04x}; RSASSA, RSAPSS and ECDSA are supported")
     })?;
     let id = reader.u16("hash algorithm")?;
     let hash = Bank::from_tpm_id(id).ok_or_else(|| format!("its hash {id:04x} is unknown"))?;

@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
             .and_then(|end| self.bytes.get(self.at..end));
         let cut = || {
             format!(
-                "the {what} at byte {} needs {size} bytes, {} are left",
+                "the {what} at byte {} needs {size} bytes, but only {} are left",
                 self.at,
                 self.left()
             )

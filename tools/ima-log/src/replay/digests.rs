@@ -9,7 +9,8 @@ use crate::{
     bank::{Bank, Content, Digest},
     list::{
         batch::Batch,
-        own::{examine, Remark},
+        own::{examine, examine_labels, Remark},
+        text::may_be_lossy,
     },
 };
 
@@ -37,6 +38,16 @@ impl Column {
             Self::Sha256(words) => words.push(hash::words(digest.as_bytes()).unwrap_or_default()),
             Self::Other(_, digests) => digests.push(*digest),
         }
+    }
+
+    /// Replaces the last one.
+    fn replace(&mut self, digest: &Digest) {
+        match self {
+            Self::Sha1(words) => drop(words.pop()),
+            Self::Sha256(words) => drop(words.pop()),
+            Self::Other(_, digests) => drop(digests.pop()),
+        }
+        self.push(digest);
     }
 
     pub(super) fn bank(&self) -> Bank {
@@ -92,6 +103,9 @@ impl Digests {
                 for (to, content) in new.columns.iter_mut().zip(contents()) {
                     hash::push_violation(to, content);
                 }
+                if layout.ascii && batch.record(*item).is_none_or(|one| may_be_lossy(&one)) {
+                    new.remarks.push((at, Remark::Inexact));
+                }
             } else {
                 let message = match item.is_legacy() {
                     true => room.legacy(batch.record(*item).as_ref()),
@@ -103,6 +117,9 @@ impl Digests {
                 let column = shown.and_then(|shown| new.columns.get(shown));
                 let digest = layout.unpadded(batch.digest(*item));
                 if column.is_some_and(|to| !to.is(at, digest.unwrap_or_default())) {
+                    if new.is_unchecked(batch, at, banks) {
+                        continue;
+                    }
                     new.remarks.push((at, Remark::TemplateDigest(layout.bank)));
                 }
             }
@@ -113,6 +130,29 @@ impl Digests {
             }
         }
         new
+    }
+
+    /// Can a record whose template digest is not that of its data not be checked, because it is in
+    /// ASCII? Then that digest is what was extended, as far as anybody can tell.
+    fn is_unchecked(&mut self, batch: &Batch, at: usize, banks: &[(Bank, Content)]) -> bool {
+        let layout = batch.layout();
+        let item = batch.items().get(at).filter(|_| layout.ascii);
+        let Some((item, record)) = item.and_then(|item| Some((*item, batch.record(*item)?))) else {
+            return false;
+        };
+        let digest = layout.unpadded(record.digest());
+        let Some(digest) = digest.filter(|_| may_be_lossy(&record)) else {
+            return false;
+        };
+        for (to, (bank, content)) in self.columns.iter_mut().zip(banks) {
+            if layout.tells(*bank, *content) {
+                to.replace(&hash::with_zeros(*bank, digest));
+            }
+        }
+        let pcr = item.pcr();
+        self.remarks.push((at, Remark::Unchecked { pcr, layout }));
+        examine_labels(&record, |remark| self.remarks.push((at, remark)));
+        true
     }
 
     /// Those of the banks that are replayed come first, in the same order.

@@ -135,7 +135,7 @@ pub(super) fn push_violation(to: &mut Column, content: Content) {
 }
 
 /// A digest with zeros behind it, as long as the bank wants it.
-fn with_zeros(bank: Bank, digest: &[u8]) -> Digest {
+pub(super) fn with_zeros(bank: Bank, digest: &[u8]) -> Digest {
     let mut bytes = [0; Digest::MAX];
     bytes[..digest.len()].copy_from_slice(digest);
     Digest::new(&bytes[..bank.size()])

@@ -107,6 +107,8 @@ pub(crate) struct Pcr {
 pub struct Replay {
     banks: Vec<Bank>,
     pcrs: Vec<Pcr>,
+    /// The last record whose digest in a bank is only a guess.
+    guessed: BTreeMap<Register, u64>,
 }
 
 impl Replay {
@@ -114,7 +116,21 @@ impl Replay {
         Self {
             banks,
             pcrs: Vec::new(),
+            guessed: BTreeMap::new(),
         }
+    }
+
+    /// The digest of this record in a bank, by its place in the list, is only a guess.
+    pub(crate) fn guess(&mut self, register: Register, record: u64) {
+        self.guessed.insert(register, record);
+    }
+
+    /// Were all digests known that the replay of a PCR rests on? What it reaches is proven all the
+    /// same; but not to reach a value proves nothing if one was not.
+    pub(crate) fn is_sure(&self, register: Register) -> bool {
+        let guessed = self.guessed.get(&register);
+        let since = self.get(register).map_or(0, |run| run.since);
+        guessed.is_none_or(|guessed| *guessed < since)
     }
 
     /// The banks that are replayed.

@@ -65,6 +65,7 @@ fn replayed(list: impl Read, banks: &[Bank], jobs: usize, counter: &mut Counter)
             bank: Bank::Sha1,
             order: ByteOrder::Little,
             padded: false,
+            ascii: false,
         },
         segment: None,
         seals: true,

@@ -58,7 +58,7 @@ struct Pcr<'a> {
     base: Option<&'a Digest>,
 }
 
-/// Records by their place in the input, `end` is behind the last.
+/// Records by their place in the input; `end` is one past the last.
 #[derive(Debug, Serialize)]
 struct Range {
     first: Text,
@@ -226,7 +226,10 @@ fn found(finding: &Finding, code: Code) -> Found<'_> {
         uncovered: finding.uncovered,
         source,
         record: finding.at.map(|at| Text(at.record)),
-        offset: finding.at.map(|at| Text(at.offset)),
+        offset: finding
+            .at
+            .filter(|_| !finding.ascii)
+            .map(|at| Text(at.offset)),
         log_record: finding.in_log.map(Text),
         segment: finding.segment.map(Text),
         text: &finding.text,

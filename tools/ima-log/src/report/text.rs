@@ -82,6 +82,10 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
         let mut all = verdict.registers.iter();
         all.any(|one| one.standing == Standing::Weak)
     };
+    let compared = || {
+        let mut all = verdict.registers.iter();
+        verdict.quote.is_some() || all.any(|one| one.expected.is_some())
+    };
     let why = match outcome {
         Outcome::Verified => return verified(verdict),
         Outcome::Accepted => {
@@ -92,7 +96,10 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
                  before it is proven"
             );
         }
-        Outcome::Missing => "what is here agrees, but it is not all",
+        Outcome::Missing if has(Kind::AsciiUnchecked) && compared() => {
+            "what is here is consistent, but not all of it can be checked in ASCII: give the binary list"
+        }
+        Outcome::Missing => "what is here is consistent, but not complete",
         Outcome::Unanchored if has(Kind::PaddedBank) && weak() => {
             "the kernel extends SHA-1 digests, which alone prove nothing any more: give another \
              bank, or --allow-weak-bank"
@@ -100,8 +107,11 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
         Outcome::Unanchored if weak() => {
             "sha1 alone proves nothing any more: give another bank, or --allow-weak-bank"
         }
+        Outcome::Unanchored if has(Kind::AsciiUnchecked) && compared() => {
+            "not all of it can be checked in ASCII: give the binary list"
+        }
         Outcome::Unanchored if has(Kind::NothingExtended) => {
-            "the TPM has nothing of what IMA measured: it proves nothing"
+            "the TPM contains nothing of what IMA measured, so it proves nothing"
         }
         Outcome::Unanchored => {
             "no trusted value says what the PCRs held: give --pcr, --pcrs, --tpm or --quote"
@@ -134,8 +144,8 @@ fn verified(verdict: &Verdict) -> String {
         (true, _) => "complete from the base that was given".to_owned(),
         // whoever gives the event log decides what is told there, and not in the list
         (false, _) if logged => {
-            "complete from what the event log tells of IMA's own PCR: see that these events are the \
-             firmware's"
+            "complete from what the event log says about IMA's own PCR: make sure that these \
+             events are the firmware's"
                 .to_owned()
         }
         (false, _) => "complete from a trusted start".to_owned(),
@@ -204,7 +214,7 @@ fn standing(one: &PcrVerdict, verdict: &Verdict) -> String {
             let (from, last) = (verdict.in_log(first), verdict.in_log(end - 1));
             format!("records {from} to {last}, {}", origin(one.origin))
         }
-        (Standing::Weak, _) => "agrees, but proves nothing: it rests on SHA-1".to_owned(),
+        (Standing::Weak, _) => "fits, but proves nothing: it rests on SHA-1".to_owned(),
         (Standing::Mismatch, _) => "DOES NOT MATCH".to_owned(),
         _ => format!(
             "nothing: not compared. The list replays to {}",
@@ -268,8 +278,8 @@ fn write_unexplained(out: &mut String, verdict: &Verdict) -> fmt::Result {
         let plural = plural(pcrs.len() as u64);
         writeln!(
             out,
-            "  PCR{plural} {} in {bank}: the list has no record of what was extended there. An \
-             --event-log may",
+            "  PCR{plural} {} in {bank}: the list has no record of what was extended there. \
+             --event-log may explain it",
             ranges(&pcrs)
         )?;
     }
@@ -299,8 +309,9 @@ fn write_violations(out: &mut String, verdict: &Verdict) -> fmt::Result {
     }
     writeln!(
         out,
-        "\nViolations\n  {} record{} of a file that could be written to while it was measured, so that \
-         its content\n  is not known. The PCRs prove that there was one, but not what it names:",
+        "\nViolations\n  {} record{} of files that could be written to while they were measured, \
+         so that their contents\n  are unknown. The PCRs prove that the records exist, but not \
+         what they name:",
         log.here,
         plural(log.here)
     )?;
@@ -311,7 +322,7 @@ fn write_violations(out: &mut String, verdict: &Verdict) -> fmt::Result {
         0 => Ok(()),
         more => writeln!(
             out,
-            "  and {more} more; ima-checkpoint inspect --violations has all"
+            "  and {more} more; ima-checkpoint inspect --violations shows all"
         ),
     }
 }
@@ -352,7 +363,10 @@ fn write_claims(out: &mut String, verdict: &Verdict) -> fmt::Result {
     )?;
     for segment in log.shown.iter().filter(|one| one.broken).take(MAX_SHOWN) {
         let seq = segment.seq.map_or("?".to_owned(), |seq| seq.to_string());
-        writeln!(out, "  segment {seq} and what is before it: broken")?;
+        writeln!(
+            out,
+            "  segment {seq} is broken, and so is the proof of what precedes it"
+        )?;
     }
     Ok(())
 }

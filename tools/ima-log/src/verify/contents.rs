@@ -2,10 +2,10 @@
 
 //! Finds out what the kernel extends into each bank.
 //!
-//! No list says whether a bank holds digests of its own hash, or SHA-1 digests with zeros behind
-//! them, and the bank alone does not tell: it depends on the kernel. So a list that does not fit what
-//! the PCRs held is verified again as of such a kernel. Each of these verdicts stands by itself, by the
-//! same rule: a bank that is taken for padded is a weak one, and proves nothing.
+//! No list says whether a bank holds digests of its own hash, or SHA-1 digests followed by
+//! zeros, and the bank alone does not tell, because it depends on the kernel. So a list that does not
+//! fit what the PCRs held is verified again as that of such a kernel. Each of these verdicts stands by
+//! itself, by the same rule: a bank that is treated as padded is weak, and proves nothing.
 
 use super::{
     finding::{Finding, Kind},
@@ -107,12 +107,12 @@ fn told(bank: Bank, content: Content) -> String {
     match content {
         Content::Own => format!("the kernel extends {bank} with digests of its own hash"),
         Content::Padded => format!(
-            "the kernel extends {bank} with SHA-1 digests and zeros behind them, as kernels before \
-             5.8 do: what {bank} says rests on SHA-1"
+            "the kernel extends {bank} with SHA-1 digests followed by zeros, as kernels before \
+             5.8 do: {bank} rests on SHA-1"
         ),
         Content::Unallocated => format!(
-            "the kernel extends {bank} with SHA-1 digests and zeros behind them, as it does when it \
-             logs \"ima: Can not allocate {bank}\": what {bank} says rests on SHA-1"
+            "the kernel extends {bank} with SHA-1 digests followed by zeros, as it does when it \
+             logs \"ima: Can not allocate {bank}\": {bank} rests on SHA-1"
         ),
     }
 }

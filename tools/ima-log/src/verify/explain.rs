@@ -24,7 +24,7 @@ impl Judge<'_> {
             );
             let mut aggregates = self.chain.aggregates.keys();
             let fits = match aggregates.next() {
-                Some(first) if first.digest.is_zero() => ". That boot_aggregate is zero fits that",
+                Some(first) if first.digest.is_zero() => ". A boot_aggregate of zeros fits this",
                 Some(_) => {
                     ". But boot_aggregate is not zero: IMA could read the TPM when it started"
                 }
@@ -33,18 +33,24 @@ impl Judge<'_> {
             self.find(Kind::NothingExtended, text + fits);
             return Standing::Unanchored;
         }
+        if let Some(text) = self.guessed(register, expected) {
+            self.find(Kind::AsciiUnchecked, text);
+            return Standing::Unanchored;
+        }
         let held = match expected {
             Some(expected) => format!("held {expected}"),
             None => "is not as quoted".to_owned(),
         };
         let agreed = match self.chain.agreed.get(&register) {
             Some((seq, record)) => format!(
-                "Checkpoint {seq}, record {record} of the log, still agrees with the records before"
+                "Checkpoint {seq}, record {record} of the log, still agrees with the records \
+                 before it"
             ),
             None => "No checkpoint confirms any record".to_owned(),
         };
-        let text =
-            format!("{register} {held}, but the list replays to {replayed} and to that nowhere");
+        let text = format!(
+            "{register} {held}, but the list replays to {replayed}, and nowhere to that value"
+        );
         let certain =
             self.uncertain().is_none() && start::is_certain(register, origin, self.policy);
         let used = self.replay.pcr(register.pcr).is_some();
@@ -54,12 +60,12 @@ impl Judge<'_> {
             return Standing::Mismatch;
         }
         if certain {
-            let hint = "If the list was taken before that value, take it again";
+            let hint = "If the list is older than that value, read it again";
             let pcr = register.pcr;
             let other = match origin {
                 Origin::Reset if !self.policy.firmware.contains_key(&register) => format!(
-                    ". If something extended PCR {pcr} before IMA did, such as firmware, give \
-                     --event-log, or what it held then by --base {}:{pcr}=HEX",
+                    ". If something else, such as firmware, extended PCR {pcr} before IMA did, \
+                     give --event-log, or what the PCR held then with --base {}:{pcr}=HEX",
                     register.bank
                 ),
                 _ => String::new(),
@@ -69,8 +75,8 @@ impl Judge<'_> {
             let from = self.uncertain().unwrap_or(register.pcr);
             let hint = match from == self.policy.default_pcr {
                 true => format!(
-                    "The list does not start with boot_aggregate: it looks like the rest of one. \
-                     Give what PCR {from} held before it by --base {}:{from}=HEX",
+                    "The list does not start with boot_aggregate: it looks like the tail of one. \
+                     Give what PCR {from} held before it with --base {}:{from}=HEX",
                     register.bank
                 ),
                 false => format!(
@@ -86,6 +92,23 @@ impl Judge<'_> {
             self.find(Kind::Start, text);
         }
         Standing::Mismatch
+    }
+
+    /// What is said of a PCR that the list might reach if it were not in ASCII. A quote that is reached
+    /// nowhere does not tell which of its PCRs is the reason.
+    fn guessed(&self, register: Register, expected: Option<Digest>) -> Option<String> {
+        let quote = self.quote().filter(|quote| quote.reached.is_none());
+        let quoted = quote.into_iter().flat_map(|quote| &quote.outside);
+        let mut all = quoted.map(|(register, ..)| *register).chain([register]);
+        let guessed = all.find(|register| !self.replay.is_sure(*register))?;
+        let held = match expected {
+            Some(expected) => format!("held {expected}"),
+            None => "is not as quoted".to_owned(),
+        };
+        Some(format!(
+            "{register} {held}. Whether the list replays to that cannot be checked in ASCII, because \
+             not all digests of {guessed} are known: give the binary list"
+        ))
     }
 
     /// A quoted PCR that the list uses, and of which nobody knows for sure what it started from: a
@@ -134,12 +157,12 @@ impl Judge<'_> {
                 let digest = head.claimed.as_ref().map(|claimed| claimed.digest);
                 let digest = digest.map(|digest| digest.to_string()).unwrap_or_default();
                 let text = format!(
-                    "the list starts with checkpoint {seq}: {} records before it are not here, and \
-                     nobody vouches for what PCR {pcr} held then",
+                    "the list starts with checkpoint {seq}: {} records before it are missing, \
+                     and nobody vouches for what PCR {pcr} held then",
                     head.first.unwrap_or(0)
                 );
                 let hint = format!(
-                    "Verify with the segments before it, give --base, or accept it by \
+                    "Verify with the segments before it, give --base, or accept it with \
                      --accept-start {seq}:{digest}"
                 );
                 (text, hint)
@@ -156,8 +179,8 @@ impl Judge<'_> {
             (None, _) if pcr == self.policy.default_pcr => (
                 format!("nobody vouches for what PCR {pcr} held before the list starts"),
                 format!(
-                    "It does not start with boot_aggregate: it looks like the rest of one. Give the \
-                     whole list, or what PCR {pcr} held before it by --base sha256:{pcr}=HEX"
+                    "It does not start with boot_aggregate: it looks like the tail of one. Give \
+                     the full list, or what PCR {pcr} held before it with --base sha256:{pcr}=HEX"
                 ),
             ),
             (None, _) => (

@@ -5,12 +5,12 @@
 use crate::list::records::Position;
 use std::{collections::BTreeMap, fmt};
 
-/// How grave a finding is. The graver one decides.
+/// How serious a finding is. The most serious one decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gravity {
     /// Worth knowing.
     Note,
-    /// Something that should prove the log does not.
+    /// Something that should prove the log does not prove it.
     Unanchored,
     /// History is missing, or nobody vouches for where it starts.
     Missing,
@@ -20,7 +20,7 @@ pub enum Gravity {
     Tampered,
 }
 
-/// What a finding is about. The names in JSON stay the same for ever.
+/// What a finding is about. The names in JSON never change.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -32,27 +32,27 @@ pub enum Kind {
     BufferDigest,
     /// The `d-ng` of an `ima-buf` record is of an unknown algorithm.
     BufferUnchecked,
-    /// A record has the event name of a checkpoint or truncation and is none.
+    /// A record has the event name of a checkpoint or truncation, but is none.
     SpoofedName,
     /// A record can be read as one of another template, with the same digest.
     Ambiguous,
     /// A record is in a PCR that IMA cannot use.
     BadPcr,
-    /// A record is malformed: nothing behind it can be read.
+    /// A record is malformed: nothing that follows can be read.
     Malformed,
     /// The list ends in the middle of a record.
     Cut,
     /// A file of an archive does not start with the checkpoint of its segment.
     Damaged,
-    /// A checkpoint is of another log.
+    /// A checkpoint belongs to another log.
     OtherLog,
-    /// A segment comes twice, or behind a later one.
+    /// A segment occurs twice, or after a later one.
     Order,
     /// The archive has another segment of the same number.
     Fork,
     /// A checkpoint does not name the one before as its predecessor.
     Previous,
-    /// The bytes of a segment are not those that the checkpoint behind it claims.
+    /// The bytes of a segment are not those that the next checkpoint claims.
     SegmentDigest,
     /// A number or flag of a checkpoint is not what the list has.
     Claim,
@@ -74,6 +74,8 @@ pub enum Kind {
     StaleQuote,
     /// The quote signs a SHA-1 digest.
     WeakQuote,
+    /// In ASCII, what a record says is not what its template digest is of, and names may be why.
+    AsciiUnchecked,
     /// A PCR is zero that records should have been extended into.
     NothingExtended,
     /// Segments are missing.
@@ -98,6 +100,8 @@ pub enum Kind {
     OldAggregate,
     /// IMA has no template of that name.
     UnknownTemplate,
+    /// In ASCII, the bytes that a checkpoint sealed are not known exactly.
+    AsciiSegment,
     /// The kernel extends a bank with something else than most kernels do.
     PaddedBank,
     /// Other values than the quote's were given for what it covers.
@@ -107,12 +111,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How grave it is, if the record that it is about is covered.
+    /// How serious it is, if the record that it is about is covered.
     pub fn gravity(self) -> Gravity {
         match self {
             Self::Gap | Self::Start | Self::LogLost => Gravity::Missing,
             Self::StaleQuote => Gravity::Stale,
-            Self::WeakQuote | Self::NothingExtended => Gravity::Unanchored,
+            Self::WeakQuote | Self::NothingExtended | Self::AsciiUnchecked => Gravity::Unanchored,
             Self::Incomplete
             | Self::NoTpm
             | Self::Violations
@@ -123,6 +127,7 @@ impl Kind {
             | Self::OldAggregate
             | Self::PaddedBank
             | Self::UnknownTemplate
+            | Self::AsciiSegment
             | Self::OtherValue
             | Self::Accepted => Gravity::Note,
             _ => Gravity::Tampered,
@@ -131,8 +136,8 @@ impl Kind {
 }
 
 impl Kind {
-    /// Is it about what a checkpoint or a truncation claims? These are covered by what IMA's default
-    /// PCR held, other records by what their own PCR did.
+    /// Whether it is about what a checkpoint or a truncation claims. These are covered by what the
+    /// default PCR held, other records by what their own PCR held.
     pub(super) fn is_claim(self) -> bool {
         matches!(
             self,
@@ -140,6 +145,7 @@ impl Kind {
                 | Self::Order
                 | Self::Previous
                 | Self::SegmentDigest
+                | Self::AsciiSegment
                 | Self::Claim
                 | Self::Value
                 | Self::Broken
@@ -166,13 +172,15 @@ pub struct Finding {
     pub record: Option<u64>,
     /// The file, if there is one to name, with nothing that could harm a terminal.
     pub source: String,
-    /// The record in that file.
+    /// The record in that file. The bytes are those of the binary list.
     pub at: Option<Position>,
+    /// Is that file in ASCII?
+    pub ascii: bool,
     /// The same record since cold boot, where the log says so.
     pub in_log: Option<u64>,
     /// The segment, if it is known.
     pub segment: Option<u64>,
-    /// Is the record behind all that is proven? Then this is about what anybody may have written.
+    /// Whether the record comes after all that is proven. Then anybody may have written it.
     pub uncovered: bool,
     /// What it says to a person.
     pub text: String,
@@ -186,6 +194,7 @@ impl Finding {
             record: None,
             source: String::new(),
             at: None,
+            ascii: false,
             in_log: None,
             segment: None,
             uncovered: false,
@@ -193,7 +202,7 @@ impl Finding {
         }
     }
 
-    /// How grave it is. What nothing proves influences nothing.
+    /// How serious it is. What nothing proves influences nothing.
     pub fn gravity(&self) -> Gravity {
         match self.uncovered {
             true => Gravity::Note,
@@ -207,8 +216,10 @@ impl fmt::Display for Finding {
         if !self.source.is_empty() {
             write!(f, "{}: ", self.source)?;
         }
-        if let Some(at) = &self.at {
-            write!(f, "{at}: ")?;
+        match &self.at {
+            Some(at) if self.ascii => write!(f, "record {}: ", at.record)?,
+            Some(at) => write!(f, "{at}: ")?,
+            None => (),
         }
         f.write_str(&self.text)?;
         match self.uncovered {

@@ -114,13 +114,14 @@ impl fmt::Display for Error {
             Self::Empty => f.write_str("the list is empty: there is nothing to verify"),
             Self::ValuesNeeded(pcrs) => write!(
                 f,
-                "the quote is also over {}, which this list does not use: give their values by \
-                 --pcrs or --pcr, or --event-log",
+                "the quote also covers {}, which this list does not use: give their values with \
+                 --pcrs or --pcr, or give --event-log",
                 all(pcrs)
             ),
             Self::ForeignBanks(pcrs) => write!(
                 f,
-                "the quote is over {}, of a bank whose hash is not known here: quote other banks",
+                "the quote covers {}, in a bank whose hash this program does not know: quote \
+                 other banks",
                 all(pcrs)
             ),
         }

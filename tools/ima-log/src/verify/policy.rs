@@ -23,7 +23,7 @@ pub struct Policy {
     pub firmware: Values,
     /// What the PCRs held later.
     pub anchor: Anchor,
-    /// Segments that may be broken: by their number, the digest of the checkpoint behind it, whose
+    /// Segments that may be broken: by their number, the digest of the checkpoint after it, whose
     /// values are taken for true.
     pub breaks: BTreeMap<u64, Digest>,
     /// The checkpoint that the list may start with: number, and digest of its buffer.

@@ -3,7 +3,7 @@
 //! After which record the PCRs held what somebody says whom the verifier trusts.
 //!
 //! Each value is looked for after each record of its PCR, while the list is replayed: what is found
-//! holds for the records up to there, and nothing that comes behind them has any influence on it.
+//! holds for the records up to there, and nothing that follows has any influence on it.
 
 use super::{
     policy::{Policy, Told},

@@ -57,8 +57,8 @@ impl Judge<'_> {
             if let (Some(given), Some(quoted)) = (given, quoted) {
                 if *given != quoted {
                     let text = format!(
-                        "the value of {register} that was given is not that of the quote: it is of \
-                         another time, and was not used"
+                        "the value that was given for {register} is not that of the quote: it is \
+                         from another time, and was not used"
                     );
                     self.find(Kind::OtherValue, text);
                 }
@@ -79,26 +79,22 @@ impl Judge<'_> {
     }
 
     pub(super) fn aggregates(&mut self) {
-        for (aggregate, (at, source)) in std::mem::take(&mut self.chain.aggregates) {
+        for (aggregate, at) in std::mem::take(&mut self.chain.aggregates) {
             let fit = aggregate::fit(&aggregate, |register| self.firmware_value(register));
             let (kind, text) = match fit {
                 Fit::Right | Fit::Unknown => continue,
                 Fit::Old => (
                     Kind::OldAggregate,
-                    "boot_aggregate leaves PCRs 8 and 9 out, as kernels before 5.8 do",
+                    "boot_aggregate leaves out PCRs 8 and 9, as kernels before 5.8 do",
                 ),
                 Fit::Wrong => (
                     Kind::BootAggregate,
-                    "boot_aggregate is not the hash of PCRs 0 to 9 (0 to 7 in sha1): the list is of \
-                     another boot, or of another machine",
+                    "boot_aggregate is not the hash of PCRs 0 to 9 (0 to 7 in sha1): the list is \
+                     from another boot or another machine",
                 ),
             };
-            self.verdict.find(Finding {
-                record: Some(at.record),
-                source,
-                at: Some(at.inner),
-                ..Finding::new(kind, text)
-            });
+            let text = text.to_owned();
+            self.verdict.find(Finding { kind, text, ..at });
         }
     }
 
@@ -112,7 +108,7 @@ impl Judge<'_> {
             let held = self.firmware_value(*register);
             if let Some(held) = held.filter(|held| held != logged) {
                 let text = format!(
-                    "{register} held {held}, but the event log replays to {logged}: it is of \
+                    "{register} held {held}, but the event log replays to {logged}: it is from \
                      another boot, or was changed"
                 );
                 self.verdict.find(Finding::new(Kind::EventLog, text));

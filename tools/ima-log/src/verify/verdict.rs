@@ -47,7 +47,7 @@ pub struct PcrVerdict {
     pub standing: Standing,
     /// What its replay started from.
     pub origin: Origin,
-    /// The first record that is proven, and the one behind the last, by their place in the list.
+    /// The first record that is proven, and the one after the last, by their place in the list.
     pub proven: Option<(u64, u64)>,
     /// Records that were extended into it, of those that are proven.
     pub records: u64,

@@ -45,7 +45,7 @@ fn headers() {
     assert_eq!(of(Kind::NO_ACTION, 0, 0, &signature), Err(version));
     assert_eq!(
         version.to_string(),
-        "event log at byte 32: \"Spec ID Event04\" is no format that is known"
+        "event log at byte 32: unknown format \"Spec ID Event04\""
     );
 
     for count in [0, MAX_ALGORITHMS as u32 + 1, u32::MAX] {
@@ -89,7 +89,7 @@ fn headers() {
     assert_eq!(parsed(&short), Err(error));
     assert_eq!(
         error.to_string(),
-        "event log at byte 60: the algorithms of the header of 8 bytes, where 4 are left"
+        "event log at byte 60: the algorithms of the header of 8 bytes, but only 4 are left"
     );
 }
 

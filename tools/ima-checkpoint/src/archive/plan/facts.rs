@@ -7,7 +7,13 @@ pub(in crate::archive) use super::holdings::{
 };
 
 use super::Step;
-use crate::{archive::meta::Name, kernel::Segment};
+use crate::{
+    archive::{
+        meta::Name,
+        rules::{Copying, Rules},
+    },
+    kernel::Segment,
+};
 use std::collections::BTreeSet;
 
 /// What the kernel and the archive hold.
@@ -24,6 +30,8 @@ pub(in crate::archive) struct Facts {
     pub(in crate::archive) total: u64,
     /// Segments that are acknowledged, of those that are in question.
     pub(in crate::archive) acknowledged: BTreeSet<Sha256>,
+    /// What is known of the store that segments are copied to.
+    pub(in crate::archive) copies: Copies,
     /// Does a program have the kernel's list open that would lose its place?
     pub(in crate::archive) readers: bool,
     /// Was the kernel truncated by somebody else since it was looked at?
@@ -56,6 +64,19 @@ pub(in crate::archive) struct OtherLog {
     pub(in crate::archive) files: Vec<(Name, File)>,
 }
 
+/// What is known of the store that segments are copied to. A file has a log and a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::archive) struct Copies {
+    /// The files of which it has an object. What that holds, nobody knows.
+    pub(in crate::archive) there: BTreeSet<(String, Name)>,
+    /// What files hold whose object was read back: a copy.
+    pub(in crate::archive) kept: BTreeSet<Sha256>,
+    /// The files that cannot be copied, because the object holds something else, say.
+    pub(in crate::archive) refused: BTreeSet<(String, Name)>,
+    /// Did the store fail? Then it is left alone until the next pass.
+    pub(in crate::archive) failed: bool,
+}
+
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::archive) enum Outcome {
@@ -76,6 +97,12 @@ pub(in crate::archive) enum Outcome {
         all: bool,
     },
     KeptTail(File),
+    /// The store has a copy of a file that holds this.
+    Copied(Sha256),
+    /// The file cannot be copied.
+    NotCopied,
+    /// The store failed.
+    StoreFailed,
     /// Nothing was freed: programs would lose their place.
     Readers,
     /// Nothing was done: somebody else truncated the kernel.
@@ -133,6 +160,16 @@ impl Facts {
             .map(move |(from, to)| (from, to.min(end.saturating_sub(1))))
     }
 
+    /// Is there a receipt for what has this digest, if there must be one?
+    pub(super) fn has_receipt(&self, rules: &Rules, sha256: &Sha256) -> bool {
+        !rules.acknowledge || self.acknowledged.contains(sha256)
+    }
+
+    /// Is there a copy of what has this digest, if there must be one?
+    pub(super) fn has_copy(&self, rules: &Rules, sha256: &Sha256) -> bool {
+        rules.copying != Copying::Required || self.copies.kept.contains(sha256)
+    }
+
     /// What a file would say of itself that is not there yet.
     pub(super) fn hoped_file(&self, seq: u64) -> File {
         let live = self.live(seq);
@@ -151,7 +188,16 @@ impl Facts {
             _ => None,
         };
         let archive = &mut self.archive;
+        let copies = &mut self.copies;
         match (step, outcome) {
+            (Step::Copy { log_id, name }, Outcome::Copied(sha256)) => {
+                copies.there.insert((log_id.clone(), *name));
+                copies.kept.insert(*sha256);
+            }
+            (Step::Copy { log_id, name }, Outcome::NotCopied) => {
+                copies.refused.insert((log_id.clone(), *name));
+            }
+            (Step::Copy { .. }, Outcome::StoreFailed) => copies.failed = true,
             (_, Outcome::Overtaken) => self.overtaken = true,
             (_, Outcome::Readers) => self.readers = true,
             (Step::ReportGap { from, to }, _) => archive.gaps.insert(*from, *to),

@@ -142,6 +142,7 @@ pub(super) fn outcome(facts: &Facts, step: &Step, good: bool) -> Outcome {
             beginning: false,
             all: false,
         },
+        (Step::Copy { .. }, false) => Outcome::NotCopied,
         (Step::Truncate { .. }, false) => Outcome::Readers,
         _ => super::hoped(facts, step),
     }

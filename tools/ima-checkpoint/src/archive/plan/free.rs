@@ -3,7 +3,7 @@
 //! How far the kernel's list may be truncated.
 
 use super::{
-    facts::{Facts, Seal, Standing},
+    facts::{Facts, Seal, Sha256, Standing},
     Step, Wait,
 };
 use crate::{
@@ -29,9 +29,9 @@ pub(super) fn step(facts: &Facts, rules: &Rules) -> (Option<Step>, Wait) {
         if !is_safe(facts, segment.seq, seal) {
             return false;
         }
-        let acknowledged = !rules.acknowledge || facts.acknowledged.contains(&seal.sha256);
-        wait.receipt |= !acknowledged;
-        acknowledged
+        let receipt = facts.has_receipt(rules, &seal.sha256);
+        wait.receipt |= !receipt;
+        receipt && facts.has_copy(rules, &seal.sha256)
     });
     let may_go = may_go.count();
     let first_kept = facts.kernel.get(may_go).filter(|_| may_go > 0);
@@ -55,6 +55,14 @@ pub(super) fn step(facts: &Facts, rules: &Rules) -> (Option<Step>, Wait) {
         bytes,
     };
     (Some(step), wait)
+}
+
+/// The sealed segments that no rule keeps.
+pub(super) fn released(facts: &Facts, rules: &Rules) -> Vec<Sha256> {
+    let sealed: Vec<(&Segment, Seal)> = facts.sealed_segments().collect();
+    let due = sealed.get(..due(&rules.keep, facts, &sealed));
+    let due = due.unwrap_or_default().iter();
+    due.map(|(_, seal)| seal.sha256).collect()
 }
 
 /// Is it in the archive as the next checkpoint seals it, read back and verified, and the only one of

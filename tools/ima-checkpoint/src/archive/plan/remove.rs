@@ -23,8 +23,9 @@ struct Candidates {
 
 /// A step for each log that something is to be removed of.
 pub(super) fn steps(facts: &Facts, rules: &Rules) -> Vec<Step> {
-    let acknowledged =
-        |file: &File| !rules.acknowledge || facts.acknowledged.contains(&file.sha256);
+    let acknowledged = |File { sha256, .. }: &File| {
+        facts.has_receipt(rules, sha256) && facts.has_copy(rules, sha256)
+    };
     let mut total = facts.total;
     let logs = candidates(facts, &rules.remove).into_iter();
     logs.filter_map(|log| {
@@ -106,6 +107,13 @@ pub(in crate::archive) fn in_question(facts: &Facts, rules: &Rules) -> Vec<Sha25
     if rules.keep.frees() {
         asked.extend(facts.sealed_segments().map(|(_, seal)| seal.sha256));
     }
+    asked.extend(due(facts, rules));
+    asked
+}
+
+/// The files that age or bytes let go, whoever else must have them.
+pub(super) fn due(facts: &Facts, rules: &Rules) -> Vec<Sha256> {
+    let mut all = Vec::new();
     for log in candidates(facts, &rules.remove) {
         // what is not acknowledged is no bytes less: more may have to go than it seems
         let is_due = |(_, file): &&(Name, File)| {
@@ -113,9 +121,9 @@ pub(in crate::archive) fn in_question(facts: &Facts, rules: &Rules) -> Vec<Sha25
             take(&rules.remove, facts, file, &mut total)
         };
         let due = log.files.iter().take_while(is_due);
-        asked.extend(due.map(|(_, file)| file.sha256));
+        all.extend(due.map(|(_, file)| file.sha256));
     }
-    asked
+    all
 }
 
 #[cfg(test)]

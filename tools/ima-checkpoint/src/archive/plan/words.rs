@@ -42,6 +42,10 @@ impl fmt::Display for Step {
                 "keep the tail of segment {seq} as a fork: it is not the beginning of what the \
                  kernel has"
             ),
+            Self::Copy { log_id, name } => write!(
+                f,
+                "copy {name} of log {log_id} to the store, unless it is there, and read it back"
+            ),
             Self::Truncate {
                 seq,
                 records,

@@ -22,7 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("/etc/default/ima-checkpoint", "Options of the services."),
     (
         "/run/ima-checkpoint/",
-        "Where ima-checkpoint-mount.service shows the untruncated list.",
+        "Where ima-checkpoint-mount.service shows the full list.",
     ),
 ];
 
@@ -30,7 +30,7 @@ const FILES: &[(&str, &str)] = &[
 const EXAMPLES: &[(&str, &str)] = &[
     (
         "status --json",
-        "The numbers of this host's log, for a program.",
+        "Print the state of this host's log for a program.",
     ),
     (
         "checkpoint --label before-update",
@@ -38,11 +38,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "truncate 3 --dry-run",
-        "What would be freed if the list started with checkpoint 3.",
+        "Print what would be freed if the list started with checkpoint 3.",
     ),
     (
         "archive --keep-segments 2",
-        "Archive what is sealed, then free all of it in the kernel but the newest two segments.",
+        "Archive all sealed segments, then free all but the newest two in the kernel.",
     ),
     (
         "archive --keep-segments 2 --dry-run",
@@ -50,33 +50,40 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts",
-        "What a service runs: the kernel frees what somebody off the host has acknowledged.",
+        "What a service runs: a segment is freed once another machine has acknowledged it.",
     ),
-    ("fsck --archive copy", "Is this copy of an archive whole?"),
+    (
+        "fsck --archive copy",
+        "Check whether this copy of an archive is complete.",
+    ),
     (
         "verify --live --tpm",
-        "The list of the running kernel, against the TPM of this host.",
+        "Verify the list of the running kernel against the TPM of this host.",
     ),
     (
         "verify --archive copy --quote quote --signature signature --key ak.pub --nonce 5f3a \
          --key-name 000b7c1e0f52d9a4b86337fe91c05a2d4e8b6f10c3d97a52e4180bb6639fd27a5ce1",
-        "An archive from another host, against a quote of its TPM.",
+        "Verify an archive from another host against a quote of its TPM.",
     ),
     (
         "verify --pcrs pcrs binary_runtime_measurements",
-        "A list of any kernel, against what tpm2_pcrread printed.",
+        "Verify a list of any kernel against what tpm2_pcrread printed.",
     ),
     (
         "inspect --json archive/host/*/0000000003.zst",
-        "The records of an archived segment, for a program.",
+        "Print the records of an archived segment for a program.",
     ),
     (
         "cat --bank sha256 --ascii",
-        "The whole list as text, with SHA-256 template digests.",
+        "Write the full list as text, with SHA-256 template digests.",
+    ),
+    (
+        "cat report.txt",
+        "Convert a list in ASCII to the binary list.",
     ),
     (
         "mount --allow-other /run/ima-checkpoint",
-        "The whole list as files, for an attestation agent.",
+        "Show the full list as files for an attestation agent.",
     ),
 ];
 
