@@ -15,6 +15,7 @@ pub(super) mod facts;
 mod fixture;
 mod free;
 mod gaps;
+mod holdings;
 mod remove;
 mod segment;
 mod tail;

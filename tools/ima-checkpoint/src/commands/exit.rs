@@ -388,6 +388,41 @@ mod tests {
         }
     }
 
+    /// The codes of `archive` in its documentation.
+    fn documented() -> Vec<u8> {
+        let text = include_str!("../../../../Documentation/archive.rst");
+        let (_, table) = text.split_once("What each fault gives\n").unwrap();
+        let table = table.split("\n\n").nth(1).unwrap();
+        let first = table.lines().filter_map(|line| line.split(' ').next());
+        first.filter_map(|word| word.parse().ok()).collect()
+    }
+
+    #[test]
+    fn what_archive_ends_with_is_documented() {
+        let path = || std::path::PathBuf::from("a");
+        let flush = archive::Error::NotFlushed {
+            path: path(),
+            error: io::ErrorKind::Other.into(),
+        };
+        let locked = archive::Error::Locked {
+            path: path(),
+            holder: None,
+        };
+        let folder = path();
+        let has_ima = true;
+        let receipts = archive::Error::ReceiptsWritable { folder: path() };
+        let codes = [
+            Code::Verified,
+            Code::from(&Warning::Alarm(Alarm::ForkThere { seq: 1 })),
+            Code::from(&receipts),
+            Code::from(&Warning::Alarm(Alarm::Lost { from: 1, to: 1 })),
+            Code::from(&locked),
+            Code::from(&kernel::Error::Unsupported { folder, has_ima }),
+            Code::from(&flush),
+        ];
+        assert_eq!(documented(), codes.map(|code| code as u8));
+    }
+
     /// What the archiver warns of.
     #[test]
     fn codes_of_warnings() {
@@ -450,6 +485,7 @@ mod tests {
             ),
         ] {
             assert_eq!(Code::from(&warning), code, "{warning:?}");
+            assert!(documented().contains(&(code as u8)), "{warning:?}");
         }
         let waits = |store, readers| Wait {
             store,

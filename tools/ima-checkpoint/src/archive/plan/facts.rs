@@ -2,25 +2,19 @@
 
 //! What a plan is made from, and what steps add to it.
 
+pub(in crate::archive) use super::holdings::{
+    sha256, File, Holdings, Relation, Sha256, Standing, Tail,
+};
+
 use super::Step;
 use crate::{
     archive::{
-        meta::{Kind, Name, State},
-        ranges::Ranges,
+        meta::Name,
         rules::{Copying, Rules},
     },
-    bank::Digest,
     kernel::Segment,
 };
-use std::collections::{BTreeMap, BTreeSet};
-
-/// A SHA-256. There may be very many: [`Digest`] has room for the largest.
-pub(in crate::archive) type Sha256 = [u8; 32];
-
-/// A SHA-256 as such. One of another length is none of ours: it becomes zeros, which nothing has.
-pub(in crate::archive) fn sha256(digest: &Digest) -> Sha256 {
-    digest.as_bytes().try_into().unwrap_or_default()
-}
+use std::collections::BTreeSet;
 
 /// What the kernel and the archive hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,65 +54,6 @@ pub(in crate::archive) struct Seal {
     pub(in crate::archive) sha256: Sha256,
     /// When it was made: nanoseconds since 1970-01-01 00:00 UTC.
     pub(in crate::archive) sealed_ns: u64,
-}
-
-/// What the archive holds of the kernel's log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::archive) struct Holdings {
-    /// Sealed segments that are no forks.
-    pub(in crate::archive) segments: BTreeMap<u64, (File, Standing)>,
-    pub(in crate::archive) tails: BTreeMap<u64, (Tail, Relation)>,
-    /// The forks of each segment. Of one without any, something unusable has its name.
-    pub(in crate::archive) forks: BTreeMap<u64, BTreeSet<Sha256>>,
-    /// All segments before this one were removed, and none of them is there.
-    pub(in crate::archive) removed: u64,
-    /// Segments that were freed in the kernel before they were archived.
-    pub(in crate::archive) gaps: Ranges,
-    /// Segments that were archived and are not there.
-    pub(in crate::archive) lost: Ranges,
-    /// What a segment of the kernel holds, by its number and what the next checkpoint claims, where
-    /// that was found out.
-    pub(in crate::archive) compared: BTreeMap<(u64, Sha256), Sha256>,
-}
-
-/// What a file says of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::archive) struct File {
-    pub(in crate::archive) sha256: Sha256,
-    /// When it was archived: nanoseconds since 1970-01-01 00:00 UTC.
-    pub(in crate::archive) archived_ns: u64,
-    pub(in crate::archive) file_bytes: u64,
-}
-
-/// May the kernel free a segment, as far as its file is concerned?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::archive) enum Standing {
-    /// It was there before: nobody knows yet.
-    Unread,
-    /// It was read back from the disk, and verified.
-    Sound,
-    /// It does not verify.
-    Unsound,
-}
-
-/// A tail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::archive) struct Tail {
-    pub(in crate::archive) file: File,
-    /// Bytes of its records in the sha1 view.
-    pub(in crate::archive) bytes: u64,
-}
-
-/// What a tail is of the kernel's segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::archive) enum Relation {
-    /// Nobody knows yet.
-    Unread,
-    Beginning,
-    /// All that the kernel had when it was compared.
-    All,
-    /// Something else.
-    Other,
 }
 
 /// A log of the host that the kernel does not have any more.
@@ -177,8 +112,6 @@ pub(in crate::archive) enum Outcome {
 impl Facts {
     /// The sealed segments of the kernel.
     pub(super) fn sealed_segments(&self) -> impl DoubleEndedIterator<Item = (&Segment, Seal)> {
-        let sealed = |live: &'_ Live| live.seal.is_some();
-        debug_assert!(self.kernel.iter().rev().skip(1).all(sealed));
         let live = self.kernel.iter();
         live.filter_map(|live| Some((&live.segment, live.seal?)))
     }
@@ -189,6 +122,14 @@ impl Facts {
         last.seal.is_none().then_some(&last.segment)
     }
 
+    /// The segment of that number in the kernel.
+    pub(in crate::archive) fn live(&self, seq: u64) -> Option<&Live> {
+        let at = self
+            .kernel
+            .binary_search_by_key(&seq, |live| live.segment.seq);
+        self.kernel.get(at.ok()?)
+    }
+
     /// The first segment that the kernel has.
     pub(super) fn first_live(&self) -> u64 {
         self.kernel.first().map_or(0, |live| live.segment.seq)
@@ -196,8 +137,7 @@ impl Facts {
 
     /// The digest that the next checkpoint claims for a segment of the kernel.
     pub(super) fn sealed(&self, seq: u64) -> Option<Sha256> {
-        let mut sealed = self.sealed_segments();
-        Some(sealed.find(|(segment, _)| segment.seq == seq)?.1.sha256)
+        Some(self.live(seq)?.seal?.sha256)
     }
 
     /// The kernel never brings back what it freed, and a sealed segment is never active again. If
@@ -232,7 +172,7 @@ impl Facts {
 
     /// What a file would say of itself that is not there yet.
     pub(super) fn hoped_file(&self, seq: u64) -> File {
-        let live = self.kernel.iter().find(|live| live.segment.seq == seq);
+        let live = self.live(seq);
         File {
             sha256: self.sealed(seq).unwrap_or_default(),
             archived_ns: self.now_ns,
@@ -332,66 +272,13 @@ impl Facts {
     }
 }
 
-impl Holdings {
-    /// All files, and the SHA-256 of what they hold.
-    pub(in crate::archive) fn named(&self) -> impl Iterator<Item = (Name, Digest)> + '_ {
-        let segments = self.segments.iter().map(|(seq, (file, _))| {
-            let name = Name::of(*seq, State::Sealed);
-            (name, file.sha256)
-        });
-        let tails = self.tails.iter().map(|(seq, (tail, _))| {
-            let name = Name::of(*seq, State::Tail);
-            (name, tail.file.sha256)
-        });
-        let forks = self.forks.iter().flat_map(|(seq, forks)| {
-            let name = |sha256: &Sha256| (Name::fork(*seq, sha256), *sha256);
-            forks.iter().map(name)
-        });
-        let all = segments.chain(tails).chain(forks);
-        all.map(|(name, sha256)| (name, Digest::new(&sha256)))
-    }
-
-    /// Adds a segment that was read.
-    fn note(&mut self, seq: u64, file: File, sound: bool, tail: Option<bool>) {
-        let standing = match sound {
-            true => Standing::Sound,
-            false => Standing::Unsound,
-        };
-        self.segments.insert(seq, (file, standing));
-        match tail {
-            Some(true) => self.relate(seq, Relation::Beginning),
-            Some(false) => self.relate(seq, Relation::Other),
-            None => (),
-        }
-    }
-
-    fn found(&mut self, seq: u64, claimed: Option<Sha256>, has: Sha256) {
-        self.compared
-            .extend(claimed.map(|claimed| ((seq, claimed), has)));
-    }
-
-    fn relate(&mut self, seq: u64, relation: Relation) {
-        if let Some((_, known)) = self.tails.get_mut(&seq) {
-            *known = relation;
-        }
-    }
-
-    fn forget(&mut self, before: u64, files: &[Name]) {
-        self.removed = self.removed.max(before);
-        for name in files {
-            match name.kind {
-                Kind::Sealed => drop(self.segments.remove(&name.seq)),
-                Kind::Tail => drop(self.tails.remove(&name.seq)),
-                Kind::Fork(_) => (),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::plan::fixture::{digest, facts, fork, live, other, with_tail};
+    use crate::archive::{
+        meta::State,
+        plan::fixture::{digest, facts, live, other, with_tail},
+    };
 
     #[test]
     fn when_a_log_went_back() {
@@ -457,21 +344,5 @@ mod tests {
         facts.learn(&step, &Outcome::Done);
         assert!(facts.archive.segments.keys().eq(&[2, 3, 4]));
         assert_eq!((facts.archive.removed, facts.total), (2, 30));
-    }
-
-    #[test]
-    fn all_files_are_named() {
-        let mut facts = fork(facts(live(0, 2), [0, 1]), 1);
-        with_tail(&mut facts, 2, Relation::Unread);
-        let names = facts.archive.named().map(|(name, _)| name.to_string());
-        assert_eq!(
-            names.collect::<Vec<_>>(),
-            [
-                "0000000000.zst",
-                "0000000001.zst",
-                "0000000002.tail.zst",
-                "0000000001.fork-6666666666666666.zst",
-            ]
-        );
     }
 }
