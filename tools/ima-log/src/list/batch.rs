@@ -120,7 +120,7 @@ impl Batch {
     }
 
     /// Its template data, and what follows in the batch.
-    pub(crate) fn from_data(&self, item: Item) -> &[u8] {
+    pub(crate) fn data_and_rest(&self, item: Item) -> &[u8] {
         self.bytes.get(item.data as usize..).unwrap_or_default()
     }
 

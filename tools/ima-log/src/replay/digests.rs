@@ -114,7 +114,7 @@ impl Digests {
                 let legacy = legacy.as_ref().map(hash::legacy_input);
                 let message = match &legacy {
                     Some(input) => Message::new(input, input.len()),
-                    None => Message::new(batch.from_data(*item), batch.data(*item).len()),
+                    None => Message::new(batch.data_and_rest(*item), batch.data(*item).len()),
                 };
                 for (to, content) in new.columns.iter_mut().zip(contents()) {
                     message.push(to, content);
