@@ -32,6 +32,8 @@ use std::{
     fs,
     path::Path,
     process::{exit, Command},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -160,18 +162,23 @@ fn main() -> Result {
         return child(Path::new(&folder));
     }
     println!("running {} tests", SCENES.len());
-    let mut failed = 0;
-    for scene in &SCENES {
-        let name = scene.name.replace([' ', ','], "_");
-        match play(scene) {
-            Ok(kills) => println!("test {name} ... ok\n# killed at {kills} calls"),
-            Err(error) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n# {error}");
-            }
+    let failed = AtomicBool::new(false);
+    // Most of the time, a scene waits for the disk.
+    thread::scope(|threads| {
+        for scene in &SCENES {
+            threads.spawn(|| {
+                let name = scene.name.replace([' ', ','], "_");
+                match play(scene) {
+                    Ok(kills) => println!("test {name} ... ok\n# killed at {kills} calls"),
+                    Err(error) => {
+                        failed.store(true, Ordering::Relaxed);
+                        println!("test {name} ... FAILED\n# {error}");
+                    }
+                }
+            });
         }
-    }
-    exit(i32::from(failed > 0))
+    });
+    exit(i32::from(failed.into_inner()))
 }
 
 /// The archiver, up to where it is killed.

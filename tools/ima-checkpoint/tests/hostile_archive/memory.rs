@@ -132,8 +132,9 @@ fn fill(archive: &Archive, log: &mut Sparse, to: u64) -> Result {
     Ok(())
 }
 
-/// The most memory that a command had, in bytes. What it had shortly before its end is near
-/// enough: it grows with what was read.
+/// The most memory that a command had, in bytes, without the pages of the program itself, of which the
+/// system keeps as many as it likes. What it had shortly before its end is near enough: it grows with
+/// what was read.
 fn peak(archive: &Archive, arguments: &[&str], code: i32) -> Result<u64> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ima-checkpoint"))
         .args(arguments)
@@ -146,7 +147,7 @@ fn peak(archive: &Archive, arguments: &[&str], code: i32) -> Result<u64> {
     let mut peak = 0;
     let ended = loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         peak = peak.max(kib.unwrap_or(0) << 10);
         match child.try_wait()? {
