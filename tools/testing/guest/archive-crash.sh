@@ -72,12 +72,17 @@ start_round()
 	exports /tmp/sealed sealed
 }
 
-# traced FAULT OPTION...
+# traced FAULT OPTION...: only the call that fails is shown. A call that kills is not seen with a filter
+# in the kernel, which makes all others as fast as ever
 traced()
 {
 	fault=$1
 	shift
-	strace -f -qq -e signal=none -e inject="$fault" -o /tmp/trace ima-checkpoint archive --archive $A --host $HOST "$@" >/tmp/message 2>&1
+	case $fault in
+	*:error=*) filter=--seccomp-bpf ;;
+	*) filter= ;;
+	esac
+	strace -f $filter -qq -e signal=none -e trace="${fault%%:*}" -e inject="$fault" -o /tmp/trace ima-checkpoint archive --archive $A --host $HOST "$@" >/tmp/message 2>&1
 }
 
 # before_archive CALL: how often it is made before the archive is touched
