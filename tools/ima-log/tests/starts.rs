@@ -133,6 +133,7 @@ fn an_uncovered_record_of_a_firmware_pcr_changes_nothing() -> Result {
 fn a_checkpoint_that_is_not_covered_lowers_nothing() -> Result {
     let mut host = booted(&[BANK]);
     host.measure(record_of_pcr_11(b"/bin/a"));
+    host.file(b"/bin/covers", b"it");
     let mut values = held(&host, PCR);
     let mut told = host.clone();
     let claimed = held(&host, 11)[&register(11)];
