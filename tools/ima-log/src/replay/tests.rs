@@ -173,7 +173,7 @@ proptest! {
     /// its batch is no part of it.
     #[test]
     fn lists_of_any_records(
-        records in vec((10..13_u32, vec(any::<u8>(), 0..300), 0..5), 1..40),
+        records in vec((10..13_u32, vec(any::<u8>(), 0..300), 0..5), 1..12),
     ) {
         let mut list = Vec::new();
         let mut expected = Values::new();
