@@ -182,6 +182,15 @@ impl Platform {
         })
     }
 
+    /// The same banks, without a TPM, and with no hash for that of the name.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn without_hash(other: &Self, name: &[u8]) -> Result<Self> {
+        let mut platform = Self::with_tpm(other, false)?;
+        let index = platform.bank_named(name).ok_or(EINVAL)?;
+        platform.banks.get_mut(index).ok_or(EINVAL)?.mapped = false;
+        Ok(platform)
+    }
+
     pub(crate) fn banks(&self) -> &[Bank] {
         &self.banks
     }

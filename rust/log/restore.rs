@@ -129,7 +129,7 @@ impl Log {
         let result = self.restore_into(&mut held, buffer);
         if let Err(error) = result {
             pr_err!(
-                "the previous kernel's list is corrupted behind record {}: {}\n",
+                "the previous kernel's list is corrupted after record {}: {}\n",
                 self.store.end().records,
                 error_name(error)
             );
@@ -137,7 +137,7 @@ impl Log {
         let state = self.state.get(&mut held);
         if state.doubted > 0 {
             pr_warn!(
-                "{} of the previous kernel's checkpoints are not believed: taken as any record\n",
+                "{} checkpoints of the previous kernel are not trusted and kept as ordinary records\n",
                 state.doubted
             );
         }
@@ -192,7 +192,7 @@ impl Log {
             state.lost = state.pcrs.get(default).is_some_and(|pcr| pcr.differs());
         }
         if state.lost {
-            pr_warn!("the default PCR holds extends that the list does not explain\n");
+            pr_warn!("the default PCR was extended with values that are not in the list\n");
             self.seal(held, Label::default(), Flags::AUTOMATIC | Flags::LOG_LOST)?;
         }
         Ok(())

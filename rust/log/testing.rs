@@ -400,8 +400,14 @@ impl Rig {
     /// With settings of its own.
     pub(super) fn configured(has_tpm: bool, config: &'static Config) -> Result<Self> {
         let platform = Platform::with_tpm(Log::get().ok_or(ENODEV)?.platform(), has_tpm)?;
+        Self::on(platform, config)
+    }
+
+    /// An empty log with the banks of `platform`.
+    pub(super) fn on(platform: Platform, config: &'static Config) -> Result<Self> {
         let machine = TestMachine::new(&platform)?;
-        Self::booted(machine, has_tpm, config)
+        let log = Log::new(platform, machine.clone(), config)?;
+        Ok(Self { log, machine })
     }
 
     /// An empty log on a machine that goes on.

@@ -65,13 +65,14 @@ impl Log {
         right_pcr && sha1 == Some(record.digest()) && self.is_hashed(record).unwrap_or(false)
     }
 
-    /// Does `d-ng` hold the hash of the buffer? Assumed of a hash that this kernel does not use.
+    /// Does `d-ng` hold the hash of the buffer? Assumed of a hash that this kernel cannot compute.
     fn is_hashed(&self, record: &Record<'_>) -> Option<bool> {
         let (algorithm, expected) = record.file_digest()?;
-        let Some(index) = self.platform.bank_named(algorithm) else {
+        let named = self.platform.bank_named(algorithm);
+        let bank = named.and_then(|index| self.platform.banks().get(index));
+        let Some(bank) = bank.filter(|bank| bank.mapped()) else {
             return Some(true);
         };
-        let bank = self.platform.banks().get(index)?;
         let mut digest = [0; MAX_DIGEST];
         bank.hash(record.buffer()?, &mut digest).ok()?;
         Some(bank.trim(&digest) == expected)

@@ -22,6 +22,7 @@ use crate::{
         kexec::Header, //
     },
     log::testing::TestRecord,
+    platform::Platform,
     store, //
 };
 
@@ -161,6 +162,19 @@ mod cases {
         ensure_eq!(rig.log.state.get(&mut held).doubted, 0);
         ensure_eq!(rig.log.state.get(&mut held).violations, 3);
         goes_on(&rig, &mut held)
+    }
+
+    #[test]
+    fn a_head_is_believed_without_the_hash_of_its_buffer() -> Result {
+        let mut held = ima::lock();
+        let platform = Log::get().ok_or(ENODEV)?.platform();
+        let rig = Rig::on(Platform::without_hash(platform, b"sha256")?, &CONFIG)?;
+        let value = value(&rig.log, rig.log.platform().pcr())?;
+        let buffer = forged_head(&rig.log, &header(&rig.log), &[value])?;
+        rig.log.restore_into(&mut held, &buffer)?;
+        ensure_eq!(rig.log.state.get(&mut held).doubted, 0);
+        ensure_eq!(rig.log.segment(5)?.first_record(), 100);
+        Ok(())
     }
 
     #[test]
