@@ -2,10 +2,7 @@
 
 //! `create`: a label written appends a checkpoint, which reading then names.
 
-use super::text::{
-    Hex,
-    Text, //
-};
+use super::text::Text;
 use crate::{
     abstractions::securityfs::{
         Opening,
@@ -17,7 +14,6 @@ use crate::{
         Sealed, //
     },
 };
-use core::fmt::Write;
 use kernel::{
     prelude::*,
     uaccess::UserSliceWriter, //
@@ -50,8 +46,6 @@ impl SecurityFile for Create {
 
     fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {
         // Not rendered by the write: ENOMEM there means that nothing was appended.
-        let sealed = self.sealed.as_ref().ok_or(EINVAL)?;
-        Text::render(|text| writeln!(text, "seq={} digest={}", sealed.seq, Hex(&sealed.digest)))?
-            .read(position, out)
+        Text::sealed(self.sealed.as_ref().ok_or(EINVAL)?)?.read(position, out)
     }
 }

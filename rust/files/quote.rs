@@ -3,10 +3,7 @@
 //! `quote`: reading names the checkpoint to quote over; what a TPM signed over it is then written,
 //! and becomes a record.
 
-use super::text::{
-    Hex,
-    Text, //
-};
+use super::text::Text;
 use crate::{
     abstractions::securityfs::{
         Opening,
@@ -14,7 +11,6 @@ use crate::{
     },
     log::Log, //
 };
-use core::fmt::Write;
 use kernel::{
     prelude::*,
     uaccess::UserSliceWriter, //
@@ -37,8 +33,6 @@ impl SecurityFile for Quote {
     }
 
     fn read(&mut self, position: u64, out: &mut UserSliceWriter) -> Result<usize> {
-        let newest = self.0.newest()?;
-        Text::render(|text| writeln!(text, "seq={} digest={}", newest.seq, Hex(&newest.digest)))?
-            .read(position, out)
+        Text::sealed(&self.0.newest()?)?.read(position, out)
     }
 }

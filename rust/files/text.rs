@@ -4,7 +4,10 @@
 
 pub(super) use crate::config::decimal;
 
-use crate::memory::KVVec;
+use crate::{
+    log::Sealed,
+    memory::KVVec, //
+};
 use core::fmt::{
     self,
     Display,
@@ -25,6 +28,11 @@ impl Text {
         let mut text = Self::default();
         fill(&mut text).map_err(|_| ENOMEM)?;
         Ok(text)
+    }
+
+    /// The line that names a checkpoint. ENOMEM.
+    pub(super) fn sealed(sealed: &Sealed) -> Result<Self> {
+        Self::render(|text| writeln!(text, "seq={} digest={}", sealed.seq, Hex(&sealed.digest)))
     }
 
     pub(super) fn is_empty(&self) -> bool {

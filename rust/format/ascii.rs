@@ -2,7 +2,7 @@
 
 //! A record as a line of text, as IMA's ASCII files show it.
 //!
-//! IMA relies on a NUL behind the data of a field, and on the `:` in a digest. Here a field ends
+//! IMA relies on a NUL after the data of a field, and on the `:` in a digest. Here a field ends
 //! with its data, and a digest without `:` is shown in hex as a whole.
 
 pub use super::text::{
@@ -106,7 +106,7 @@ fn shown(field: Field, data: &[u8], order: ByteOrder) -> Shown<'_> {
     }
 }
 
-/// An algorithm with `:` and NUL behind it, then the digest. The algorithm may be missing.
+/// An algorithm with `:` and NUL after it, then the digest. The algorithm may be missing.
 fn shown_digest(data: &[u8]) -> Shown<'_> {
     let text = until_nul(data);
     let Some(colon) = text.iter().rposition(|byte| *byte == b':') else {
@@ -178,7 +178,7 @@ mod tests {
 
     const ORDER: ByteOrder = ByteOrder::Little;
 
-    /// Is a record shown as this, behind PCR and digest?
+    /// Is a record shown as this, after PCR and digest?
     fn shows(template: &[u8], fields: &[&[u8]], expected: &[u8]) -> Result<bool, Error> {
         let mut out = [0; MAX];
         let bytes = encode(&mut out, template, fields)?;

@@ -121,6 +121,17 @@ impl<'a> Reader<'a> {
         self.array().map(|bytes| self.order.get_u64(bytes))
     }
 
+    /// Takes the magic number and the version that a buffer of ours starts with.
+    pub(super) fn preamble(&mut self, magic: &[u8; 8], version: u16) -> Result<(), Error> {
+        if self.array()? != *magic {
+            return Err(Error::BadMagic);
+        }
+        match self.u16()? {
+            found if found == version => Ok(()),
+            found => Err(Error::BadVersion(found)),
+        }
+    }
+
     /// Takes a 32-bit length.
     #[inline]
     pub(super) fn len32(&mut self) -> Result<usize, Error> {
@@ -128,7 +139,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Puts values into a buffer, one behind the other.
+/// Puts values into a buffer, one after the other.
 #[derive(Debug)]
 pub(super) struct Writer<'b> {
     out: &'b mut [u8],

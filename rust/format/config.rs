@@ -113,13 +113,7 @@ impl<'a> Changes<'a> {
             return Err(Error::TooLong);
         }
         let mut reader = Reader::new(buffer, ByteOrder::Little);
-        if reader.array()? != *MAGIC {
-            return Err(Error::BadMagic);
-        }
-        let version = reader.u16()?;
-        if version != VERSION {
-            return Err(Error::BadVersion(version));
-        }
+        reader.preamble(MAGIC, VERSION)?;
         let reason = reader.u16()?.try_into()?;
         let size = reader.len32()?;
         let lines = buffer.get(size..).ok_or(Error::BadFixedLength)?;

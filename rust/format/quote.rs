@@ -168,13 +168,7 @@ impl<'a> Quote<'a> {
             return Err(Error::TooLong);
         }
         let mut reader = Reader::new(buffer, ByteOrder::Little);
-        if reader.array()? != *MAGIC {
-            return Err(Error::BadMagic);
-        }
-        let version = reader.u16()?;
-        if version != VERSION {
-            return Err(Error::BadVersion(version));
-        }
+        reader.preamble(MAGIC, VERSION)?;
         let _reserved = reader.u16()?;
         let size = reader.len32()?;
         let evidence = buffer.get(size..).ok_or(Error::BadFixedLength)?;

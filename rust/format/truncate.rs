@@ -76,13 +76,7 @@ impl Truncation {
     /// [`Error::BadFixedLength`], [`Error::BadSequence`].
     pub fn parse(buffer: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(buffer, ByteOrder::Little);
-        if reader.array()? != *MAGIC {
-            return Err(Error::BadMagic);
-        }
-        let version = reader.u16()?;
-        if version != VERSION {
-            return Err(Error::BadVersion(version));
-        }
+        reader.preamble(MAGIC, VERSION)?;
         let reason = reader.u16()?.try_into()?;
         let size = reader.len32()?;
         if size < Self::SIZE || size != buffer.len() {

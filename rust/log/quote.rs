@@ -47,13 +47,13 @@ impl Log {
     /// made in between. EBUSY: measuring is suspended. EIO: the TPM refused the record. ENOMEM.
     pub(crate) fn quote(&self, evidence: &[u8]) -> Result {
         let evidence = Evidence::parse(evidence).map_err(invalid)?;
+        let mut buffer = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
         let mut held = ima::lock();
-        let result = self.try_quote(&mut held, evidence);
+        let result = self.try_quote(&mut held, evidence, &mut buffer);
         self.note(&mut held, result)
     }
 
-    fn try_quote(&self, held: &mut Extend, evidence: Evidence<'_>) -> Result {
-        let mut buffer = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
+    fn try_quote(&self, held: &mut Extend, evidence: Evidence<'_>, buffer: &mut [u8]) -> Result {
         if self.machine.is_suspended(held) {
             return Err(EBUSY);
         }
@@ -67,7 +67,7 @@ impl Log {
             digest: identity.digest,
             evidence,
         };
-        let buffer = quote.encode(&mut buffer).map_err(invalid)?;
+        let buffer = quote.encode(buffer).map_err(invalid)?;
         // A record that the TPM does not take stays in the list, and replays to another value.
         require_answer(&*self.machine, held, &self.platform)?;
         self.append_own(held, EVENT_NAME, buffer)

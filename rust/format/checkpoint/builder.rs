@@ -20,7 +20,7 @@ use super::{
 /// Writes a checkpoint into a buffer.
 ///
 /// The default PCR comes first, then the others in ascending order. The first one whose entries do
-/// not all fit is left out, and so are those behind it: highest PCRs are dropped first.
+/// not all fit is left out, and so are those that follow: highest PCRs are dropped first.
 #[derive(Debug)]
 pub struct Builder<'b> {
     writer: Writer<'b>,
@@ -201,14 +201,14 @@ mod tests {
     fn highest_pcrs_are_dropped_whole() -> Result<(), Error> {
         let mut out = [0; MAX_BUFFER];
         let mut builder = Builder::new(&mut out, &HEADER, Label::default())?;
-        // 72 bytes each: 52 fit behind the fixed part.
+        // 72 bytes each: 52 fit after the fixed part.
         builder.push(Kind::Value, &entry(10, 0))?;
         for pcr in 0..10 {
             for bank in 0..6 {
                 builder.push(Kind::Value, &entry(pcr, bank))?;
             }
         }
-        // Small enough for what is left, but behind one that was dropped.
+        // Small enough for what is left, but after one that was dropped.
         let small = Entry {
             value: &[0; 20],
             ..entry(23, 0)

@@ -140,7 +140,7 @@ mod tests {
         *, //
     };
 
-    /// Parses the fixed part with these items behind it.
+    /// Parses the fixed part with these items after it.
     fn parse_items(items: &[&[u8]]) -> Result<(), Error> {
         let mut out = [0; 512];
         let mut len = Header::SIZE;

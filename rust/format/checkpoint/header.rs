@@ -121,16 +121,10 @@ impl Header {
     /// Where the flags are.
     pub(super) const FLAGS_OFFSET: usize = 12;
 
-    /// Parses it, and returns it with the bytes behind it.
+    /// Parses it, and returns it with the bytes that follow it.
     pub(super) fn parse(buffer: &[u8]) -> Result<(Self, &[u8]), Error> {
         let mut reader = Reader::new(buffer, ByteOrder::Little);
-        if reader.array()? != *MAGIC {
-            return Err(Error::BadMagic);
-        }
-        let version = reader.u16()?;
-        if version != VERSION {
-            return Err(Error::BadVersion(version));
-        }
+        reader.preamble(MAGIC, VERSION)?;
         let size = usize::from(reader.u16()?);
         let items = buffer.get(size..).ok_or(Error::BadFixedLength)?;
         if size < Self::SIZE {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The items behind the fixed part of a checkpoint: `u16` type, `u16` length, payload.
+//! The items that follow the fixed part of a checkpoint: `u16` type, `u16` length, payload.
 
 use super::super::{
     bytes::{

@@ -23,7 +23,7 @@ pub(super) fn legacy_data_len(mut reader: Reader<'_>) -> Result<usize, Error> {
     Ok(LEGACY_DIGEST_SIZE + size_of::<u32>() + name_len)
 }
 
-/// How many fields these are, each behind its length; nothing if they do not fill `data`.
+/// How many fields these are, each preceded by its length; nothing if they do not fill `data`.
 pub(super) fn count(data: &[u8], order: ByteOrder) -> Option<usize> {
     let mut reader = Reader::new(data, order);
     let mut count: usize = 0;
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Is the data exactly these fields, whole and with nothing behind them?
+    /// Is the data exactly these fields, whole and with nothing after them?
     #[inline]
     pub(super) fn exact(mut self) -> bool {
         let expected = self.left;
