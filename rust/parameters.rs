@@ -28,10 +28,10 @@ use kernel::{
 };
 
 const PREFIX: &str = "ima_checkpoint.";
-/// Bytes for the prefix, a name and the NUL behind it. A longer name does not compile.
+/// Bytes for the prefix, a name and the NUL after it. A longer name does not compile.
 const ROOM: usize = 64;
 
-/// The names of the parameters, each with at least one NUL behind it.
+/// The names of the parameters, each with at least one NUL after it.
 static NAMES: [[u8; ROOM]; config::COUNT] = {
     let mut names = [[0; ROOM]; config::COUNT];
     let mut at = 0;

@@ -73,7 +73,7 @@ pub(crate) struct Store {
     spare: Mutex<Option<Memory>>,
     /// Bytes left in the chunk that is being filled; a hint for [`Store::prepare`].
     room: Atomic<usize>,
-    /// Bytes that the chunk behind it will have; a hint too.
+    /// Bytes that the next chunk will have; a hint too.
     next_size: Atomic<usize>,
 }
 

@@ -229,7 +229,7 @@ impl Retry {
                 pr_info!("{what} succeeded again after {failures} failures\n");
             }
             (News::Failed, Err(error)) => {
-                pr_warn!("{what} failed: {}; it is tried again\n", error_name(error));
+                pr_warn!("{what} failed: {}; will retry\n", error_name(error));
             }
             _ => (),
         }

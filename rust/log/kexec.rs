@@ -85,7 +85,10 @@ impl Log {
         }
         let flags = Flags::AUTOMATIC | Flags::BEFORE_KEXEC;
         if let Err(error) = self.seal(held, Label::default(), flags) {
-            pr_warn!("no checkpoint before the kexec: {}\n", error_name(error));
+            pr_warn!(
+                "cannot make a checkpoint before the kexec: {}\n",
+                error_name(error)
+            );
         }
         match self.choose(held, room) {
             Ok(handover) => self.state.get(held).handover = Some(handover),
@@ -121,10 +124,7 @@ impl Log {
             }
         }
         if let Err(error) = result {
-            pr_warn!(
-                "what is left behind is not measured: {}\n",
-                error_name(error)
-            );
+            pr_warn!("cannot record what is left behind: {}\n", error_name(error));
         }
         Ok(Handover {
             first: find(0).ok_or(ENOSPC)?.seq(),
@@ -195,7 +195,7 @@ impl Log {
 
 fn report(first: &Segment, size: Span) {
     pr_warn!(
-        "{} records, {} bytes before checkpoint {} are left behind: the image has no room\n",
+        "{} records, {} bytes before checkpoint {} do not fit into the image and are left behind\n",
         size.records,
         size.bytes,
         first.seq()

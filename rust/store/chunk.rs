@@ -125,7 +125,7 @@ impl Chunk {
     }
 
     /// The bytes from record `index` on, counted since cold boot. `None` if it is not in here.
-    pub(super) fn behind(&self, index: u64, order: ByteOrder) -> Option<&[u8]> {
+    pub(super) fn following(&self, index: u64, order: ByteOrder) -> Option<&[u8]> {
         let mut rest = self.records();
         for _ in 0..index.checked_sub(self.start.records)? {
             let len = Record::skip(rest, SHA1_SIZE, order).ok()?;
@@ -192,7 +192,7 @@ impl ChunkWriter {
         let committed = self.0.committed.load(Relaxed);
         COMMITTED.fetch_add(len as u64, Relaxed);
         // INVARIANT: It grows, to the memory's size at most. The release store orders the writes of
-        // these bytes before it, and `reserve` hands out bytes behind them only.
+        // these bytes before it, and `reserve` hands out bytes after them only.
         self.0.committed.store(committed + len, Release);
         self.0.records().get(committed..).unwrap_or_default()
     }

@@ -35,7 +35,7 @@ use kernel::{
 
 /// Bytes of a digest that are kept; of a longer one the front.
 const MAX_WIDTH: usize = 32;
-/// Bytes of a block of digests, each behind its PCR.
+/// Bytes of a block of digests, each preceded by its PCR.
 const BLOCK_SIZE: usize = 65536;
 /// What stands for the PCR of a record that is not to be found: no PCR has this number.
 const NO_PCR: u8 = u8::MAX;
@@ -262,7 +262,7 @@ impl Known {
         let result = digests.and_then(|digests| self.digests.extend(&digests, width));
         if let Err(error) = result {
             pr_warn!(
-                "digests are forgotten ({}): what is measured again is recorded again\n",
+                "no memory for digests of freed records ({}): files may be recorded twice\n",
                 error.to_errno()
             );
             self.origin = None;

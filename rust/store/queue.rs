@@ -90,7 +90,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Adds one behind the others. ENOMEM if there is no room.
+    /// Adds one after the others. ENOMEM if there is no room.
     pub(super) fn push(&mut self, item: T) -> Result {
         // INVARIANT: The new place is full, and the last.
         let pushed = self.places.push_within_capacity(Some(item));

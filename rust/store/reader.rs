@@ -351,8 +351,8 @@ impl<'a> Reader<'a> {
         match self.view.view.encoding {
             Encoding::Binary => {
                 let (pcr, rest) = stored.split_at_checked(4).ok_or(EIO)?;
-                let behind = rest.get(SHA1_SIZE..).ok_or(EIO)?;
-                for part in [pcr, digest, behind] {
+                let following = rest.get(SHA1_SIZE..).ok_or(EIO)?;
+                for part in [pcr, digest, following] {
                     self.scratch.extend_from_slice(part, GFP_KERNEL)?;
                 }
             }

@@ -95,7 +95,7 @@ impl Segment {
         drop(old);
     }
 
-    /// Adds a chunk behind the others. The writer is the only one to add chunks.
+    /// Adds a chunk after the others. The writer is the only one to add chunks.
     pub(super) fn add_chunk(&self, chunk: Arc<Chunk>) -> Result {
         let needed = {
             let mut chunks = self.chunks.lock();
@@ -142,7 +142,7 @@ impl Segment {
         look: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
         let chunk = self.chunk_of(index)?;
-        chunk.behind(index, order).map(look)
+        chunk.following(index, order).map(look)
     }
 
     /// Calls `visit` with the records of each chunk, oldest first.

@@ -19,7 +19,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The position behind one more record.
+    /// The position after one more record.
     pub(crate) fn after(&self, bytes: u64, ascii: u64) -> Self {
         Self {
             records: self.records.wrapping_add(1),

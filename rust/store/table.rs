@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The live segments: sealed ones, oldest first, and the one active segment behind them.
+//! The live segments: sealed ones, oldest first, and then the one active segment.
 //!
 //! What is said of a segment here changes under one lock, so that whoever looks sees all segments
 //! as they were at one moment.

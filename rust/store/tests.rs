@@ -187,7 +187,7 @@ mod cases {
         assert!(writer.append(&store, None, 100_000, fail) == Err(EINVAL));
         assert!((store.end(), writer.sha256()) == before);
         assert_eq!(store.count(), 1);
-        // What comes after it is where readers look, behind what was there.
+        // What comes after it is where readers look, after what was there.
         add(&store, &mut writer, None, 10, 2)?;
         assert_eq!(store.end().bytes, 20);
         let (bytes, sizes) = contents(&store)?;
@@ -295,7 +295,7 @@ mod cases {
     }
 
     #[test]
-    fn a_walk_goes_on_behind_what_is_freed() -> Result {
+    fn a_walk_goes_on_after_what_is_freed() -> Result {
         let (store, mut writer) = empty()?;
         for seq in 1..10 {
             let seal = seal(&writer, seq, false)?;

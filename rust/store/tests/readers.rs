@@ -354,7 +354,7 @@ mod cases {
                 }
                 Ok(())
             })?;
-            // All of the chunk that was being copied, and nothing behind it.
+            // All of the chunk that was being copied, and nothing after it.
             assert!(!got.is_empty() && got.len() < shown.bytes.len());
             assert!(shown.ends.iter().any(|&end| end == got.len()));
             assert!(*got == shown.bytes[..got.len()]);
