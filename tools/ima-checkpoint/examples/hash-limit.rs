@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [records, bytes] = arguments[..] else {
         return Err("usage: hash-limit RECORDS BYTES".into());
     };
-    // behind the bytes: a one, zeros, and 8 bytes of length
+    // after the bytes: a one, zeros, and 8 bytes of length
     let blocks =
         |bytes: usize| vec![GenericArray::<u8, U64>::default(); (bytes + 1 + 8).div_ceil(64)];
     let (message, extend1, extend256) = black_box((blocks(bytes), blocks(2 * 20), blocks(2 * 32)));

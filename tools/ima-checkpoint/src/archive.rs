@@ -287,7 +287,7 @@ impl Log {
         Ok(self.open(&name.to_string())?.1)
     }
 
-    /// The metadata of the file of that name, which stands behind them.
+    /// The metadata of the file of that name, which stands after them.
     fn open(&self, file_name: &str) -> Result<(Source, Meta)> {
         let path = self.place.path_of(file_name);
         let mut file = self.place.open(file_name)?;

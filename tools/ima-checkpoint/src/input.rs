@@ -74,7 +74,7 @@ pub(crate) fn recognised<'a>(
         if error.raw_os_error().is_some() {
             return Err(Error::io("read", name, error));
         }
-        // damage belongs to the list, behind what could be read of it
+        // damage belongs to the list, after what could be read of it
         return Ok(Box::new(start.chain(Failing(Some(error)))));
     }
     if let Some(looks) = Looks::of(start.get_ref()) {
@@ -286,7 +286,7 @@ mod tests {
             let written = header.encode(&mut buffer, order);
             assert!(written.is_ok());
             // the buffer has whole pages
-            let pages = [buffer.as_slice(), b"a list and what is behind it"].concat();
+            let pages = [buffer.as_slice(), b"a list and what is after it"].concat();
             assert_eq!(read(&pages)?, b"a list");
             assert_eq!(read(&buffer)?, b"");
         }

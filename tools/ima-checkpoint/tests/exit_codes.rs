@@ -205,7 +205,7 @@ fn all_that_hold() -> Result {
         ),
         ("the same twice", &["good"], &twice, &[0]),
         ("in segments", &["0", "1", "2"], &pcrs, &[0]),
-        ("records behind", &["longer"], &pcrs, &[0]),
+        ("records after", &["longer"], &pcrs, &[0]),
         (
             "what firmware extended is not told",
             &["good"],
@@ -217,7 +217,7 @@ fn all_that_hold() -> Result {
         ("a gap", &["0", "2"], &pcrs, &[5]),
         ("no start", &["1", "2"], &pcrs, &[5]),
         ("a gap, unanchored", &["0", "2"], no_pcrs, &[5, 3]),
-        // behind what is not true, all rests on a checkpoint
+        // after what is not true, all rests on a checkpoint
         ("tampered", &["bad"], no_pcrs, &[1, 5, 3]),
         ("an old quote", &["good"], &stale, &[9, 3]),
         ("a gap, an old quote", &["0", "2"], &stale, &[9, 5, 3]),

@@ -209,7 +209,7 @@ fn what_is_no_file() -> Result {
         ("socket", "cannot open socket"),
         ("nothing", "cannot open nothing"),
     ] {
-        // behind a list as well as alone
+        // after a list as well as alone
         for arguments in [[what].as_slice(), &["list", what]] {
             let output = verify(folder.path(), arguments)?;
             assert_eq!(output.status.code(), Some(8), "{}", said(&output));

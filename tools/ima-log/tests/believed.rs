@@ -6,7 +6,7 @@
 //! | what somebody forges | test |
 //! |---|---|
 //! | a history whose checkpoints lack the bank that a later one brings in | `a_new_bank_is_no_start` |
-//! | what a PCR held, in a checkpoint behind the quoted position | `a_start_from_behind_the_quote`, `a_start_of_another_pcr_from_behind_the_quote` |
+//! | what a PCR held, in a checkpoint after the quoted position | `a_start_from_after_the_quote`, `a_start_of_another_pcr_from_after_the_quote` |
 //! | the templates of checkpoints and truncations | `relabelled_checkpoints_are_told` |
 //! | bytes of a file, while it is verified | `bytes_that_change_are_told`, `an_input_is_read_once` |
 //! | a PCR that the list does not name any more | `a_pcr_without_records_is_told` |
@@ -118,7 +118,7 @@ fn invented(before: &Host, records: &[Measured]) -> Result<Vec<u8>> {
     Ok(made.buffer)
 }
 
-/// A list of these records, and behind them a checkpoint in the PCR that it says is the default one.
+/// A list of these records, and after them a checkpoint in the PCR that it says is the default one.
 fn with_checkpoint(records: &[Measured], mut buffer: Vec<u8>, pcr: u32) -> Result<Vec<u8>> {
     buffer[44..48].copy_from_slice(&pcr.to_le_bytes());
     let mut list = Host::new(ByteOrder::Little, &[Bank::Sha1]);
@@ -134,10 +134,10 @@ fn with_checkpoint(records: &[Measured], mut buffer: Vec<u8>, pcr: u32) -> Resul
     Ok(list.view(Bank::Sha1)?)
 }
 
-/// Somebody on the way cuts the start of a log, and lets a checkpoint behind the quoted position say
+/// Somebody on the way cuts the start of a log, and lets a checkpoint after the quoted position say
 /// what PCR 10 held there, and that IMA uses another PCR.
 #[test]
-fn a_start_from_behind_the_quote() -> Result {
+fn a_start_from_after_the_quote() -> Result {
     let mut honest = booted(&[Bank::Sha256]);
     honest.file(b"/bin/trojan", b"trojan");
     honest.file(b"/bin/a", b"a");
@@ -163,7 +163,7 @@ fn a_start_from_behind_the_quote() -> Result {
 }
 
 #[test]
-fn a_start_of_another_pcr_from_behind_the_quote() -> Result {
+fn a_start_of_another_pcr_from_after_the_quote() -> Result {
     let mut honest = booted(&[Bank::Sha256]);
     honest.measure(record_of_pcr_11(b"/bin/trojan"));
     honest.measure(record_of_pcr_11(b"/bin/b"));
@@ -257,7 +257,7 @@ fn a_checkpoint_that_was_not_expected_is_no_verdict() -> Result {
     Ok(())
 }
 
-/// Counts what it gives, a few bytes at a time, and must not be asked again behind its end.
+/// Counts what it gives, a few bytes at a time, and must not be asked again after its end.
 struct Once<'a> {
     bytes: &'a [u8],
     given: &'a Cell<usize>,
@@ -266,7 +266,7 @@ struct Once<'a> {
 
 impl Read for Once<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        assert!(!self.ended, "it is read again behind its end");
+        assert!(!self.ended, "it is read again after its end");
         let some = out.len().min(4093);
         let read = self.bytes.read(&mut out[..some])?;
         self.ended = read == 0 && some > 0;

@@ -27,7 +27,7 @@ struct Forged {
     /// More selections, as they are marshalled.
     others: Vec<u8>,
     digest: Digest,
-    behind: Vec<u8>,
+    after: Vec<u8>,
 }
 
 fn good() -> Forged {
@@ -40,7 +40,7 @@ fn good() -> Forged {
         select: vec![0, 4, 0],
         others: Vec::new(),
         digest: Bank::Sha256.hash(&[&[7; 32]]),
-        behind: Vec::new(),
+        after: Vec::new(),
     }
 }
 
@@ -61,7 +61,7 @@ impl Forged {
             self.select.clone(),
             self.others.clone(),
             sized(self.digest.as_bytes()),
-            self.behind.clone(),
+            self.after.clone(),
         ]
         .concat()
     }
@@ -158,7 +158,7 @@ fn signed_but_not_a_quote() {
         (
             "1 bytes more",
             Forged {
-                behind: vec![0],
+                after: vec![0],
                 ..good()
             },
         ),

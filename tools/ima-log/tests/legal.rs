@@ -165,7 +165,7 @@ fn an_incomplete_checkpoint_in_front() -> Result {
     Ok(())
 }
 
-/// Nothing was measured since the last round, or only behind the values.
+/// Nothing was measured since the last round, or only after the values.
 #[test]
 fn a_round_of_a_monitor_without_news() -> Result {
     let host = host()?;
@@ -173,10 +173,10 @@ fn a_round_of_a_monitor_without_news() -> Result {
     let mut later = host.clone();
     later.file(b"/bin/later", b"later");
     later.checkpoint("")?;
-    let behind = later.view_of(Bank::Sha1, host.records.len()..later.records.len())?;
+    let after = later.view_of(Bank::Sha1, host.records.len()..later.records.len())?;
     for (what, mut policy) in both(&base) {
         policy.base = base.clone();
-        for list in [b"".as_slice(), &behind] {
+        for list in [b"".as_slice(), &after] {
             let verdict = judge(&[list], &policy)?;
             expect_verified(what, &verdict);
             assert!(report::text(&verdict).contains("nothing new"), "{what}");
@@ -253,7 +253,7 @@ impl Read for Fails<'_> {
     }
 }
 
-/// A record is whole, but the list cannot be read on behind it: that is not its end.
+/// A record is whole, but the list cannot be read on after it: that is not its end.
 #[test]
 fn an_error_behind_a_whole_record() -> Result {
     let mut host = booted(&BANKS);

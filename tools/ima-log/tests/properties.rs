@@ -325,7 +325,7 @@ proptest! {
             let replayed = slowly(&host, &list, view);
             let reached = replayed.is_some_and(|end| end.broken.is_empty() && reaches(&host, &end));
             prop_assert_eq!(verified, reached, "byte {}", at);
-            // all of a sealed segment is covered by the checkpoint behind it
+            // all of a sealed segment is covered by the checkpoint after it
             prop_assert!(!verified || at >= sealed, "byte {}", at);
         }
     }

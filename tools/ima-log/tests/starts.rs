@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a proof starts and ends: a base behind a lost log, an event log, and the next round.
+//! Where a proof starts and ends: a base after a lost log, an event log, and the next round.
 
 mod common;
 

@@ -69,7 +69,7 @@ static void sha256_block(uint32_t state[8], const uint8_t block[64])
 		state[i] += s[i];
 }
 
-/* SHA-256 of a PCR value and a digest behind it: what the TPM does. */
+/* SHA-256 of a PCR value and a digest after it: what the TPM does. */
 static void extend(uint8_t pcr[DIGEST], const uint8_t digest[DIGEST])
 {
 	uint32_t state[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,

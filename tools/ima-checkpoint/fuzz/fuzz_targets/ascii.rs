@@ -22,7 +22,7 @@ use ima_checkpoint_format::{
 use libfuzzer_sys::fuzz_target;
 use std::io::{self, Read};
 
-/// Longest record whose text is read again: what is behind a name must be within what is looked ahead.
+/// Longest record whose text is read again: what is after a name must be within what is looked ahead.
 const MAX_RECORD: usize = 4096;
 
 fuzz_target!(|bytes: &[u8]| {

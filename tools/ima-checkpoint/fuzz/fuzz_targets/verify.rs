@@ -32,7 +32,7 @@ use std::{io::Read, sync::LazyLock};
 /// What is hashed of each record of IMA's PCR; nothing of a violation, whose data nothing proves.
 type Measured = Vec<Option<Vec<u8>>>;
 
-/// An honest log: what the TPM held behind it, and what was measured since the checkpoint that the
+/// An honest log: what the TPM held after it, and what was measured since the checkpoint that the
 /// verifier accepts.
 struct Honest {
     policy: Policy,
@@ -44,7 +44,7 @@ static HONEST: LazyLock<[Honest; 2]> =
 
 fuzz_target!(|bytes: &[u8]| {
     let list = mend::list(bytes);
-    // a segment of its own for what comes behind the first half, wherever that cuts
+    // a segment of its own for what comes after the first half, wherever that cuts
     let (front, back) = list.split_at(list.len() / 2);
     for files in [[list.as_slice(), b""], [front, back]] {
         if let Ok(verdict) = judge(&files, &against(Values::new())) {
@@ -115,7 +115,7 @@ fn is_true(list: &[u8], verdict: &Verdict, honest: &Honest) {
     assert!(proven.proven.is_some());
     let (layout, mut binary) = detect::detect(list, None, None).expect("bytes can be read");
     let mut whole = Vec::new();
-    // what comes behind a line that is no record is in no verdict
+    // what comes after a line that is no record is in no verdict
     let _ = binary.read_to_end(&mut whole);
     let list = whole.as_slice();
     let (first, end) = proven.proven.expect("it was asserted");

@@ -15,7 +15,7 @@ const MAX_META: u32 = 64 << 10;
 
 const BUFFER: usize = 128 << 10;
 
-/// Set in the byte behind a frame's magic if a checksum is at its end.
+/// Set in the byte after a frame's magic if a checksum is at its end.
 const CHECKSUM: u8 = 4;
 
 /// Largest window, as a power of two, which bounds the memory that a file can make us use.
@@ -34,7 +34,7 @@ fn damage(error: io::Error) -> io::Error {
     }
 }
 
-/// Reads the metadata at the front of a file of that name. The file stands behind them then.
+/// Reads the metadata at the front of a file of that name. The file stands after them then.
 pub(crate) fn read_meta(file: &mut impl Read, file_name: &str) -> io::Result<Meta> {
     let cut = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => invalid("it ends within its metadata"),
@@ -64,7 +64,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Gives exactly `bytes` bytes, or an error. The file must stand behind the metadata.
+    /// Gives exactly `bytes` bytes, or an error. The file must stand after the metadata.
     pub(super) fn new(source: impl Into<Source>, bytes: u64) -> io::Result<Self> {
         let mut source = BufReader::with_capacity(BUFFER, source.into());
         let front = source.fill_buf()?;

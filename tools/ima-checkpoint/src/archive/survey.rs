@@ -35,7 +35,7 @@ pub(super) struct Survey {
     pub(super) prefix: Option<Digest>,
     /// The first record whose template digest is not that of its data, if it was replayed.
     wrong: Option<Position>,
-    /// What the PCRs hold behind it, if it was replayed.
+    /// What the PCRs hold after it, if it was replayed.
     values: Values,
 }
 
@@ -218,7 +218,7 @@ impl Reading {
         }
     }
 
-    /// To replay it as well, up to the checkpoint behind it, if there is one.
+    /// To replay it as well, up to the checkpoint after it, if there is one.
     pub(super) fn replaying(meta: &Meta, next: Option<&Claim>) -> Self {
         let mut reading = Self::of(meta);
         reading.banks = vec![Bank::Sha1];
@@ -304,7 +304,7 @@ pub enum Disagreement {
         /// The PCR, and the bank.
         register: Register,
     },
-    /// The checkpoint behind it seals another segment.
+    /// The checkpoint after it seals another segment.
     Sealed {
         /// The number of the checkpoint.
         by: u64,
@@ -313,12 +313,12 @@ pub enum Disagreement {
         /// As the segment is.
         has: Size,
     },
-    /// The checkpoint behind it follows another checkpoint.
+    /// The checkpoint after it follows another checkpoint.
     Previous {
         /// Its number.
         seq: u64,
     },
-    /// The checkpoint behind it is not the one that follows.
+    /// The checkpoint after it is not the one that follows.
     NotNext {
         /// Its number.
         seq: u64,

@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_checkpoint_near_an_end_is_seen() -> io::Result<()> {
         let long = 3 * STRETCH as usize;
-        for (before, behind, seen) in [
+        for (before, after, seen) in [
             (0, 0, true),
             (5, long, true),
             (long, 5, true),
@@ -287,7 +287,7 @@ mod tests {
             let mut file = tempfile::tempfile()?;
             file.write_all(&vec![b'.'; before])?;
             file.write_all(CHECKPOINT)?;
-            file.write_all(&vec![b'.'; behind])?;
+            file.write_all(&vec![b'.'; after])?;
             let size = file.metadata()?.len();
             assert_eq!(seems_sealed(&file, size)?, seen);
         }

@@ -41,7 +41,7 @@ pub struct Seekable {
 #[derive(Debug)]
 struct Indexed {
     part: Part,
-    // INVARIANT: not empty, ascending, all at the start of a record and none behind `scanned`.
+    // INVARIANT: not empty, ascending, all at the start of a record and none after `scanned`.
     blocks: Vec<Span>,
     scanned: Span,
 }
@@ -59,11 +59,11 @@ impl Indexed {
 
     /// Start and end of the block that has byte `offset` of the view, which was scanned.
     fn block(&self, view: View, offset: u64) -> (Span, Span) {
-        let behind = self
+        let after = self
             .blocks
             .partition_point(|start| view.length(*start) <= offset);
-        let start = self.blocks.get(behind.saturating_sub(1));
-        let end = self.blocks.get(behind).copied().unwrap_or(self.scanned);
+        let start = self.blocks.get(after.saturating_sub(1));
+        let end = self.blocks.get(after).copied().unwrap_or(self.scanned);
         (start.copied().unwrap_or_default(), end)
     }
 

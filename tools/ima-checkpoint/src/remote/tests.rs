@@ -58,7 +58,7 @@ fn read(folder: &Folder, name: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The error of a store behind one of reading.
+/// The error of a store after one of reading.
 fn cause(error: io::Error) -> Error {
     match error.downcast::<error::Error>().expect("one of ours") {
         error::Error::Store(error) => error,

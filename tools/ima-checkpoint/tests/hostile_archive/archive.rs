@@ -121,7 +121,7 @@ impl Archive {
         self.write(&file_name(1), &file(&meta, &frame(&self.body(1)?)?))
     }
 
-    /// Writes segment 1 anew, with another frame behind the metadata.
+    /// Writes segment 1 anew, with another frame after the metadata.
     pub(crate) fn reframe(&self, frame: &[u8]) -> Result {
         self.write(&file_name(1), &file(&self.meta(1)?, frame))
     }

@@ -146,7 +146,7 @@ pub struct Batches<R> {
     at: Position,
     /// What was read and is not yet a whole record.
     rest: Vec<u8>,
-    /// Why nothing more can be read, which is told behind the last whole record.
+    /// Why nothing more can be read, which is told after the last whole record.
     failed: Option<io::Error>,
     ended: bool,
 }
@@ -203,7 +203,7 @@ impl<R: Read> Batches<R> {
         }
     }
 
-    /// Keeps what is behind the last whole record for the next batch.
+    /// Keeps what is after the last whole record for the next batch.
     fn split(&mut self, mut batch: Batch) -> Batch {
         let end = batch.items.last().map_or(0, |item| item.end as usize);
         self.rest = Vec::with_capacity(BATCH.max(batch.bytes.len() - end));

@@ -25,7 +25,7 @@ pub struct Layout {
     pub bank: Bank,
     /// The order of the bytes in its numbers.
     pub order: ByteOrder,
-    /// Are these digests not the bank's own, but those of SHA-1, with zeros behind them?
+    /// Are these digests not the bank's own, but those of SHA-1, followed by zeros?
     pub padded: bool,
     /// Is it in ASCII? Its records are read as those of the binary list then, and the order of
     /// bytes is that in which IMA hashed numbers.
@@ -98,7 +98,7 @@ pub fn detect<R: Read>(
         .take(SAMPLE as u64)
         .read_to_end(&mut sample)?;
     let layout = layout(&sample, bank, order);
-    // behind its end somebody may go on writing
+    // after its end somebody may go on writing
     let rest = match sample.len() < SAMPLE {
         true => 0,
         false => u64::MAX,
@@ -164,7 +164,7 @@ struct Fit {
     known: usize,
     /// Records that parse.
     parsed: usize,
-    /// The rest is not malformed, but goes on behind the sample.
+    /// The rest is not malformed, but goes on after the sample.
     open: bool,
 }
 

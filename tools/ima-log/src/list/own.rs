@@ -339,13 +339,13 @@ fn reads_as_fields(record: &Record<'_>) -> bool {
     record.digest_input(|piece| input.extend_from_slice(piece));
     let mut rest = input.as_slice();
     let mut fields = 0;
-    while let Some((length, behind)) = rest.split_first_chunk() {
+    while let Some((length, after)) = rest.split_first_chunk() {
         let length = record.order().get_u32(*length) as usize;
-        let Some(behind) = behind.get(length..) else {
+        let Some(after) = after.get(length..) else {
             return false;
         };
         fields += 1;
-        rest = behind;
+        rest = after;
     }
     rest.is_empty() && fields > 1
 }

@@ -49,11 +49,11 @@ pub struct Entry<'a> {
 pub enum Fault {
     /// The input could not be read.
     Io(io::Error),
-    /// The list is malformed here: nothing behind it can be read.
+    /// The list is malformed here: nothing after it can be read.
     Malformed(Position, FormatError),
     /// The list ends in the middle of this record.
     Cut(Position),
-    /// A line of a list in ASCII is no record: nothing behind it can be read.
+    /// A line of a list in ASCII is no record: nothing after it can be read.
     Ascii(text::Error),
 }
 
@@ -144,7 +144,7 @@ impl<R: Read> Records<R> {
         Ok(Some(Entry { at, record, raw }))
     }
 
-    /// May the next record go on behind what is there?
+    /// May the next record go on after what is there?
     fn lacks_bytes(&self) -> bool {
         let bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
         let number = |at: usize| {
@@ -169,7 +169,7 @@ impl<R: Read> Records<R> {
         matches!(parsed, Err(FormatError::Truncated))
     }
 
-    /// Reads more, behind what is there.
+    /// Reads more, after what is there.
     fn fill(&mut self) -> Result<(), Fault> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

@@ -39,7 +39,7 @@ const SHA256: [u32; 8] = [
     0x5be0_cd19,
 ];
 
-/// What is behind a message of one block.
+/// What is after a message of one block.
 const PADDING: [u8; BLOCK] = {
     let mut block = [0; BLOCK];
     block[0] = 0x80;
@@ -166,7 +166,7 @@ pub(super) fn push_violation(to: &mut Column, content: Content) {
     to.push(&with_zeros(bank, &[0xff; Digest::MAX][..ones.size()]));
 }
 
-/// A digest with zeros behind it, as long as the bank wants it.
+/// A digest followed by zeros, as long as the bank wants it.
 pub(super) fn with_zeros(bank: Bank, digest: &[u8]) -> Digest {
     let mut bytes = [0; Digest::MAX];
     bytes[..digest.len()].copy_from_slice(digest);

@@ -66,18 +66,18 @@ pub struct Plan {
     pub checks: bool,
 }
 
-/// What goes through the pipeline: records, and what is told before and behind them.
+/// What goes through the pipeline: records, and what is told before and after them.
 struct Work {
     introduction: Option<Introduction>,
     seals: bool,
     batch: Option<Batch>,
-    /// Why nothing more can be read, and behind which place.
+    /// Why nothing more can be read, and after which place.
     fault: Option<(Position, Fault)>,
     digests: Digests,
     sealed: Vec<(usize, Sealed)>,
 }
 
-/// Reads sources, one behind the other as one list, and tells the observer of all that is in them.
+/// Reads sources, one after the other as one list, and tells the observer of all that is in them.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The SHA-256 of each segment, in the sha1 view: what the checkpoint behind it seals.
+//! The SHA-256 of each segment, in the sha1 view: what the checkpoint after it seals.
 
 use super::digests::Digests;
 use crate::{

@@ -96,7 +96,7 @@ fn check(list: &[u8], digest: impl Fn(Bank) -> Digest) {
     assert!(replay.used().eq([(10, 2)]));
 }
 
-/// SHA-1 with zeros behind it, for a bank whose hash IMA does not know.
+/// SHA-1 followed by zeros, for a bank whose hash IMA does not know.
 fn of_ima(bank: Bank, input: &[u8]) -> Digest {
     if bank.mapped() {
         return bank.hash(&[input]);

@@ -60,7 +60,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// What is true of a checkpoint behind these records. It goes on from the numbers of the one
+    /// What is true of a checkpoint after these records. It goes on from the numbers of the one
     /// before; the PCR values are left to the caller.
     pub(crate) fn of(records: &[Record], order: Order) -> Self {
         let last = records.iter().rposition(is_checkpoint);
@@ -191,7 +191,7 @@ pub(crate) fn buffer(record: &Record) -> &[u8] {
     &record.data[CHECKPOINT..]
 }
 
-/// A number of at most eight bytes; what is behind a shorter one is cut off by the caller.
+/// A number of at most eight bytes; what is after a shorter one is cut off by the caller.
 fn number(buffer: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(buffer[at..at + 8].try_into().expect("eight bytes"))
 }

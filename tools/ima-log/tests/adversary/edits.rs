@@ -217,7 +217,7 @@ fn drop_first_of(records: &mut Vec<Record>, pcr: u32, count: usize) {
     });
 }
 
-/// Changes a byte behind the first length, mostly content.
+/// Changes a byte after the first length, mostly content.
 fn flip(record: &mut Record, rng: &mut Rng) {
     let at = rng.within(4, record.data.len());
     if let Some(byte) = record.data.get_mut(at) {
@@ -287,15 +287,15 @@ fn forge(claims: &mut Claims, rng: &mut Rng) {
 
 /// Makes the numbers of a checkpoint those of the records before it.
 fn mend(records: &mut [Record], at: usize, order: Order) {
-    let (before, behind) = records.split_at_mut(at);
-    let Some(old) = behind.first().and_then(Claims::read) else {
+    let (before, after) = records.split_at_mut(at);
+    let Some(old) = after.first().and_then(Claims::read) else {
         return;
     };
     let mut new = Claims::of(before, order);
     new.flags = old.flags;
     new.generation = old.generation;
     new.items = old.items;
-    behind[0] = new.record(behind[0].pcr, order);
+    after[0] = new.record(after[0].pcr, order);
 }
 
 /// The places of checkpoints.

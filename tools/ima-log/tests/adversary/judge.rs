@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 pub(crate) struct Verified {
     pub(crate) pcr: u32,
     pub(crate) bank: bank::Bank,
-    /// The first record of the list that is meant, and the one behind the last.
+    /// The first record of the list that is meant, and the one after the last.
     pub(crate) first: usize,
     pub(crate) end: usize,
     /// Is it only said to be proven from a checkpoint on that the verifier accepts?

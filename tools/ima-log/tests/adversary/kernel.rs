@@ -7,7 +7,7 @@ use crate::{
     record::Record,
 };
 
-/// A kernel, by the banks that it pads: into these it extends SHA-1 digests with zeros behind them.
+/// A kernel, by the banks that it pads: into these it extends SHA-1 digests followed by zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kernel {
     /// Pads none.

@@ -11,7 +11,7 @@
 //! | `ADVERSARY_CASES` | how many cases; 10000 |
 //! | `ADVERSARY_SEED` | of the first one; 0 |
 //! | `ADVERSARY_CASE` | runs only the case of this seed, and shows it |
-//! | `ADVERSARY_COUNT` | goes on behind a failure, and counts what fails by strategy |
+//! | `ADVERSARY_COUNT` | goes on after a failure, and counts what fails by strategy |
 
 mod bank;
 mod claims;

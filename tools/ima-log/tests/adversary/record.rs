@@ -56,7 +56,7 @@ impl Record {
         Self::new(pcr, template, data)
     }
 
-    /// The part behind the digest.
+    /// The part after the digest.
     fn rest(&self, order: Order) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.data.len() + 32);
         out.extend(order.number(self.template.len()));

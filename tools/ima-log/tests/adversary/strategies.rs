@@ -21,7 +21,7 @@ pub(crate) enum Strategy {
     Honest,
     /// Somebody on the way edits at random.
     Edits,
-    /// Leaves out the start of a PCR, and claims behind what is anchored that it held something.
+    /// Leaves out the start of a PCR, and claims after what is anchored that it held something.
     CutStart,
     /// Makes checkpoints unrecognisable, and then edits.
     HideCheckpoints,

@@ -52,7 +52,7 @@ fn any_record_dropped_doubled_or_swapped() -> Result {
         let mut doubled = records.clone();
         doubled.insert(at, records[at].clone());
         let mut attacks = vec![("dropped", dropped)];
-        // the last one doubled is behind what the PCRs cover
+        // the last one doubled is after what the PCRs cover
         if at + 1 < records.len() {
             let mut swapped = records.clone();
             swapped.swap(at, at + 1);
@@ -242,7 +242,7 @@ fn segments_missing_moved_or_doubled() -> Result {
     }
     expect("moved", &judged(&[0, 2, 1, 3])?, 1, Kind::Order);
     expect("doubled", &judged(&[0, 1, 1, 2, 3])?, 1, Kind::Order);
-    // behind what the PCRs cover: nobody knows who wrote it, and nothing rests on it
+    // after what the PCRs cover: nobody knows who wrote it, and nothing rests on it
     let again = judged(&[0, 1, 2, 3, 0, 1])?;
     expect("all of it again", &again, 0, Kind::Order);
     assert!(again.findings.kept().iter().all(|found| found.uncovered));

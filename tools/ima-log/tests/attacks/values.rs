@@ -84,7 +84,7 @@ fn bases() -> Result {
     Ok(())
 }
 
-/// Whoever verified up to a record needs only those behind it, and the values in one bank.
+/// Whoever verified up to a record needs only those after it, and the values in one bank.
 #[test]
 fn only_what_is_new() -> Result {
     let host = host()?;
@@ -114,7 +114,7 @@ fn only_what_is_new() -> Result {
 
 /// Values from before: what came later is neither trusted nor an error.
 #[test]
-fn records_behind_the_values() -> Result {
+fn records_after_the_values() -> Result {
     let mut host = host()?;
     let then = pcrs(&host);
     let covered = host.records.len() as u64;
@@ -205,7 +205,7 @@ fn a_foreign_extend() -> Result {
         Some(start)
     );
 
-    // accepting the break vouches for the checkpoint behind it, not for what is before
+    // accepting the break vouches for the checkpoint after it, not for what is before
     let late = host.view_of(Bank::Sha1, host.first_of(2)..host.records.len())?;
     let verdict = judge(&[&late], &options)?;
     assert_eq!(verdict.outcome(), Outcome::Missing);

@@ -320,7 +320,7 @@ pub(crate) fn d_ng(content: &[u8]) -> Vec<u8> {
     [b"sha256:\0".as_slice(), sha256(content).as_bytes()].concat()
 }
 
-/// With a NUL behind it.
+/// With a NUL after it.
 pub(crate) fn nul(name: &[u8]) -> Vec<u8> {
     [name, b"\0"].concat()
 }

@@ -175,7 +175,7 @@ fn padding_ends_the_log() {
             assert!(EventLog::parse(&log).is_err(), "{}", recorded.name);
         }
     }
-    // nothing behind the first blank event is hidden
+    // nothing after the first blank event is hidden
     let blank = sha1_event(4, Kind(0), &[1; 20], b"");
     for event in [&blank, &[0; 32].to_vec()] {
         let first = sha1_event(4, Kind::SEPARATOR, &[1; 20], b"");
@@ -198,7 +198,7 @@ fn padding_ends_the_log() {
     );
 }
 
-/// A log that is cut is refused, or it is cut behind an event and is nothing but the events before.
+/// A log that is cut is refused, or it is cut after an event and is nothing but the events before.
 #[test]
 fn cut_anywhere() {
     for recorded in recorded() {

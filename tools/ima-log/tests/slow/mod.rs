@@ -22,7 +22,7 @@ const SM3: u16 = 18;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replayed {
     pub(crate) values: Values,
-    /// Segments that do not replay to the values in the checkpoint behind them.
+    /// Segments that do not replay to the values in the checkpoint after them.
     pub(crate) broken: Vec<u64>,
 }
 
@@ -59,7 +59,7 @@ struct Record {
     fields: Vec<Vec<u8>>,
     /// The bytes that are hashed.
     input: Vec<u8>,
-    /// The record without its digest: its PCR, and what is behind the digest.
+    /// The record without its digest: its PCR, and what is after the digest.
     rest: (Vec<u8>, Vec<u8>),
 }
 

@@ -6,7 +6,7 @@ use super::{Error, Failed, Problem, MAX_LINE};
 use memchr::memchr;
 use std::io::{self, Read};
 
-/// Bytes behind a line that are looked at: more than the longest name with newlines in it has, and what
+/// Bytes after a line that are looked at: more than the longest name with newlines in it has, and what
 /// follows it in the record.
 const AHEAD: usize = 16 << 10;
 
@@ -34,7 +34,7 @@ pub(super) struct Front<'t> {
     /// The line, without its newline.
     pub(super) line: &'t [u8],
     ahead: &'t [u8],
-    /// Does the text end behind `ahead`?
+    /// Does the text end after `ahead`?
     whole: bool,
 }
 
@@ -46,8 +46,8 @@ impl<'t> Front<'t> {
             let ahead = rest.take()?;
             match memchr(b'\n', ahead) {
                 Some(end) => {
-                    let behind = ahead.get(end + 1..);
-                    rest = behind.filter(|behind| !behind.is_empty());
+                    let after = ahead.get(end + 1..);
+                    rest = after.filter(|after| !after.is_empty());
                     ahead.get(..end)
                 }
                 None => Some(ahead).filter(|_| self.whole),

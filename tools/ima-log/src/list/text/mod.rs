@@ -72,7 +72,7 @@ pub fn may_be_lossy(record: &Record<'_>) -> bool {
         return true;
     }
     let mut fields = template.fields().iter().zip(record.fields());
-    // an MD5 digest, which some kernels hash without the zeros behind it
+    // an MD5 digest, which some kernels hash without the zeros after it
     let is_short = |digest: &[u8]| digest.get(LEGACY_DIGEST_SIZE - 4..) == Some(&[0; 4]);
     if template.is_legacy() && record.fields().next().is_none_or(is_short) {
         return true;
@@ -91,7 +91,7 @@ pub fn may_be_lossy(record: &Record<'_>) -> bool {
 }
 
 /// Does a byte of a name come through any text? Programs that do not know one put a question mark there,
-/// or write it as numbers behind a backslash.
+/// or write it as numbers after a backslash.
 fn is_plain(byte: &u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'?' | b'\\')
 }

@@ -14,7 +14,7 @@ pub(super) struct Line<'t> {
     pcr: u32,
     digest: Digest,
     template: &'t [u8],
-    /// What is behind the name of the template.
+    /// What is after the name of the template.
     fields: &'t [u8],
 }
 
@@ -84,7 +84,7 @@ impl<'t> Line<'t> {
     }
 }
 
-/// What comes before the first blank, and behind it if there is one.
+/// What comes before the first blank, and after it if there is one.
 fn word(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let Some(blank) = text.iter().position(|byte| *byte == b' ') else {
         return (text, None);
@@ -92,7 +92,7 @@ fn word(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     (text.get(..blank).unwrap_or_default(), text.get(blank + 1..))
 }
 
-/// Appends bytes behind their length.
+/// Appends bytes after their length.
 fn put(bytes: &[u8], order: ByteOrder, out: &mut Vec<u8>) {
     // lines are bounded far below
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -145,16 +145,16 @@ fn split(count: usize, name: Option<usize>, text: &[u8]) -> Option<Vec<&[u8]>> {
         return Some(text.split(|byte| *byte == b' ').collect());
     }
     let name = name?;
-    let behind = count.checked_sub(name + 1)?;
+    let after = count.checked_sub(name + 1)?;
     let mut words: Vec<&[u8]> = text.splitn(name + 1, |byte| *byte == b' ').collect();
     let rest = words.pop()?;
-    let mut last: Vec<&[u8]> = rest.rsplitn(behind + 1, |byte| *byte == b' ').collect();
+    let mut last: Vec<&[u8]> = rest.rsplitn(after + 1, |byte| *byte == b' ').collect();
     words.extend(last.pop());
     words.extend(last.into_iter().rev());
     Some(words)
 }
 
-/// The same, if all fields behind the name are empty, and their blanks were lost.
+/// The same, if all fields after the name are empty, and their blanks were lost.
 fn trimmed(count: usize, name: usize, text: &[u8]) -> Option<Vec<&[u8]>> {
     let mut words: Vec<&[u8]> = text.splitn(name + 1, |byte| *byte == b' ').collect();
     if words.len() != name + 1 {
@@ -190,7 +190,7 @@ fn read(field: Field, text: &[u8], order: ByteOrder) -> Option<Vec<u8>> {
     }
 }
 
-/// `ALGORITHM:DIGITS`. In the data a NUL is behind the colon.
+/// `ALGORITHM:DIGITS`. In the data a NUL is after the colon.
 fn digest(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.iter().rposition(|byte| *byte == b':').map(|at| at + 1);
     let (algorithm, digits) = text.split_at_checked(digits.unwrap_or(0))?;
