@@ -69,13 +69,23 @@ fn template() -> impl Strategy<Value = (Vec<u8>, usize)> {
     ]
 }
 
+/// These fields as IMA fills them: the digest is that of the buffer, where a template has both.
+fn hashed(template: &[u8], mut fields: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut ids = template.split(|byte| *byte == b'|');
+    let buffer = ids.position(|id| id == b"buf");
+    if let (Some(buffer), true) = (buffer, template.starts_with(b"d-ng|n-ng|")) {
+        fields[0] = common::d_ng(&fields[buffer]);
+    }
+    fields
+}
+
 fn measured() -> impl Strategy<Value = Event> {
     let pcr = prop_oneof![4 => Just(PCR), 1 => 11..14_u32];
     let any_fields = (template(), any::<bool>()).prop_flat_map(|((template, count), violation)| {
         vec(vec(any::<u8>(), 0..40), count).prop_map(move |fields| Measured {
             pcr: PCR,
+            fields: hashed(&template, fields),
             template: template.clone(),
-            fields,
             violation,
         })
     });
