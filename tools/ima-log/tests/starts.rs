@@ -13,7 +13,11 @@ use ima_log::{
     bank::Bank,
     replay::{Origin, Register, Values},
     report,
-    verify::{finding::Kind, policy::Policy},
+    verify::{
+        finding::Kind,
+        policy::Policy,
+        verdict::{Outcome, Standing},
+    },
 };
 use std::error::Error;
 
@@ -157,6 +161,50 @@ fn a_checkpoint_that_is_not_covered_lowers_nothing() -> Result {
         assert_eq!(one.map(|one| one.origin), Some(Origin::Reset), "{what}");
         assert_eq!(one.map(|one| one.records), Some(2), "{what}");
         assert_eq!(one.and_then(|one| one.base), None, "{what}");
+    }
+    Ok(())
+}
+
+/// The same of a PCR that something else extended, which the verifier accepts.
+#[test]
+fn a_checkpoint_that_is_not_covered_lowers_nothing_that_was_accepted() -> Result {
+    let mut host = booted(&[BANK]);
+    host.measure(record_of_pcr_11(b"/bin/a"));
+    host.foreign_extend(11, BANK, b"something else");
+    host.checkpoint("")?;
+    let digest = Bank::Sha256.hash(&[&host.checkpoints[0].buffer]);
+    let mut values = held(&host, PCR);
+    let mut told = host.clone();
+    let claimed = held(&host, 11)[&register(11)];
+    told.forged_checkpoint("", |buffer| {
+        let size = claimed.as_bytes().len();
+        let at = buffer
+            .windows(size)
+            .position(|bytes| bytes == claimed.as_bytes());
+        buffer[at.unwrap_or_default()] ^= 1;
+    })?;
+    for host in [&mut host, &mut told] {
+        host.measure(record_of_pcr_11(b"/bin/b"));
+    }
+    values.extend(held(&host, 11));
+    let mut policy = against(values);
+    policy.firmware.clear();
+    policy.breaks = [(0, digest)].into();
+    for (what, list) in [("honest", &host), ("told", &told)] {
+        let verdict = judge(&[&list.view(BANK)?], &policy)?;
+        assert_eq!(verdict.outcome(), Outcome::Accepted, "{what}");
+        let one = verdict.register(register(11));
+        assert_eq!(
+            one.map(|one| one.standing),
+            Some(Standing::Accepted),
+            "{what}"
+        );
+        assert_eq!(
+            one.map(|one| one.origin),
+            Some(Origin::Accepted(1)),
+            "{what}"
+        );
+        assert_eq!(one.map(|one| one.records), Some(2), "{what}");
     }
     Ok(())
 }

@@ -70,8 +70,28 @@ pub enum Origin {
 impl Origin {
     /// Does the verifier know of it from elsewhere than from the list?
     pub fn is_trusted(self) -> bool {
-        matches!(self, Self::Reset | Self::Given | Self::EventLog)
+        self.weight() == Weight::Known
     }
+
+    /// How much it counts.
+    pub(crate) fn weight(self) -> Weight {
+        match self {
+            Self::Reset | Self::Given | Self::EventLog => Weight::Known,
+            Self::Accepted(_) => Weight::Accepted,
+            Self::Claimed(_) | Self::Unknown => Weight::Said,
+        }
+    }
+}
+
+/// How much an [`Origin`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Weight {
+    /// Only the list says so.
+    Said,
+    /// The list says so, and the verifier accepts it.
+    Accepted,
+    /// The verifier knows it.
+    Known,
 }
 
 /// Where the replay of a PCR in a bank starts.
@@ -98,8 +118,9 @@ pub(crate) struct Pcr {
     pub(crate) records: u64,
     // INVARIANT: one for each bank of the replay, in the same order.
     pub(crate) runs: Vec<Run>,
-    /// Of banks whose replay a checkpoint moved away from a start that the verifier knows: the place
-    /// in `runs`, and the replay as if nothing had been claimed. At most one for each bank.
+    /// Of banks whose replay a checkpoint moved away from a start that the verifier knows or accepts:
+    /// the place in `runs`, and the replay as if nothing had been claimed.
+    // INVARIANT: at most one for each bank and weight of its origin.
     pub(crate) unmoved: Vec<(usize, Run)>,
     /// The first record that was extended into it, if one was.
     pub(crate) first: Option<u64>,
@@ -189,7 +210,8 @@ impl Replay {
     /// Lets a PCR hold this from before a record on; if it was not used yet, `others` tells what it
     /// holds in other banks. Does nothing if its bank is not replayed.
     ///
-    /// What the verifier knows is not given up for what a list claims: that replay goes on beside.
+    /// What the verifier knows or accepts is not given up for what a list claims: that replay goes on
+    /// beside.
     pub fn restart(
         &mut self,
         register: Register,
@@ -213,8 +235,15 @@ impl Replay {
             return;
         };
         let before = std::mem::replace(run, moved);
-        let has_one = pcr.unmoved.iter().any(|(at, _)| *at == bank);
-        if before.origin.is_trusted() && !start.origin.is_trusted() && !has_one {
+        let (old, new) = (before.origin.weight(), start.origin.weight());
+        if new > Weight::Said {
+            // this one is meant instead
+            pcr.unmoved
+                .retain(|(at, run)| *at != bank || run.origin.weight() > new);
+        }
+        let mut unmoved = pcr.unmoved.iter();
+        let has_one = unmoved.any(|(at, run)| *at == bank && run.origin.weight() == old);
+        if old > new && !has_one {
             pcr.unmoved.push((bank, before));
         }
     }

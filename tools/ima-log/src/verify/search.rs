@@ -39,12 +39,12 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Its value was reached: for the first time, or from a start that the verifier knows while it did
-    /// not know the one before. Is it one of these?
+    /// Its value was reached: for the first time, or from a start that counts more than the one before.
+    /// Is it one of these?
     fn reach(&mut self, run: &Run, record: u64, records: u64) -> bool {
         let better = self
             .reached
-            .is_none_or(|one| run.origin.is_trusted() && !one.origin.is_trusted());
+            .is_none_or(|one| run.origin.weight() > one.origin.weight());
         if better {
             self.reached = Some(reached(run, record, records));
         }
