@@ -6,7 +6,7 @@
 use crate::{
     archive,
     escape::{self, Escaped},
-    evidence, full_list, kernel,
+    evidence, full_list, kernel, quoting,
     records::Fault,
     remote,
     view::Untold,
@@ -47,6 +47,8 @@ pub enum Error {
     Untold(Untold),
     /// A quote, its key, or values of PCRs.
     Quote(quote::Error),
+    /// A quote that was to be made.
+    Quoting(quoting::Error),
     /// One of these, and during what it happened.
     During {
         /// What was done: "segment 7".
@@ -146,6 +148,7 @@ impl Error {
             Self::Record(error) => write!(f, "{error}"),
             Self::Untold(error) => write!(f, "{error}"),
             Self::Quote(error) => write!(f, "{error}"),
+            Self::Quoting(error) => write!(f, "{error}"),
             Self::During { what, error } => write!(f, "{what}: {error}"),
         }
     }
@@ -213,6 +216,12 @@ impl From<Fault> for Error {
 impl From<Untold> for Error {
     fn from(error: Untold) -> Self {
         Self::Untold(error)
+    }
+}
+
+impl From<quoting::Error> for Error {
+    fn from(error: quoting::Error) -> Self {
+        Self::Quoting(error)
     }
 }
 

@@ -3,18 +3,23 @@
 //! The kernel's files in securityfs, as `Documentation/ABI/testing/securityfs-ima-checkpoint`
 //! specifies them.
 
+mod error;
+mod quote;
+
+pub use self::error::{Error, Refusal};
+
+use self::error::{not_understood, refused};
 use crate::{
     bank::{Bank, Digest},
-    error::{self, Result},
-    escape::Escaped,
+    error::Result,
 };
+use ima_checkpoint_format::ByteOrder;
 use rustix::{
     event::{poll, PollFd, PollFlags, Timespec},
     io::Errno,
 };
 use std::{
     collections::BTreeMap,
-    fmt,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
     os::fd::{AsFd, BorrowedFd},
@@ -189,7 +194,7 @@ impl Kernel {
         let mut file = self.command(&path, true, label)?;
         let mut answer = String::new();
         file.read_to_string(&mut answer)
-            .map_err(|error| error::Error::io("read", &path, error))?;
+            .map_err(|error| crate::error::Error::io("read", &path, error))?;
         let pairs = pairs(&answer);
         let created = || {
             Some(Created {
@@ -209,7 +214,7 @@ impl Kernel {
         let path = self.path("export");
         let mut file = self.command(&path, true, &format!("{seq} {} {bank}", format.name()))?;
         file.rewind()
-            .map_err(|error| error::Error::io("read", &path, error))?;
+            .map_err(|error| crate::error::Error::io("read", &path, error))?;
         Ok(file)
     }
 
@@ -253,6 +258,19 @@ impl Kernel {
     }
 }
 
+/// The byte order of this kernel's list.
+pub fn byte_order() -> ByteOrder {
+    let command_line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let canonical = command_line
+        .split_whitespace()
+        .any(|word| word == "ima_canonical_fmt");
+    if cfg!(target_endian = "big") && !canonical {
+        ByteOrder::Big
+    } else {
+        ByteOrder::Little
+    }
+}
+
 /// Waits for changes of the segments.
 #[derive(Debug)]
 pub struct Watch {
@@ -285,7 +303,7 @@ impl Watch {
         match poll(&mut file, limit.as_ref()) {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::INTR) => Ok(false),
-            Err(error) => Err(error::Error::io("poll", &self.path, error)),
+            Err(error) => Err(crate::error::Error::io("poll", &self.path, error)),
         }
     }
 }
@@ -328,134 +346,6 @@ fn parse_segment(line: &str) -> Option<Segment> {
         broken: *pairs.get("broken")? != "0",
         base: base.collect(),
     })
-}
-
-/// What is wrong with the kernel, or what it refused.
-#[derive(Debug)]
-pub enum Error {
-    /// It has no checkpoints.
-    Unsupported {
-        /// The folder that is not there.
-        folder: PathBuf,
-        /// Whether it has IMA.
-        has_ima: bool,
-    },
-    /// A file is not as expected.
-    NotUnderstood {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It refused something.
-    Refused {
-        /// The file that was read or written.
-        path: PathBuf,
-        /// What that means.
-        refusal: Refusal,
-        /// As the system says it.
-        error: io::Error,
-    },
-}
-
-/// What an error of the extension's files means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// Only root of the host may do this.
-    Privilege,
-    /// There is no such segment or checkpoint yet.
-    NotYet,
-    /// It was freed already, or is that of another log.
-    Freed,
-    /// Measuring is suspended.
-    Suspended,
-    /// The command is malformed.
-    Invalid,
-    /// The TPM did not answer.
-    Tpm,
-    /// There was not enough memory.
-    Memory,
-}
-
-impl Refusal {
-    fn of(error: &io::Error) -> Option<Self> {
-        match Errno::from_raw_os_error(error.raw_os_error()?) {
-            Errno::PERM | Errno::ACCESS => Some(Self::Privilege),
-            Errno::NOENT => Some(Self::NotYet),
-            Errno::STALE => Some(Self::Freed),
-            Errno::BUSY => Some(Self::Suspended),
-            Errno::INVAL => Some(Self::Invalid),
-            Errno::IO => Some(Self::Tpm),
-            Errno::NOMEM => Some(Self::Memory),
-            _ => None,
-        }
-    }
-
-    /// What to do.
-    fn hint(self) -> &'static str {
-        match self {
-            Self::Privilege => "run this as root of the host, not of a container",
-            Self::NotYet => {
-                "there is no such segment or checkpoint yet; `ima-checkpoint status` lists them"
-            }
-            Self::Freed => {
-                "it was already freed, or belongs to another log; `ima-checkpoint status` lists \
-                 what is live"
-            }
-            Self::Suspended => "measuring is suspended because the machine is about to reboot",
-            Self::Invalid => "the kernel does not accept this",
-            Self::Tpm => "the TPM did not answer, and nothing was freed; see the kernel log",
-            Self::Memory => "nothing was appended, freed or lost",
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsupported { folder, has_ima } => {
-                let why = match has_ima {
-                    true => {
-                        "was this kernel built with CONFIG_IMA_CHECKPOINT=y, and booted with \
-                         ima_checkpoint=on?"
-                    }
-                    false => {
-                        "is securityfs mounted on /sys/kernel/security, and does the kernel have \
-                         CONFIG_IMA=y?"
-                    }
-                };
-                write!(f, "{} not found: {why}", Escaped::path(folder))
-            }
-            Self::NotUnderstood { path } => write!(
-                f,
-                "{} has unexpected contents: this program is too old for this kernel",
-                Escaped::path(path)
-            ),
-            Self::Refused {
-                path,
-                refusal,
-                error,
-            } => write!(f, "{}: {error}: {}", Escaped::path(path), refusal.hint()),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-fn not_understood(path: &Path) -> error::Error {
-    let path = path.to_owned();
-    Error::NotUnderstood { path }.into()
-}
-
-/// What an error of these files means.
-fn refused(path: &Path, error: io::Error) -> error::Error {
-    match Refusal::of(&error) {
-        None => error::Error::io("use", path, error),
-        Some(refusal) => Error::Refused {
-            path: path.to_owned(),
-            refusal,
-            error,
-        }
-        .into(),
-    }
 }
 
 #[cfg(test)]
@@ -517,7 +407,7 @@ mod tests {
         let refused = Kernel::open(folder.path());
         assert!(matches!(
             refused,
-            Err(error::Error::Kernel(Error::Unsupported {
+            Err(crate::error::Error::Kernel(Error::Unsupported {
                 has_ima: true,
                 ..
             }))

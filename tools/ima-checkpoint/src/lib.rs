@@ -23,6 +23,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod notify;
 pub mod open_files;
+pub mod quoting;
 pub mod remote;
 
 pub mod full_list;

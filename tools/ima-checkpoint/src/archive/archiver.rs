@@ -11,7 +11,7 @@ use super::{
     execute::{Executor, Place},
     index::Index,
     is_host,
-    live::{byte_order, has_news, Claims, Live},
+    live::{has_news, Claims, Live},
     lock::lock,
     notice::{Notice, Notices, Warning},
     now_ns, observe,
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     archive,
     error::{Error, Result},
+    kernel::byte_order,
     open_files::Readers,
     remote::StoreUrl,
 };

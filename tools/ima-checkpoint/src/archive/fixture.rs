@@ -11,7 +11,7 @@ use super::{
     durable::{Access, Folder},
     execute::{Executor, Place},
     index::Index,
-    live::{byte_order, Claims},
+    live::Claims,
     notice::{Notice, Notices},
     observe,
     plan::{
@@ -21,7 +21,7 @@ use super::{
     rules::Rules,
     Archive, LogName,
 };
-use crate::{bank::Digest, common::LOG_ID, error::Result, open_files::Readers};
+use crate::{bank::Digest, common::LOG_ID, error::Result, kernel::byte_order, open_files::Readers};
 use std::{cell::RefCell, path::Path, rc::Rc};
 use tempfile::TempDir;
 

@@ -14,7 +14,7 @@ use crate::{
     records::{Position, Records},
 };
 use ima_checkpoint_format::ByteOrder;
-use std::{collections::BTreeMap, fs, io::Read};
+use std::{collections::BTreeMap, io::Read};
 
 /// A log that still grows.
 pub trait Live {
@@ -83,19 +83,6 @@ impl Live for Kernel {
     }
 }
 
-/// The byte order of this kernel's list.
-pub(super) fn byte_order() -> ByteOrder {
-    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let canonical = command_line
-        .split_whitespace()
-        .any(|word| word == "ima_canonical_fmt");
-    if cfg!(target_endian = "big") && !canonical {
-        ByteOrder::Big
-    } else {
-        ByteOrder::Little
-    }
-}
-
 /// The checkpoint that a segment starts with.
 fn head(live: &impl Live, seq: u64, order: ByteOrder) -> Result<Option<Claim>> {
     let mut records = Records::new(live.export(seq)?, DIGEST_SIZE, order, Position::default());
@@ -154,7 +141,10 @@ pub(super) fn has_news(live: &impl Live, seq: u64, order: ByteOrder) -> Result<b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::fixture::{host, Work};
+    use crate::{
+        archive::fixture::{host, Work},
+        kernel::byte_order,
+    };
 
     #[test]
     fn a_checkpoint_is_the_one_that_the_kernel_names() {

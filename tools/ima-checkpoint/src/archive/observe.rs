@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_kernel_that_is_truncated_meanwhile() {
         let work = Work::new(3);
-        let mut claims = Claims::new(crate::archive::live::byte_order());
+        let mut claims = Claims::new(crate::kernel::byte_order());
         let live = kernel(&work.kernel, &mut claims).unwrap().unwrap();
         let sealed: Vec<bool> = live.iter().map(|live| live.seal.is_some()).collect();
         assert_eq!(sealed, [true, true, true, false]);

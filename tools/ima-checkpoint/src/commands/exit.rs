@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     evidence, full_list,
     kernel::{self, Refusal},
+    quoting,
     records::Fault,
     remote,
 };
@@ -134,6 +135,7 @@ impl From<&Error> for Code {
             Error::Record(fault) => fault.into(),
             Error::Untold(_) => Self::Internal,
             Error::Quote(error) => error.into(),
+            Error::Quoting(error) => error.into(),
             Error::During { error, .. } => error.as_ref().into(),
         }
     }
@@ -141,9 +143,9 @@ impl From<&Error> for Code {
 
 impl From<&kernel::Error> for Code {
     fn from(error: &kernel::Error) -> Self {
-        use kernel::Error::{NotUnderstood, Refused, Unsupported};
+        use kernel::Error::{NoQuotes, NotUnderstood, Refused, Unsupported};
         match error {
-            Unsupported { .. } | NotUnderstood { .. } => Self::Kernel,
+            Unsupported { .. } | NotUnderstood { .. } | NoQuotes { .. } => Self::Kernel,
             Refused { refusal, .. } => match refusal {
                 Refusal::Privilege => Self::Kernel,
                 Refusal::NotYet | Refusal::Invalid => Self::Usage,
@@ -280,6 +282,18 @@ impl From<&quote::Error> for Code {
             | Error::WrongKeyName { .. } => Self::Tampered,
             Error::Stale { .. } => Self::Stale,
             Error::Weak { .. } => Self::Unanchored,
+        }
+    }
+}
+
+impl From<&quoting::Error> for Code {
+    fn from(error: &quoting::Error) -> Self {
+        use quoting::Error;
+        match error {
+            Error::Key(_) | Error::TooLarge => Self::Usage,
+            Error::NoTool { .. } | Error::NothingNamed => Self::Kernel,
+            Error::Failed { .. } | Error::Slow { .. } | Error::NotAQuote(_) => Self::Internal,
+            Error::Overtaken { .. } => Self::Busy,
         }
     }
 }

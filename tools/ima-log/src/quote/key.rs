@@ -87,6 +87,11 @@ impl AttestationKey {
         self.name.as_ref()
     }
 
+    /// The only scheme that its TPM lets it sign with, if it is bound to one.
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
     /// Takes it only if it has this name, which somebody told whom the verifier trusts. That, and
     /// not what the key says of itself, makes sure that it is in a TPM.
     ///

@@ -6,6 +6,7 @@
 
 pub(crate) mod busy;
 pub(crate) mod judge;
+pub(crate) mod signer;
 
 use ima_checkpoint_format::{
     checkpoint::{self, Builder, Entry, Flags, Header, Kind, Label, State},

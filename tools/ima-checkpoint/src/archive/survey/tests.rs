@@ -3,7 +3,7 @@
 use super::*;
 use crate::archive::{
     fixture::Work,
-    live::{byte_order, Claims, Live},
+    live::{Claims, Live},
     meta::{Name, State as Kind},
 };
 
@@ -15,7 +15,9 @@ fn segment() -> (Meta, Vec<u8>, Claim) {
     work.store(0..2);
     let meta = work.place.log().meta(Name::of(1, Kind::Sealed)).unwrap();
     let next = &work.kernel.segments().unwrap()[2];
-    let claim = Claims::new(byte_order()).of(&work.kernel, next).unwrap();
+    let claim = Claims::new(crate::kernel::byte_order())
+        .of(&work.kernel, next)
+        .unwrap();
     (meta, work.kernel.bytes(1), claim)
 }
 

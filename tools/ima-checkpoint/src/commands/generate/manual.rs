@@ -37,6 +37,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Seal the active segment.",
     ),
     (
+        "checkpoint --quote --key 0x81010002 --nonce 5f3a",
+        "Seal the active segment, and append a quote of the TPM that proves the list up to here.",
+    ),
+    (
         "truncate 3 --dry-run",
         "Print what would be freed if the list started with checkpoint 3.",
     ),
