@@ -236,6 +236,7 @@ impl From<&evidence::Error> for Code {
         use evidence::Error;
         match error {
             Error::NoIma { .. } | Error::NoPcrs { .. } | Error::NotAValue { .. } => Self::Kernel,
+            Error::NoKeys { .. } | Error::ManyKeys { .. } => Self::Usage,
             Error::NotRegular { .. }
             | Error::TooLarge { .. }
             | Error::NotAList { .. }
@@ -250,6 +251,7 @@ impl From<&verify::Error> for Code {
         use verify::Error;
         match error {
             Error::ValuesNeeded(_) | Error::ForeignBanks(_) => Self::Usage,
+            Error::BanksNeeded(_) => Self::Internal,
             Error::Empty | Error::Source(_) | Error::Unsealed { .. } => Self::Internal,
             // the kernel freed what a reader had not read yet
             Error::Read { error, .. } => match error.raw_os_error().map(Errno::from_raw_os_error) {

@@ -12,12 +12,12 @@ use crate::{
     evidence::{
         files,
         tpm::{self, TPM},
-        Evidence, Pipes,
+        trust, Evidence, Pipes,
     },
-    quote::{self, AttestationKey, KeyName, Nonce, PcrValue, PcrValues, Quote},
+    quote::{self, AttestationKey, KeyName, Nonce, PcrValue, PcrValues, Quote, TrustedKeys},
     replay::{Register, Values},
 };
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
     eventlog::{self, EventLog},
@@ -32,6 +32,8 @@ use ima_log::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
+    borrow::Cow,
+    collections::BTreeSet,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     str::FromStr,
@@ -44,6 +46,7 @@ use std::{
 /// was tampered with or does not match, 3 if it is consistent but was not compared with a PCR, and
 /// 5 if a part of it is missing. Nothing that a list says about itself is a trusted start.
 #[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("signer").args(["key", "trust"]).multiple(true))]
 pub struct Arguments {
     #[command(flatten)]
     source: SourceOption,
@@ -89,9 +92,18 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "quote")]
     signature: Option<PathBuf>,
 
-    /// The public key that the quote is signed with: TPM2B_PUBLIC or PEM
-    #[arg(long, value_name = "FILE", requires = "quote")]
+    /// The public key that quotes are signed with: TPM2B_PUBLIC or PEM
+    ///
+    /// That of --quote, and those that are in the log.
+    #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+
+    /// A directory of public keys in TPMs whose quotes in the log count: TPM2B_PUBLIC
+    ///
+    /// A quote is looked up by the TPM Name of its key, whatever the files are called. Hidden files
+    /// are left out.
+    #[arg(long, value_name = "DIR")]
+    trust: Option<PathBuf>,
 
     /// The TPM Name that this key must have, as tpm2_readpublic shows it
     ///
@@ -101,7 +113,10 @@ pub struct Arguments {
     key_name: Option<KeyName>,
 
     /// The nonce that the quote must contain
-    #[arg(long, value_name = "HEX", requires = "quote")]
+    ///
+    /// Without --quote, a quote in the log must be over a checkpoint whose label it is, as
+    /// `checkpoint --quote --nonce` makes it.
+    #[arg(long, value_name = "HEX", requires = "signer")]
     nonce: Option<Nonce>,
 
     /// The PCR that IMA extends by default: CONFIG_IMA_MEASURE_PCR_IDX of the kernel
@@ -241,7 +256,22 @@ fn settle(arguments: &Arguments, policy: &Policy) -> Result<Verdict> {
     })
 }
 
+/// Verifies the list; once more for banks that turn out to be quoted in it.
 fn judge(arguments: &Arguments, policy: &Policy, pipes: &Pipes) -> Result<Verdict> {
+    let mut policy = Cow::Borrowed(policy);
+    loop {
+        match judge_banks(arguments, &policy, pipes) {
+            Err(Failure::Program(Error::Verify(verify::Error::BanksNeeded(banks))))
+                if !pipes.is_lost() && !banks.is_subset(&policy.banks) =>
+            {
+                policy.to_mut().banks.extend(banks);
+            }
+            verdict => return verdict,
+        }
+    }
+}
+
+fn judge_banks(arguments: &Arguments, policy: &Policy, pipes: &Pipes) -> Result<Verdict> {
     let progress = progress(arguments.quiet);
     let judge = |seals| {
         let source = &arguments.source;
@@ -293,6 +323,7 @@ fn policy(arguments: &Arguments) -> Result<Policy> {
         add(&mut base, pair.register, pair.value)?;
     }
     let breaks = arguments.accept_break.iter();
+    let told = anchor(arguments)?;
     Ok(Policy {
         default_pcr: arguments.default_pcr,
         base,
@@ -300,7 +331,13 @@ fn policy(arguments: &Arguments) -> Result<Policy> {
             Some(path) => firmware(path)?,
             None => Values::new(),
         },
-        anchor: anchor(arguments)?,
+        keys: keys(arguments)?,
+        nonce: match arguments.quote {
+            Some(_) => None,
+            None => arguments.nonce.clone(),
+        },
+        banks: BTreeSet::new(),
+        anchor: told,
         breaks: breaks.map(|pin| (pin.seq, pin.digest)).collect(),
         start: arguments.accept_start.map(|pin| (pin.seq, pin.digest)),
         allow_weak_bank: arguments.allow_weak_bank,
@@ -401,6 +438,28 @@ fn quote(arguments: &Arguments) -> Result<Told> {
         // what is wrong with the list is said all the same
         Err(error) => Ok(Told::Refused(error)),
     }
+}
+
+/// The keys whose quotes count that are in the log.
+fn keys(arguments: &Arguments) -> Result<TrustedKeys> {
+    let mut keys = match &arguments.trust {
+        Some(folder) => trust::keys(folder)?,
+        None => TrustedKeys::default(),
+    };
+    if let Some(path) = &arguments.key {
+        let key = AttestationKey::parse(&files::read(path)?);
+        let key = match &arguments.key_name {
+            Some(name) => key.and_then(|key| key.expect_name(name)),
+            None => key,
+        };
+        match key {
+            Ok(key) => keys.add(key),
+            // said of the quote that was given
+            Err(_) if arguments.quote.is_some() => (),
+            Err(error) => return Err(Error::from(error).during(Escaped::path(path)).into()),
+        }
+    }
+    Ok(keys)
 }
 
 /// A bar on standard error, if that is a terminal.

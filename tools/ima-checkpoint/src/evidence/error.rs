@@ -54,6 +54,18 @@ pub enum Error {
         /// The bank.
         bank: Bank,
     },
+    /// A directory of keys has none.
+    NoKeys {
+        /// The directory.
+        folder: PathBuf,
+    },
+    /// It has too many.
+    ManyKeys {
+        /// The directory.
+        folder: PathBuf,
+        /// How many it may have.
+        max: usize,
+    },
     /// It is no event log of a firmware.
     EventLog {
         /// The file.
@@ -105,6 +117,17 @@ impl fmt::Display for Error {
             Self::NotAValue { path, bank } => {
                 write!(f, "{}: not a value of {bank}", Escaped::path(path))
             }
+            Self::NoKeys { folder } => write!(
+                f,
+                "{}: no key in it: put the TPM2B_PUBLIC of each key there, as `tpm2_readpublic -o` \
+                 writes it",
+                Escaped::path(folder)
+            ),
+            Self::ManyKeys { folder, max } => write!(
+                f,
+                "{}: more than {max} files: give a directory with the keys of the hosts in question",
+                Escaped::path(folder)
+            ),
             Self::EventLog { path, error } => write!(
                 f,
                 "{}: not an event log of the firmware: {error}",

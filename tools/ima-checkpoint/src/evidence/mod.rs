@@ -8,5 +8,6 @@ pub mod files;
 pub mod lists;
 mod pipes;
 pub mod tpm;
+pub mod trust;
 
 pub use self::{error::Error, lists::Evidence, pipes::Pipes};

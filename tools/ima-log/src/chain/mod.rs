@@ -138,9 +138,14 @@ impl<'p> Chain<'p> {
     }
 
     /// Does the verifier know what IMA's default PCR held before the list?
-    fn has_base(&self) -> bool {
+    pub(crate) fn has_base(&self) -> bool {
         let mut given = self.policy.base.keys();
         given.any(|register| register.pcr == self.policy.default_pcr)
+    }
+
+    /// The number of the open segment, if it is known.
+    pub(crate) fn segment(&self) -> Option<u64> {
+        self.open.seq
     }
 
     /// What messages call the source whose records come.
@@ -160,7 +165,8 @@ impl<'p> Chain<'p> {
         }
     }
 
-    fn note(&mut self, kind: Kind, at: Place, text: impl Into<String>) {
+    /// Something is found at a record of the source.
+    pub(crate) fn note(&mut self, kind: Kind, at: Place, text: impl Into<String>) {
         let (open, source, ascii) = (&self.open, &self.source, self.ascii);
         self.findings
             .add(kind, || finding(kind, at, open, source, ascii, text.into()));
@@ -177,6 +183,8 @@ impl<'p> Chain<'p> {
         match remark {
             Remark::Checkpoint(claim) => self.checkpoint(at, claim, sealed, replay)?,
             Remark::Truncation(truncation) => self.truncation(at, truncation),
+            // whose signature it is, others find out
+            Remark::Quote(_) => (),
             Remark::BootAggregate(aggregate) => self.boot_aggregate(at, *aggregate),
             Remark::TemplateDigest(bank) => {
                 let text = format!("the {bank} template digest is not that of the data");

@@ -8,4 +8,5 @@ pub mod claim;
 pub mod detect;
 pub mod own;
 pub mod records;
+pub mod signed;
 pub mod text;

@@ -9,7 +9,7 @@
 //! nobody can have another record measured under them, while anybody who may add a key to a keyring
 //! can have a buffer with our magic in it measured, and would break attestation by that.
 
-use super::{algorithm, claim::Claim, detect::Layout};
+use super::{algorithm, claim::Claim, detect::Layout, signed::Signed};
 use crate::bank::{Bank, Digest};
 use ima_checkpoint_format::{
     checkpoint::{self, Checkpoint},
@@ -139,6 +139,8 @@ pub enum Remark {
     Checkpoint(Box<Claim>),
     /// Segments were freed.
     Truncation(Truncation),
+    /// A TPM signed something over a checkpoint, or so the record says.
+    Quote(Box<Signed>),
     /// IMA started, and hashed what firmware and boot loader had measured.
     BootAggregate(Aggregate),
     /// Its template digest is not that of its data, in the bank of the list.
@@ -242,8 +244,9 @@ pub(crate) fn examine(record: &Record<'_>, mut put: impl FnMut(Remark)) {
     match recognised {
         Ok(Some(Mark::Checkpoint(claim))) => put(Remark::Checkpoint(claim)),
         Ok(Some(Mark::Truncation(truncation))) => put(Remark::Truncation(truncation)),
+        Ok(Some(Mark::Quote(signed))) => put(Remark::Quote(signed)),
         // it says nothing of other records
-        Ok(Some(Mark::Config | Mark::Quote)) => (),
+        Ok(Some(Mark::Config)) => (),
         Err(impostor) => put(Remark::Impostor(impostor)),
         Ok(None) => look_at_fields(record, &mut put),
     }
@@ -361,7 +364,7 @@ pub fn recognise(record: &Record<'_>) -> Result<Option<Mark>, Impostor> {
         None => Ok(None),
         Some(OwnRecord::Truncation(truncation)) => Ok(Some(Mark::Truncation(truncation))),
         Some(OwnRecord::Config(_)) => Ok(Some(Mark::Config)),
-        Some(OwnRecord::Quote(_)) => Ok(Some(Mark::Quote)),
+        Some(OwnRecord::Quote(quote)) => Ok(Some(Mark::Quote(Box::new(Signed::new(&quote))))),
         Some(OwnRecord::Checkpoint(checkpoint)) => {
             let buffer = record.buffer().unwrap_or_default();
             let claim = Claim::new(&checkpoint, buffer).map_err(Impostor::Buffer)?;
@@ -385,8 +388,8 @@ pub enum Mark {
     Truncation(Truncation),
     /// Settings were changed.
     Config,
-    /// A TPM signed something over a checkpoint.
-    Quote,
+    /// A TPM signed something over a checkpoint, or so the record says.
+    Quote(Box<Signed>),
 }
 
 #[cfg(test)]

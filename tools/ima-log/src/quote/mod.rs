@@ -69,6 +69,7 @@ mod pcrs;
 mod public;
 mod search;
 mod signature;
+mod trust;
 mod wire;
 
 pub use self::{
@@ -80,6 +81,7 @@ pub use self::{
     pcrs::{PcrValue, PcrValues},
     search::{PcrDigest, Slot},
     signature::{Algorithm, Scheme, Signature},
+    trust::{Checked, TrustedKeys},
     wire::Hex,
 };
 
@@ -192,7 +194,18 @@ impl Quote {
 
     /// What does not follow from the quote although one may think so, in plain sentences.
     pub fn caveats(&self) -> Vec<String> {
-        let stale = "not fresh: no nonce was checked";
+        self.caveats_when_stale("not fresh: no nonce was checked")
+    }
+
+    /// The same of a quote that was found in the log.
+    pub fn caveats_in_log(&self) -> Vec<String> {
+        let stale =
+            "not fresh: it proves what the list was when it was made, and not that nothing \
+                     that came later was left out";
+        self.caveats_when_stale(stale)
+    }
+
+    fn caveats_when_stale(&self, stale: &str) -> Vec<String> {
         let unsafe_clock = "the TPM was not shut down properly: its clock may repeat itself";
         let caveats = [
             (!self.fresh).then(|| stale.to_owned()),

@@ -6,10 +6,11 @@
 use crate::{
     bank::{Bank, Digest},
     chain::Segment,
-    quote::Quote,
+    quote::{Hex, Quote},
     replay::Origin,
     verify::{
         finding::{Finding, Gravity, Kind},
+        log_quotes::{LogQuote, LogQuotes},
         verdict::{Outcome, PcrVerdict, Standing, Unexplained, Verdict},
     },
 };
@@ -33,6 +34,27 @@ pub struct Json<'a> {
     more: Vec<More>,
     segments: Vec<Part<'a>>,
     quote: Option<&'a Quote>,
+    quotes: Vec<Logged<'a>>,
+    more_quotes: Text,
+    unknown_keys: Vec<Unknown>,
+}
+
+/// A genuine quote in the list.
+#[derive(Debug, Serialize)]
+struct Logged<'a> {
+    record: Text,
+    log_record: Text,
+    checkpoint: Text,
+    checkpoint_digest: &'a Digest,
+    proven: Option<Range>,
+    quote: &'a Quote,
+}
+
+/// A key that was not given, by the name that quotes claim.
+#[derive(Debug, Serialize)]
+struct Unknown {
+    key_name: Hex,
+    quotes: Text,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +123,7 @@ struct Part<'a> {
     violations: Text,
     broken: bool,
     partial: bool,
+    quote: Option<Text>,
     claimed: Option<Claimed<'a>>,
 }
 
@@ -154,9 +177,39 @@ impl<'a> Json<'a> {
                 let more = more.map(|(kind, count)| (kind, Text(count)));
                 more.map(|(kind, count)| More { kind, count }).collect()
             },
-            segments: log.shown.iter().map(part).collect(),
+            segments: {
+                let shown = log.shown.iter();
+                shown.map(|one| part(one, &verdict.quotes)).collect()
+            },
             quote: verdict.quote.as_ref(),
+            quotes: {
+                let shown = verdict.quotes.shown.iter();
+                shown.map(|one| logged(one, verdict)).collect()
+            },
+            more_quotes: Text(verdict.quotes.more),
+            unknown_keys: {
+                let unknown = verdict.quotes.unknown.iter();
+                let unknown = unknown.map(|(name, count)| Unknown {
+                    key_name: Hex(name.clone()),
+                    quotes: Text(*count),
+                });
+                unknown.collect()
+            },
         }
+    }
+}
+
+fn logged<'a>(one: &'a LogQuote, verdict: &Verdict) -> Logged<'a> {
+    Logged {
+        record: Text(one.record),
+        log_record: Text(verdict.in_log(one.record)),
+        checkpoint: Text(one.checkpoint),
+        checkpoint_digest: &one.digest,
+        proven: one.proven.map(|(first, end)| Range {
+            first: Text(first),
+            end: Text(end),
+        }),
+        quote: &one.quote,
     }
 }
 
@@ -236,7 +289,8 @@ fn found(finding: &Finding, code: Code) -> Found<'_> {
     }
 }
 
-fn part(segment: &Segment) -> Part<'_> {
+fn part<'a>(segment: &'a Segment, quotes: &LogQuotes) -> Part<'a> {
+    let records = segment.start..segment.start.saturating_add(segment.records);
     Part {
         seq: segment.seq.map(Text),
         first: segment.first.map(Text),
@@ -245,6 +299,7 @@ fn part(segment: &Segment) -> Part<'_> {
         violations: Text(segment.violations),
         broken: segment.broken,
         partial: segment.partial,
+        quote: quotes.covering(&records).map(Text),
         claimed: segment.claimed.as_ref().map(|claimed| Claimed {
             digest: &claimed.digest,
             flags: claimed.flags,

@@ -5,6 +5,7 @@
 
 use crate::{
     bank::Bank,
+    quote::Hex,
     replay::Origin,
     verify::{
         finding::{Finding, Gravity, Kind},
@@ -36,6 +37,7 @@ fn write(out: &mut String, verdict: &Verdict) -> fmt::Result {
     }
     write_covered(out, verdict)?;
     write_quote(out, verdict)?;
+    write_quotes(out, verdict)?;
     write_unexplained(out, verdict)?;
     write_claims(out, verdict)?;
     write_violations(out, verdict)?;
@@ -84,7 +86,8 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
     };
     let compared = || {
         let mut all = verdict.registers.iter();
-        verdict.quote.is_some() || all.any(|one| one.expected.is_some())
+        let quoted = verdict.quote.is_some() || !verdict.quotes.shown.is_empty();
+        quoted || all.any(|one| one.expected.is_some())
     };
     let why = match outcome {
         Outcome::Verified => return verified(verdict),
@@ -112,6 +115,12 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
         }
         Outcome::Unanchored if has(Kind::NothingExtended) => {
             "the TPM contains nothing of what IMA measured, so it proves nothing"
+        }
+        Outcome::Unanchored if !verdict.quotes.shown.is_empty() => {
+            "the quotes in the log do not prove all of it"
+        }
+        Outcome::Unanchored if !verdict.quotes.unknown.is_empty() => {
+            "it has quotes, but none by a key that was given: give theirs with --key or --trust"
         }
         Outcome::Unanchored => {
             "no trusted value says what the PCRs held: give --pcr, --pcrs, --tpm or --quote"
@@ -261,6 +270,55 @@ fn write_quote(out: &mut String, verdict: &Verdict) -> fmt::Result {
     Ok(())
 }
 
+/// The quotes that are in the list, by key.
+fn write_quotes(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    for one in verdict.quotes.newest().into_iter().take(MAX_SHOWN) {
+        let Some((first, end)) = one.proven else {
+            continue;
+        };
+        let quote = &one.quote;
+        match end.checked_sub(1) {
+            Some(last) if last >= first => {
+                write!(out, "  Proven to record {}", verdict.in_log(last))?
+            }
+            _ => out.push_str("  Nothing new is proven"),
+        }
+        if first > 0 {
+            write!(out, ", from record {} on,", verdict.in_log(first))?;
+        }
+        writeln!(
+            out,
+            " by the quote in record {}, over checkpoint {}: {quote}",
+            verdict.in_log(one.record),
+            one.checkpoint
+        )?;
+        for caveat in quote.caveats_in_log() {
+            writeln!(out, "  That quote: {caveat}")?;
+        }
+    }
+    let all = verdict.quotes.shown.len() as u64 + verdict.quotes.more;
+    if all > 1 {
+        writeln!(
+            out,
+            "  {all} quotes in the log are genuine; --json tells which segment each of them covers"
+        )?;
+    }
+    Ok(())
+}
+
+/// Quotes of which nobody knows whether they are genuine.
+fn write_unknown_quotes(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    for (name, count) in verdict.quotes.unknown.iter().take(MAX_SHOWN) {
+        let name = Hex(name.clone());
+        let plural = plural(*count);
+        writeln!(
+            out,
+            "  {count} quote{plural} by the key {name}, which was not given with --key or --trust"
+        )?;
+    }
+    Ok(())
+}
+
 /// The PCRs that the list says nothing of, a line for each bank.
 fn write_unexplained(out: &mut String, verdict: &Verdict) -> fmt::Result {
     let mut banks: BTreeMap<Bank, Vec<u32>> = BTreeMap::new();
@@ -337,6 +395,7 @@ fn write_claims(out: &mut String, verdict: &Verdict) -> fmt::Result {
     let Some((segment, last)) = last else {
         return writeln!(out, "  nothing: the list has no checkpoint");
     };
+    write_unknown_quotes(out, verdict)?;
     let id = log.id.map(|id| id.to_string()).unwrap_or_default();
     writeln!(
         out,

@@ -64,12 +64,16 @@ fn misfit(verdict: &Verdict) -> (Outcome, usize) {
     });
     let findings = verdict.findings.kept().iter();
     let findings = findings.filter(|finding| {
-        let suspect = matches!(finding.kind, Kind::Value | Kind::Broken | Kind::Mismatch);
+        let suspect = matches!(
+            finding.kind,
+            Kind::Value | Kind::Broken | Kind::Mismatch | Kind::QuoteMismatch
+        );
         suspect && !finding.uncovered
     });
     let reached = verdict.registers.iter();
     let reached = reached.filter(|one| one.standing != Standing::Unanchored);
-    let quote = usize::from(verdict.quote.is_some() && reached.count() == 0);
+    let is_quoted = verdict.quote.is_some() || !verdict.quotes.shown.is_empty();
+    let quote = usize::from(is_quoted && reached.count() == 0);
     (verdict.outcome(), missed.count() + findings.count() + quote)
 }
 

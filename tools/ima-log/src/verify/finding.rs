@@ -72,6 +72,14 @@ pub enum Kind {
     Quote,
     /// The quote answers another question.
     StaleQuote,
+    /// A quote in the log was not signed by the key that it names.
+    QuoteRecord,
+    /// A quote in the log is over values of PCRs that the list reaches nowhere.
+    QuoteMismatch,
+    /// A quote in the log is from another boot of the TPM than the others.
+    QuoteBoot,
+    /// A quote in the log is genuine, and was not used.
+    QuoteUnused,
     /// The quote signs a SHA-1 digest.
     WeakQuote,
     /// In ASCII, what a record says is not what its template digest is of, and names may be why.
@@ -129,6 +137,7 @@ impl Kind {
             | Self::UnknownTemplate
             | Self::AsciiSegment
             | Self::OtherValue
+            | Self::QuoteUnused
             | Self::Accepted => Gravity::Note,
             _ => Gravity::Tampered,
         }
@@ -136,6 +145,11 @@ impl Kind {
 }
 
 impl Kind {
+    /// Whether a TPM signed what it is about, so that it counts whether or not its record is covered.
+    pub(super) fn is_signed(self) -> bool {
+        matches!(self, Self::QuoteMismatch | Self::QuoteBoot)
+    }
+
     /// Whether it is about what a checkpoint or a truncation claims. These are covered by what the
     /// default PCR held, other records by what their own PCR held.
     pub(super) fn is_claim(self) -> bool {

@@ -4,6 +4,7 @@
 
 use super::{
     finding::{Finding, Kind},
+    log_search::LogSearch,
     policy::{Policy, Told},
     search::{QuoteSearch, Reached, Search},
     verdict::{Log, PcrVerdict, Standing, Verdict},
@@ -31,6 +32,8 @@ pub(super) struct Judge<'a> {
     pub(super) policy: &'a Policy,
     pub(super) chain: Chain<'a>,
     pub(super) search: Search,
+    /// What quotes in the list prove.
+    pub(super) log: LogSearch<'a>,
     pub(super) replay: Replay,
     pub(super) verdict: Verdict,
     /// What to say of a PCR of which nobody knows what it started from, if no bank proves it.
@@ -42,6 +45,7 @@ impl<'a> Judge<'a> {
         policy: &'a Policy,
         mut chain: Chain<'a>,
         search: Search,
+        mut log: LogSearch<'a>,
         replay: Replay,
         end: Position,
     ) -> Self {
@@ -68,11 +72,13 @@ impl<'a> Judge<'a> {
                 Told::Quote(quote) => Some(quote.clone()),
                 _ => None,
             },
+            quotes: log.take(),
         };
         Self {
             policy,
             chain,
             search,
+            log,
             replay,
             verdict,
             unknown: BTreeMap::new(),
@@ -84,6 +90,7 @@ impl<'a> Judge<'a> {
             self.refuse(error);
         }
         self.registers();
+        self.nonce();
         self.outside();
         self.aggregates();
         self.firmware();
@@ -98,7 +105,8 @@ impl<'a> Judge<'a> {
                 } else {
                     records
                 };
-                finding.uncovered = finding.record.is_some_and(|record| record >= covered);
+                let beyond = finding.record.is_some_and(|record| record >= covered);
+                finding.uncovered = beyond && !finding.kind.is_signed();
             }
         }
         self.verdict
@@ -117,13 +125,29 @@ impl<'a> Judge<'a> {
         self.find(kind, error.to_string());
     }
 
+    /// Is a quote in the list as recent as the verifier wants?
+    fn nonce(&mut self) {
+        let Some(nonce) = &self.policy.nonce else {
+            return;
+        };
+        if self.log.is_fresh {
+            return;
+        }
+        let text = format!(
+            "no quote in the log that proves something is over a checkpoint with the label '{nonce}': \
+             ask for one, made with `ima-checkpoint checkpoint --quote --nonce {nonce}`"
+        );
+        self.find(Kind::StaleQuote, text);
+    }
+
     pub(super) fn quote(&self) -> Option<&QuoteSearch> {
         self.search.quote.as_ref()
     }
 
     /// Is anything known of what PCRs held?
     pub(super) fn compares(&self) -> bool {
-        !self.search.wanted.is_empty() || self.search.quote.is_some()
+        let quoted = self.search.quote.is_some() || !self.log.reached.is_empty();
+        quoted || !self.search.wanted.is_empty()
     }
 
     /// The records before this one are covered by what some PCR held, in a bank that counts.
@@ -131,7 +155,9 @@ impl<'a> Judge<'a> {
         let wanted = self.search.wanted.iter();
         let wanted = wanted.filter_map(|wanted| Some((wanted.register, wanted.reached?)));
         let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
+        let logged = self.log.reached.iter().map(|(at, reached)| (*at, *reached));
         let all = wanted.chain(quoted.into_iter().flatten().copied());
+        let all = all.chain(logged);
         let counts = all.filter(|(register, _)| self.policy.counts(register.bank));
         counts.map(|(_, reached)| reached.record).max()
     }
@@ -170,6 +196,7 @@ impl<'a> Judge<'a> {
         registers.extend(missed.filter(|register| register.pcr == self.policy.default_pcr));
         let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
         registers.extend(quoted.into_iter().flatten().map(|(register, _)| *register));
+        registers.extend(self.log.reached.keys());
         if let Some(quote) = self.quote() {
             let based = self.policy.base.keys();
             registers.extend(based.filter(|at| self.untouched(quote, **at).is_some()));
@@ -289,7 +316,12 @@ impl<'a> Judge<'a> {
                 (None, _) => (),
             }
         }
-        result
+        // the newest of what proves a register counts
+        match (self.log.reached.get(&register), &result) {
+            (Some(reached), Compared::Reached(other)) if other.record >= reached.record => result,
+            (Some(reached), _) => Compared::Reached(*reached),
+            (None, _) => result,
+        }
     }
 
     /// Is there a record of the PCR among those that are covered?

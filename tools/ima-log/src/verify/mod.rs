@@ -39,17 +39,21 @@
 //! ```
 
 mod aggregate;
+mod boots;
 pub mod contents;
 mod explain;
 pub mod finding;
+mod history;
 mod judge;
+pub mod log_quotes;
+mod log_search;
 pub mod policy;
 mod search;
 pub(crate) mod start;
 mod surroundings;
 pub mod verdict;
 
-use self::{judge::Judge, policy::Policy, search::Search, verdict::Verdict};
+use self::{judge::Judge, log_search::LogSearch, policy::Policy, search::Search, verdict::Verdict};
 use crate::{
     bank::Bank,
     chain::{Chain, Unsealed},
@@ -66,6 +70,7 @@ use crate::{
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
+    collections::BTreeSet,
     fmt,
     io::{self, Read},
 };
@@ -96,6 +101,9 @@ pub enum Error {
     ValuesNeeded(Vec<Pcr>),
     /// The quote is over banks that cannot be computed here.
     ForeignBanks(Vec<Pcr>),
+    /// A quote in the list is over banks that were not replayed: verify it again, with these in
+    /// [`Policy::banks`].
+    BanksNeeded(BTreeSet<Bank>),
 }
 
 impl fmt::Display for Error {
@@ -124,6 +132,15 @@ impl fmt::Display for Error {
                  other banks",
                 all(pcrs)
             ),
+            Self::BanksNeeded(banks) => {
+                let names: Vec<_> = banks.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "a quote in the list also covers {}, so the list must be read again, and what \
+                     came through the pipe could not be kept: give the list as a file",
+                    names.join(", ")
+                )
+            }
         }
     }
 }
@@ -185,7 +202,7 @@ pub fn verify<'a>(
         .into_iter()
         .map(|input| open(input, layouts))
         .peekable();
-    let mut banks = policy.banks();
+    let mut banks = policy.all_banks();
     if let Some(Ok(source)) = sources.peek() {
         banks.insert(source.layout.bank);
     }
@@ -201,6 +218,7 @@ pub fn verify<'a>(
     let mut verifier = Verifier {
         chain: Chain::new(policy),
         search: Search::new(policy, &banks)?,
+        quotes: LogSearch::new(policy, &banks),
         end: Position::default(),
         begun: false,
     };
@@ -253,6 +271,7 @@ impl Read for Failing {
 struct Verifier<'p> {
     chain: Chain<'p>,
     search: Search,
+    quotes: LogSearch<'p>,
     /// Where the list ends so far.
     end: Position,
     /// Is there anything at all?
@@ -279,7 +298,14 @@ impl Verifier<'_> {
                 return Err(Error::ValuesNeeded(needed));
             }
         }
-        Ok(Judge::new(policy, self.chain, self.search, replay, self.end).judge())
+        let Self {
+            chain,
+            search,
+            quotes,
+            end,
+            ..
+        } = self;
+        Ok(Judge::new(policy, chain, search, quotes, replay, end).judge())
     }
 }
 
@@ -304,8 +330,16 @@ impl Observer for Verifier<'_> {
     ) -> Result<(), Error> {
         let remarked = self.chain.remark(at, remark, sealed, replay);
         remarked.map_err(|Unsealed { source }| Error::Unsealed { source })?;
-        if matches!(remark, Remark::Checkpoint(_)) {
-            self.search.restarted(at.record, replay);
+        match remark {
+            Remark::Checkpoint(_) => {
+                self.search.restarted(at.record, replay);
+                self.quotes.checkpoint();
+            }
+            Remark::Quote(signed) => {
+                let (chain, search) = (&mut self.chain, &mut self.search);
+                self.quotes.quote(at, signed, replay, chain, search)?;
+            }
+            _ => (),
         }
         Ok(())
     }
@@ -320,6 +354,7 @@ impl Observer for Verifier<'_> {
         self.end.record += 1;
         self.end.offset += seen.length();
         self.search.after(seen.pcr(), self.end.record, replay);
+        self.quotes.record(seen.pcr(), replay);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 use crate::{
     bank::{Bank, Content, Digest},
-    quote::{self, Quote},
+    quote::{self, Nonce, Quote, TrustedKeys},
     replay::{Register, Values},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,12 @@ pub struct Policy {
     pub firmware: Values,
     /// What the PCRs held later.
     pub anchor: Anchor,
+    /// Keys whose quotes count that are found in the list.
+    pub keys: TrustedKeys,
+    /// What the label of a checkpoint must be of which such a quote proves something.
+    pub nonce: Option<Nonce>,
+    /// Banks that are replayed in addition, because quotes in the list are over them.
+    pub banks: BTreeSet<Bank>,
     /// Segments that may be broken: by their number, the digest of the checkpoint after it, whose
     /// values are taken for true.
     pub breaks: BTreeMap<u64, Digest>,
@@ -44,6 +50,9 @@ impl Default for Policy {
             base: Values::new(),
             firmware: Values::new(),
             anchor: Anchor::default(),
+            keys: TrustedKeys::default(),
+            nonce: None,
+            banks: BTreeSet::new(),
             breaks: BTreeMap::new(),
             start: None,
             contents: Contents::new(),
@@ -71,12 +80,13 @@ impl Policy {
     }
 
     /// The banks in which something is known, and those that most have.
-    pub(crate) fn banks(&self) -> BTreeSet<Bank> {
+    pub(crate) fn all_banks(&self) -> BTreeSet<Bank> {
         let known = self.base.keys().chain(self.anchor.values.keys());
         let mut banks: BTreeSet<Bank> = known.map(|register| register.bank).collect();
         if let Told::Quote(quote) = &self.anchor.told {
             banks.extend(quote.pcrs().filter_map(|pcr| pcr.bank.bank()));
         }
+        banks.extend(&self.banks);
         banks.extend([Bank::Sha1, Bank::Sha256]);
         banks
     }

@@ -9,6 +9,7 @@
 
 use super::{
     finding::{Finding, Findings, Gravity},
+    log_quotes::LogQuotes,
     search::Reached,
 };
 use crate::{
@@ -131,6 +132,8 @@ pub struct Verdict {
     pub log: Log,
     /// What the quote says of itself, if it is genuine.
     pub quote: Option<Quote>,
+    /// The quotes in the list.
+    pub quotes: LogQuotes,
 }
 
 impl Verdict {

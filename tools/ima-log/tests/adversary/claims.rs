@@ -166,7 +166,7 @@ impl Claims {
 }
 
 /// A record that segments add to a list.
-fn special(pcr: u32, name: &[u8], buffer: &[u8], order: Order) -> Record {
+pub(crate) fn special(pcr: u32, name: &[u8], buffer: &[u8], order: Order) -> Record {
     Record::of(pcr, "ima-buf", &[&d_ng(buffer), name, buffer], order)
 }
 

@@ -6,6 +6,7 @@ use crate::{
     bank::{Bank, Register},
     claims::{is_checkpoint, is_special, Claims, Item, Kind, State, LOG_LOST},
     kernel::Kernel,
+    quotes::{self, is_quote},
     record::{Order, Record, LEGACY},
     rng::Rng,
     tpm::Values,
@@ -65,6 +66,8 @@ pub(crate) enum Edit {
     Mend(usize),
     Splice(usize),
     CutBytes(usize),
+    /// Puts in a quote that names a known key, over the values that this list replays to there.
+    ForgeQuote(usize),
 }
 
 impl Edit {
@@ -74,7 +77,7 @@ impl Edit {
         let at = rng.below(count);
         let to = rng.below(count);
         let pcr = rng.within(9, 14) as u32;
-        match rng.below(25) {
+        match rng.below(26) {
             0 => Self::Drop(at),
             1 => Self::DropFrom(at),
             2 => Self::DropBefore(at),
@@ -99,6 +102,7 @@ impl Edit {
             21 => Self::AppendCheckpoint,
             22 => Self::Mend(at),
             23 => Self::Splice(at),
+            24 => Self::ForgeQuote(at),
             _ => Self::CutBytes(rng.within(1, 100)),
         }
     }
@@ -121,10 +125,13 @@ impl Edit {
                 let forged = forged_checkpoint(records, order, kernel, rng);
                 records.push(forged);
             }
+            Self::ForgeQuote(at) => forge_quote(records, at, order, kernel),
             Self::Splice(at) => {
                 let banks = vec![Bank::Sha1, Bank::Sha256];
                 let mut other = world::boot(rng, order, Kernel::Usual, banks);
                 (0..rng.below(6)).for_each(|_| world::happen(&mut other, false, rng));
+                // another machine has other keys: of this one, it would be another boot that is proven
+                other.records.retain(|record| !is_quote(record));
                 let from = rng.below(other.records.len());
                 records.truncate(at);
                 records.extend(other.records.drain(from..));
@@ -206,6 +213,21 @@ impl Edit {
             _ => None,
         }
     }
+}
+
+/// A quote by a key of somebody's own, over the newest checkpoint before this place.
+fn forge_quote(records: &mut Vec<Record>, at: usize, order: Order, kernel: Kernel) {
+    let before = &records[..at.min(records.len())];
+    let Some(checkpoint) = before.iter().rfind(|record| is_checkpoint(record)) else {
+        return;
+    };
+    let named = quotes::named(checkpoint);
+    let banks = [Bank::Sha1, Bank::Sha256, Bank::Sha384];
+    let replayed = replay(before, &banks, kernel, Values::new());
+    let held = named.into_iter();
+    let held = held.filter_map(|at| Some((at, replayed.get(&at)?.clone())));
+    let quote = quotes::record(checkpoint, [0, 2], &held.collect(), 1 << 20, order);
+    records.insert(at.min(records.len()), quote);
 }
 
 fn drop_first_of(records: &mut Vec<Record>, pcr: u32, count: usize) {

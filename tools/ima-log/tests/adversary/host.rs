@@ -6,6 +6,7 @@ use crate::{
     bank::{Bank, Register},
     claims::{truncation, Claims, Kind, State, BEFORE_KEXEC, DIFFERS},
     kernel::Kernel,
+    quotes::{self, Made},
     record::{Order, Record},
     tpm::{Tpm, Values},
 };
@@ -30,6 +31,10 @@ pub(crate) struct Host {
     pub(crate) broken: Vec<usize>,
     /// Something else extended a PCR since IMA started.
     pub(crate) disturbed: bool,
+    /// The quotes that its TPM made over its checkpoints.
+    pub(crate) made: Vec<Made>,
+    /// What the TPM's clock says.
+    ticks: u64,
     /// The banks that checkpoints name.
     pub(crate) named: Vec<Bank>,
     generation: u32,
@@ -53,6 +58,8 @@ impl Host {
             checkpoints: Vec::new(),
             broken: Vec::new(),
             disturbed: false,
+            made: Vec::new(),
+            ticks: 0,
             named,
             generation: 0,
             clock: 1,
@@ -141,6 +148,36 @@ impl Host {
         if let Some(before) = self.before.get(&register) {
             claims.say(Kind::Before, State::Match, register, before);
         }
+    }
+
+    /// Has the TPM quote all that a checkpoint names. Gives the record of that.
+    pub(crate) fn sign(&mut self, checkpoint: &Record, key: usize) -> Record {
+        self.ticks += 1;
+        let registers = quotes::named(checkpoint);
+        let held = quotes::held(&self.tpm, &registers);
+        self.made.push(Made {
+            key,
+            moment: self.tpm.now(),
+            registers,
+            record: None,
+        });
+        quotes::record(checkpoint, [key; 2], &held, self.ticks, self.order)
+    }
+
+    /// Appends a quote over the newest checkpoint, after what was measured since it was made.
+    pub(crate) fn quote(&mut self, key: usize, meanwhile: Vec<Record>) {
+        let Some(newest) = self.checkpoints.last() else {
+            return;
+        };
+        let checkpoint = self.records[*newest].clone();
+        let quote = self.sign(&checkpoint, key);
+        meanwhile
+            .into_iter()
+            .for_each(|record| self.measure(record));
+        if let Some(made) = self.made.last_mut() {
+            made.record = Some(self.records.len());
+        }
+        self.measure(quote);
     }
 
     /// Frees what is before a checkpoint.

@@ -5,6 +5,7 @@
 use crate::{
     bank,
     claims::{self, Claims},
+    quotes,
     record::{view, Order},
     strategies::Case,
     world::Verifier,
@@ -12,13 +13,13 @@ use crate::{
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
     bank::{Bank, Digest},
-    quote::{Algorithm, Attest, HashId, Hex, Quote, Scheme, Selected},
+    quote::{Algorithm, Attest, AttestationKey, HashId, Hex, Quote, Scheme, Selected, TrustedKeys},
     replay::{Register, Values},
     verify::{
         contents::settle,
         policy::{Anchor, Policy, Told},
         verdict::{Outcome, PcrVerdict, Standing, Verdict},
-        verify, Input, Layouts,
+        verify, Error, Input, Layouts,
     },
 };
 use std::collections::BTreeSet;
@@ -74,7 +75,13 @@ pub(crate) fn judge(case: &Case) -> Judged {
         order: verifier.told.then_some(order),
     };
     let verdict = settle(&policy(case), |policy| {
-        verify([Ok(Input::new("list", &*list))], policy, layouts)
+        let mut policy = policy.clone();
+        loop {
+            match verify([Ok(Input::new("list", &*list))], &policy, layouts) {
+                Err(Error::BanksNeeded(banks)) => policy.banks.extend(banks),
+                verdict => return verdict,
+            }
+        }
     });
     match verdict {
         Ok(verdict) => judged(&verdict),
@@ -93,7 +100,14 @@ fn policy(case: &Case) -> Policy {
         let digest = bank::Bank::Sha256.hash(claims::buffer(record));
         Some((Claims::read(record)?.sequence - 1, Digest::new(&digest)))
     });
+    let mut keys = TrustedKeys::default();
+    if verifier.has_keys {
+        for key in &quotes::keys()[..quotes::KNOWN] {
+            keys.add(AttestationKey::parse(&key.public).expect("it is one"));
+        }
+    }
     Policy {
+        keys,
         base: values(&verifier.base),
         breaks: accepts.into_iter().collect(),
         anchor: Anchor {

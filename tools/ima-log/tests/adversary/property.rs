@@ -3,10 +3,11 @@
 //! What must be true of a verdict, by what really happened on the machine.
 
 use crate::{
-    bank::{Bank, Digest},
+    bank::{Bank, Digest, Register},
     host::PCR,
     judge::{Judged, Verified},
     kernel::Kernel,
+    quotes::{Made, KNOWN},
     record::Record,
     strategies::{Case, Strategy},
 };
@@ -52,12 +53,39 @@ pub(crate) fn check(case: &Case, judged: &Judged) -> Result<(), Wrong> {
     mentioned(case, judged)?;
     proven(case, judged)?;
     if !case.strategy.is_root() {
-        sealed(case)?;
+        sealed(case, end(case, judged))?;
         for verified in &judged.verified {
             unambiguous(case, judged, verified)?;
         }
     }
     Ok(())
+}
+
+/// The newest quote in the list whose key the verifier knows.
+fn newest_quote(case: &Case) -> Option<&Made> {
+    let verifier = &case.verifier;
+    let made = case.host.made.iter().filter(|made| {
+        let is_here = made
+            .record
+            .is_some_and(|record| record >= verifier.base_record);
+        let is_later = made.moment >= verifier.base_moment;
+        is_here && is_later && made.key < KNOWN && verifier.has_keys
+    });
+    made.max_by_key(|made| made.moment)
+}
+
+/// Does a quote cover all PCRs that were used when it was made, in a bank that counts? One that was
+/// first used after the checkpoint is not named by it.
+fn covers_all(case: &Case, made: &Made) -> bool {
+    let host = &case.host;
+    let records = host.records.iter().zip(&host.moments);
+    let used = records.filter(|(_, (_, after))| *after <= made.moment);
+    let used: Vec<u32> = used.map(|(record, _)| record.pcr).collect();
+    let mut banks = host.tpm.banks.iter();
+    banks.any(|bank| {
+        let mut used = used.iter();
+        !host.kernel.is_weak(*bank) && used.all(|pcr| made.registers.contains(&(*pcr, *bank)))
+    })
 }
 
 /// Is there nothing that could be wrong, for a verifier who asked for enough and knows the start?
@@ -78,6 +106,12 @@ pub(crate) fn must_be_verified(case: &Case) -> bool {
             held == bank.zeros() || verifier.base.contains_key(&register)
         })
     });
+    // the furthest that is proven decides
+    let asked = match newest_quote(case) {
+        Some(quote) if verifier.anchors.is_empty() => covers_all(case, quote),
+        Some(quote) if quote.moment > verifier.moment => asked && covers_all(case, quote),
+        _ => asked,
+    };
     case.strategy == Strategy::Honest && verifier.told && !case.host.disturbed && asked && started
 }
 
@@ -103,8 +137,7 @@ fn start(case: &Case, verified: &Verified) -> Result<usize, Wrong> {
 /// Are the digests of the records that are called verified those that the TPM got, in order?
 fn digests(case: &Case, verified: &Verified) -> Result<(), Wrong> {
     let register = verified.register();
-    let mut anchors = case.verifier.anchors.iter();
-    if !anchors.any(|(anchor, _)| *anchor == register) {
+    if moments(case, register).next().is_none() {
         return Err(Wrong::Unanchored);
     }
     // that nothing was extended shows in the value alone, and violations have no digest
@@ -117,14 +150,44 @@ fn digests(case: &Case, verified: &Verified) -> Result<(), Wrong> {
         return Err(Wrong::Weak);
     }
     let from = start(case, verified)?;
-    let got = case.host.tpm.between(register, from, case.verifier.moment);
-    match of_register(case, verified)
-        .map(|(_, digest)| digest)
-        .eq(got.into_iter().cloned())
-    {
-        true => Ok(()),
-        false => Err(Wrong::Digests),
+    match proven_at(case, verified, from) {
+        Some(_) => Ok(()),
+        None => Err(Wrong::Digests),
     }
+}
+
+/// The moments at which a register was looked at: by the verifier, and by quotes of known keys.
+fn moments(case: &Case, register: Register) -> impl Iterator<Item = usize> + '_ {
+    let verifier = &case.verifier;
+    let mut anchors = verifier.anchors.iter();
+    let asked = anchors.any(|(anchor, _)| *anchor == register);
+    let quoted = case.host.made.iter().filter(move |made| {
+        verifier.has_keys && made.key < KNOWN && made.registers.contains(&register)
+    });
+    let quoted = quoted.map(|made| made.moment);
+    asked.then_some(verifier.moment).into_iter().chain(quoted)
+}
+
+/// The latest of these at which the digests that are called verified were all that the TPM had got.
+fn proven_at(case: &Case, verified: &Verified, from: usize) -> Option<usize> {
+    let register = verified.register();
+    let told: Vec<Digest> = of_register(case, verified)
+        .map(|(_, digest)| digest)
+        .collect();
+    let is_so = |moment: &usize| {
+        // a quote in the list may be a little older than the verifier's base
+        let nothing_since = case.host.tpm.between(register, *moment, from).is_empty();
+        let got = case.host.tpm.between(register, from, *moment);
+        (*moment >= from || nothing_since) && got.into_iter().eq(&told)
+    };
+    moments(case, register).filter(is_so).max()
+}
+
+/// The moment up to which the default PCR is called verified.
+fn end(case: &Case, judged: &Judged) -> usize {
+    let of_default = judged.verified.iter().filter(|one| one.pcr == PCR);
+    let ends = of_default.filter_map(|one| proven_at(case, one, start(case, one).ok()?));
+    ends.max().unwrap_or(case.verifier.moment)
 }
 
 /// Are all records of the PCR from the start of the list on called verified?
@@ -148,15 +211,15 @@ fn of_register<'a>(
 }
 
 /// Records that the kernel made between the start and the moment that the verifier asks about.
-fn covered(case: &Case) -> impl Iterator<Item = (usize, &Record)> {
+fn covered(case: &Case, end: usize) -> impl Iterator<Item = (usize, &Record)> {
     let start = case.verifier.base_record;
     let moments = &case.host.moments;
     let records = case.host.records.iter().enumerate().skip(start);
-    records.filter(move |(at, _)| moments[*at].1 <= case.verifier.moment)
+    records.filter(move |(at, _)| moments[*at].1 <= end)
 }
 
 fn mentioned(case: &Case, judged: &Judged) -> Result<(), Wrong> {
-    let forgotten = covered(case).any(|(_, record)| {
+    let forgotten = covered(case, end(case, judged)).any(|(_, record)| {
         let mut anchors = case.verifier.anchors.iter();
         let asked = anchors.any(|((pcr, _), _)| *pcr == record.pcr);
         asked && !judged.mentioned.contains(&record.pcr)
@@ -181,10 +244,10 @@ fn proven(case: &Case, judged: &Judged) -> Result<(), Wrong> {
 }
 
 /// Are sealed segments those that their checkpoints were made of, in all that they show?
-fn sealed(case: &Case) -> Result<(), Wrong> {
+fn sealed(case: &Case, end: usize) -> Result<(), Wrong> {
     let records = &case.list.records;
     let first = case.verifier.accepts.unwrap_or(case.verifier.base_record);
-    for (at, checkpoint) in covered(case) {
+    for (at, checkpoint) in covered(case, end) {
         let number = case.host.checkpoints.binary_search(&at);
         let Some(number) = number.ok().filter(|_| at >= first) else {
             continue;

@@ -8,6 +8,7 @@ use crate::{
     claims::{Claims, Kind, State, DIFFERS, LOG_LOST},
     edits::{checkpoints, replay, Edit, List},
     host::{Host, PCR},
+    quotes::is_quote,
     record::{Record, LEGACY},
     rng::Rng,
     tpm::Values,
@@ -29,6 +30,8 @@ pub(crate) enum Strategy {
     HidePcr,
     /// Tells a record as one of another template that has the same digest.
     Ambiguous,
+    /// Moves, drops, duplicates and forges quotes, and edits.
+    Quotes,
     /// Root invents a history, and a checkpoint that leads from it to what the TPM holds.
     Bridge,
     /// Root edits at random, and extends the TPM with records of his own.
@@ -36,13 +39,14 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Honest,
         Self::Edits,
         Self::CutStart,
         Self::HideCheckpoints,
         Self::HidePcr,
         Self::Ambiguous,
+        Self::Quotes,
         Self::Bridge,
         Self::Root,
     ];
@@ -140,6 +144,7 @@ impl Case {
                 self.edit_at_random(count, rng);
             }
             Strategy::CutStart => self.cut_start(rng),
+            Strategy::Quotes => self.shuffle_quotes(rng),
             Strategy::HideCheckpoints => {
                 let names = ["d-ng|sig|buf", "sig|sig|sig", "ima-sig"];
                 self.edit(Edit::RelabelCheckpoints(rng.pick(&names)), rng);
@@ -164,6 +169,25 @@ impl Case {
             }
             _ => (),
         }
+    }
+
+    fn shuffle_quotes(&mut self, rng: &mut Rng) {
+        for _ in 0..1 + rng.below(3) {
+            let records = self.list.records.iter().enumerate();
+            let quotes = records.filter(|(_, record)| is_quote(record));
+            let quotes: Vec<usize> = quotes.map(|(at, _)| at).collect();
+            let to = rng.below(self.list.records.len() + 1);
+            let edit = match (rng.below(5), quotes.as_slice()) {
+                (0, _) | (_, []) => Edit::ForgeQuote(to),
+                (1, some) => Edit::Drop(rng.pick(some)),
+                (2, some) => Edit::Duplicate(rng.pick(some), to),
+                (3, some) => Edit::FlipData(rng.pick(some)),
+                (_, some) => Edit::Move(rng.pick(some), to),
+            };
+            self.edit(edit, rng);
+        }
+        let count = rng.below(3);
+        self.edit_at_random(count, rng);
     }
 
     fn cut_start(&mut self, rng: &mut Rng) {
@@ -310,6 +334,13 @@ fn forge_as_root(host: &mut Host, edits: &mut Vec<Edit>, rng: &mut Rng) -> List 
         if let Some(record) = list.records.last() {
             root_extends(host, record, rng);
         }
+    }
+    // root may have the TPM quote what it holds, over any checkpoint
+    let newest = checkpoints(&list.records).pop().filter(|_| rng.once_in(3));
+    if let Some(newest) = newest {
+        let quote = host.sign(&list.records[newest].clone(), 0);
+        root_extends(host, &quote, rng);
+        list.records.push(quote);
     }
     // what was extended may be told otherwise than it was
     if let Some(at) = checkpoints(&list.records).pop().filter(|_| rng.once_in(3)) {

@@ -82,6 +82,12 @@ pub(crate) fn happen(host: &mut Host, disturbed: bool, rng: &mut Rng) {
             host.disturb((rng.pick(&PCRS), bank), rng.bytes(bank.size()));
         }
         8 | 9 => host.measure(violation(rng, host.order)),
+        10..=12 => {
+            let key = rng.pick(&[0, 0, 0, 1, 2]);
+            let meanwhile = (0..rng.below(3)).map(|_| record(rng, host.order));
+            let meanwhile = meanwhile.collect();
+            host.quote(key, meanwhile);
+        }
         _ => host.measure(record(rng, host.order)),
     }
 }
@@ -148,6 +154,8 @@ pub(crate) struct Verifier {
     pub(crate) anchors: Vec<(Register, Digest)>,
     /// Is that told by a quote over all of them?
     pub(crate) quoted: bool,
+    /// Does it know keys, whose quotes in the list count?
+    pub(crate) has_keys: bool,
     /// The moment of the TPM.
     pub(crate) moment: usize,
     /// What registers held at `base_moment`.
@@ -176,14 +184,20 @@ impl Verifier {
         };
         let broken = host.broken.iter().copied();
         let broken: Vec<usize> = broken.filter(|at| *at > base_record).collect();
+        let has_keys = rng.once_in(2);
+        let asks = !has_keys || rng.once_in(3);
         Self {
             view: match rng.once_in(3) {
                 true => rng.pick(&host.tpm.banks),
                 false => Bank::Sha1,
             },
             told: !rng.once_in(16),
-            anchors: anchors(host, moment, rng),
-            quoted: rng.once_in(2),
+            anchors: match asks {
+                true => anchors(host, moment, rng),
+                false => Vec::new(),
+            },
+            quoted: asks && rng.once_in(2),
+            has_keys,
             moment,
             base: base(host, base_record, base_moment, rng),
             base_moment,

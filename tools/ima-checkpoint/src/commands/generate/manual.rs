@@ -70,6 +70,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Verify an archive from another host against a quote of its TPM.",
     ),
     (
+        "verify --archive copy --host web1 --trust /etc/ima-keys",
+        "Verify an archive against the quotes in it, made with keys that this directory vouches for.",
+    ),
+    (
         "verify --pcrs pcrs binary_runtime_measurements",
         "Verify a list of any kernel against what tpm2_pcrread printed.",
     ),
