@@ -33,6 +33,9 @@ pub struct Signed {
 
 /// A key in a TPM that quotes.
 pub trait Signer {
+    /// Its TPM Name.
+    fn name(&self) -> &[u8];
+
     /// Quotes these PCRs, with the digest of a checkpoint as qualifying data.
     ///
     /// # Errors
@@ -106,10 +109,14 @@ pub fn seal(
     Err(Error::Overtaken { attempts: ATTEMPTS }.into())
 }
 
-/// Quotes a checkpoint; nothing, if it is not the newest one any more.
-fn quoted(
+/// Quotes a checkpoint and appends that; nothing, if it is not the newest one any more.
+///
+/// # Errors
+///
+/// What failed. Nothing was appended.
+pub fn quoted(
     kernel: &impl Quotable,
-    signer: &impl Signer,
+    signer: &(impl Signer + ?Sized),
     created: &Created,
 ) -> Result<Option<Signed>> {
     let pcrs = kernel.named(created)?;
@@ -191,6 +198,10 @@ mod tests {
     }
 
     impl Signer for Key {
+        fn name(&self) -> &[u8] {
+            &self.name
+        }
+
         fn quote(&self, pcrs: &[Register], over: &Digest) -> Result<Signed> {
             let held = pcrs.iter().map(|at| (*at, at.bank.zeros())).collect();
             let (message, signature) = self.sign(over.as_bytes(), &held, Moment::default());

@@ -11,7 +11,7 @@ use super::{
     execute::{Executor, Place},
     index::Index,
     is_host,
-    live::{has_news, Claims, Live},
+    live::{has_news, is_quoted, Claims, Live},
     lock::lock,
     notice::{Notice, Notices, Warning},
     now_ns, observe,
@@ -26,9 +26,11 @@ use super::{
 };
 use crate::{
     archive,
+    bank::Digest,
     error::{Error, Result},
-    kernel::byte_order,
+    kernel::{byte_order, Created},
     open_files::Readers,
+    quoting::{quoted, Signer},
     remote::StoreUrl,
 };
 use ima_checkpoint_format::ByteOrder;
@@ -189,6 +191,10 @@ pub struct Archiver<L> {
     /// The log that was worked on last, and what was known of it then.
     log: Option<(Place, Holdings)>,
     claims: Claims,
+    /// Who quotes each checkpoint.
+    signer: Option<Box<dyn Signer>>,
+    /// The last checkpoint that was quoted, or could not be.
+    quoted: Option<Digest>,
     pub(super) notices: Notices,
 }
 
@@ -215,8 +221,42 @@ impl<L: Live> Archiver<L> {
             host,
             log: None,
             claims: Claims::new(order),
+            signer: None,
+            quoted: None,
             notices: Notices::new(say),
         })
+    }
+
+    /// From now on, each pass has the newest checkpoint quoted first, whoever made it.
+    pub fn quote_with(&mut self, signer: Box<dyn Signer>) {
+        self.signer = Some(signer);
+    }
+
+    /// Appends a quote over the newest checkpoint, if it has none by this key. That it fails is no
+    /// reason not to archive; the next checkpoint is tried again.
+    fn quote(&mut self) -> Result<()> {
+        let (Some(signer), Some(active)) = (&self.signer, self.live.segments()?.pop()) else {
+            return Ok(());
+        };
+        if active.seq == 0 || self.quoted == Some(active.digest) {
+            return Ok(());
+        }
+        // by an archiver that ran before
+        let known = self.quoted.is_none();
+        if known && is_quoted(&self.live, &active, signer.name(), self.order)? {
+            self.quoted = Some(active.digest);
+            return Ok(());
+        }
+        let (seq, digest) = (active.seq, active.digest);
+        match quoted(&self.live, signer.as_ref(), &Created { seq, digest }) {
+            Ok(Some(_)) => self.notices.event(format!("quoted checkpoint {seq}")),
+            // there is a newer one, which the next pass finds
+            Ok(None) => return Ok(()),
+            Err(fault) if fault.is_freed() => return Ok(()),
+            Err(fault) => self.notices.warn(Warning::NotQuoted { seq, fault }),
+        }
+        self.quoted = Some(digest);
+        Ok(())
     }
 
     /// What the archiver reads from.
@@ -231,6 +271,7 @@ impl<L: Live> Archiver<L> {
     ///
     /// The segment at which it failed is not in the archive, and nothing was freed since.
     pub fn pass(&mut self) -> Result<Wait> {
+        self.quote()?;
         // after a failure, what the directory holds is looked up anew
         let (mut place, holdings) = self.open()?;
         let mut facts = self.observe(&place, holdings)?;
@@ -393,6 +434,41 @@ mod tests {
         let second = start(options(disk.path())).err().unwrap();
         assert!(second.to_string().contains("another archiver"), "{second}");
         drop(first);
+    }
+
+    /// Each checkpoint gets one quote, whoever made it, and no archiver quotes it once more.
+    #[test]
+    fn it_quotes() {
+        use crate::common::signer::Key;
+        let disk = disk();
+        let kernel = Kernel::new(host("a", 1), &disk.path().join("first"));
+        let start = || {
+            let options = options(disk.path());
+            let mut archiver = Archiver::new(kernel.clone(), options, Box::new(|_| ())).unwrap();
+            archiver.quote_with(Box::new(Key::new(1)));
+            archiver
+        };
+        let quotes = || kernel.quotes.borrow().clone();
+        let mut archiver = start();
+        archiver.pass().unwrap();
+        archiver.pass().unwrap();
+        assert_eq!(quotes(), [1]);
+        kernel.host.borrow_mut().file(b"/new", b"new");
+        archiver.seal("now").unwrap();
+        archiver.pass().unwrap();
+        assert_eq!(quotes(), [1, 2]);
+        // the quote is nothing new
+        archiver.seal("nothing new").unwrap();
+        assert_eq!(kernel.active(), 2);
+        drop(archiver);
+        start().pass().unwrap();
+        assert_eq!(quotes(), [1, 2]);
+        kernel.refuses_quotes.set(true);
+        kernel.host.borrow_mut().checkpoint("").unwrap();
+        let mut archiver = start();
+        archiver.pass().unwrap();
+        archiver.pass().unwrap();
+        assert_eq!((quotes(), kernel.refused.get()), (vec![1, 2], 1));
     }
 
     /// What the kernel seals while it runs is archived by the next pass, and nothing twice.

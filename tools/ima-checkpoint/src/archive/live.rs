@@ -8,16 +8,17 @@ use crate::{
     bank::Digest,
     claim::Claim,
     error::Result,
-    kernel::{Created, Format, Kernel, Segment, Status},
+    kernel::{Format, Kernel, Segment, Status},
     open_files,
-    own::own_record,
+    own::{own_record, OwnRecord},
+    quoting::Quotable,
     records::{Position, Records},
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{collections::BTreeMap, io::Read};
 
 /// A log that still grows.
-pub trait Live {
+pub trait Live: Quotable {
     /// As [`Kernel::status`].
     ///
     /// # Errors
@@ -31,13 +32,6 @@ pub trait Live {
     ///
     /// They cannot be read.
     fn segments(&self) -> Result<Vec<Segment>>;
-
-    /// As [`Kernel::checkpoint`].
-    ///
-    /// # Errors
-    ///
-    /// It was not made.
-    fn checkpoint(&self, label: &str) -> Result<Created>;
 
     /// The bytes of a segment in the sha1 view.
     ///
@@ -64,10 +58,6 @@ impl Live for Kernel {
 
     fn segments(&self) -> Result<Vec<Segment>> {
         self.segments()
-    }
-
-    fn checkpoint(&self, label: &str) -> Result<Created> {
-        self.checkpoint(label)
     }
 
     fn export(&self, seq: u64) -> Result<Box<dyn Read>> {
@@ -125,6 +115,26 @@ impl Claims {
     pub(super) fn forget_before(&mut self, seq: u64) {
         self.known = self.known.split_off(&seq);
     }
+}
+
+/// Has a segment a quote over its checkpoint by the key of this name?
+pub(super) fn is_quoted(
+    live: &impl Live,
+    segment: &Segment,
+    key: &[u8],
+    order: ByteOrder,
+) -> Result<bool> {
+    let view = live.export(segment.seq)?;
+    let mut records = Records::new(view, DIGEST_SIZE, order, Position::default());
+    while let Some(entry) = records.next()? {
+        if let Ok(Some(OwnRecord::Quote(quote))) = own_record(&entry.record) {
+            let over = quote.digest == segment.digest.as_bytes();
+            if over && quote.evidence.name() == key {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Has an active segment anything but its own checkpoint and truncations?

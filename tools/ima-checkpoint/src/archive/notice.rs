@@ -68,6 +68,13 @@ pub enum Warning {
     },
     /// The store cannot be used now.
     NoStore(Error),
+    /// The newest checkpoint has no quote.
+    NotQuoted {
+        /// Its number.
+        seq: u64,
+        /// Why not.
+        fault: Error,
+    },
     /// Nothing is freed, for programs have the kernel's list open.
     Readers {
         /// These.
@@ -118,6 +125,10 @@ impl fmt::Display for Warning {
                 write!(f, "{} is not a copy: {fault}", Escaped::path(path))
             }
             Self::NoStore(error) => write!(f, "nothing is copied at the moment: {error}"),
+            Self::NotQuoted { seq, fault } => write!(
+                f,
+                "checkpoint {seq} is not quoted: {fault}. The next one will be tried"
+            ),
             Self::Readers { programs } => {
                 write!(f, "nothing is freed: {}", open_files::in_the_way(programs))
             }

@@ -19,10 +19,11 @@ use crate::{
     cli::{KernelOption, ReadersOption},
     kernel::Kernel,
     notify::{complain, Level},
+    quoting::Tools,
     remote::{Location, StoreUrl},
 };
 use clap::Args;
-use std::{cell::Cell, path::PathBuf, rc::Rc, time::Duration};
+use std::{cell::Cell, ffi::OsString, path::PathBuf, rc::Rc, time::Duration};
 
 /// Archive every sealed segment that the archive lacks, then free segments in the kernel
 ///
@@ -45,6 +46,12 @@ pub struct Arguments {
     /// Make a checkpoint this often if something is new, such as `15min` or `1h`
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "follow")]
     checkpoint_every: Option<Duration>,
+
+    /// Have the TPM quote each checkpoint with this key: a persistent handle, or a file with its context
+    ///
+    /// The quotes become records of the log, as `checkpoint --quote` makes them.
+    #[arg(long, value_name = "HANDLE|CONTEXT", conflicts_with = "dry_run")]
+    quote_key: Option<OsString>,
 
     /// Keep the newest N sealed segments in the kernel
     #[arg(long, value_name = "N")]
@@ -138,7 +145,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
         }
         say(notice);
     };
+    let signer = match &arguments.quote_key {
+        Some(key) => {
+            kernel.takes_quotes()?;
+            Some(Tools::open(key)?)
+        }
+        None => None,
+    };
     let mut archiver = Archiver::new(kernel, options, Box::new(say))?;
+    if let Some(signer) = signer {
+        archiver.quote_with(Box::new(signer));
+    }
     if !frees {
         print(
             "nothing is freed in the kernel without --keep-segments, --keep-bytes or --keep-age\n",

@@ -308,7 +308,7 @@ impl From<&Warning> for Code {
                 Self::Tampered
             }
             Warning::Alarm(alarm) => alarm.into(),
-            Warning::NotCopied { fault, .. } => fault.into(),
+            Warning::NotCopied { fault, .. } | Warning::NotQuoted { fault, .. } => fault.into(),
             // it may work at the end: what is still waited for then decides
             Warning::NoStore(fault) => match fault.into() {
                 Self::Internal | Self::Busy => Self::Verified,

@@ -17,7 +17,7 @@ use crate::{
     error::{self, Result},
     escape,
     evidence::files,
-    quote::{self, Algorithm, AttestationKey, Nonce, Quote},
+    quote::{self, Algorithm, AttestationKey, KeyName, Nonce, Quote},
     replay::Register,
 };
 use ima_checkpoint_format::quote::Evidence;
@@ -74,6 +74,10 @@ impl Tools {
 }
 
 impl Signer for Tools {
+    fn name(&self) -> &[u8] {
+        self.public.name().map_or(&[], KeyName::as_bytes)
+    }
+
     fn quote(&self, pcrs: &[Register], over: &Digest) -> Result<Signed> {
         let work = Work::new()?;
         work.run(&self.quote, |command| {

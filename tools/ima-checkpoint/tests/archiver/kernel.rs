@@ -3,12 +3,14 @@
 //! A kernel with checkpoints that is none: its list is made up, and what it freed is written down in
 //! a file, so that it survives whoever archives it.
 
-use crate::common::{Host, LOG_ID};
+use crate::common::{signer::buffer, Host, LOG_ID, PCR};
 use ima_checkpoint::{
     archive::live::Live,
     bank::{Bank, Digest},
     error::{Error, Result},
     kernel::{self, Created, Refusal, Segment, Status},
+    quoting::Quotable,
+    replay::Register,
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
@@ -28,6 +30,11 @@ pub(crate) struct State {
     pub(crate) host: RefCell<Host>,
     /// Programs that have the list open.
     pub(crate) readers: RefCell<Vec<String>>,
+    /// The checkpoints that were quoted.
+    pub(crate) quotes: RefCell<Vec<u64>>,
+    /// Does it take no quotes? How many it refused.
+    pub(crate) refuses_quotes: Cell<bool>,
+    pub(crate) refused: Cell<u64>,
     /// How often it was truncated.
     pub(crate) truncations: Cell<u64>,
     /// Has the number of the first segment that was not freed.
@@ -48,6 +55,9 @@ impl Kernel {
         Self(Rc::new(State {
             host: RefCell::new(host),
             readers: RefCell::default(),
+            quotes: RefCell::default(),
+            refuses_quotes: Cell::new(false),
+            refused: Cell::new(0),
             truncations: Cell::new(0),
             first: first.to_owned(),
         }))
@@ -108,6 +118,33 @@ fn refused(refusal: Refusal) -> Error {
     .into()
 }
 
+impl Quotable for Kernel {
+    fn checkpoint(&self, label: &str) -> Result<Created> {
+        self.host.borrow_mut().checkpoint(label).unwrap();
+        let seq = self.active();
+        let digest = self.segment(seq).digest;
+        Ok(Created { seq, digest })
+    }
+
+    fn named(&self, _: &Created) -> Result<Vec<Register>> {
+        let (pcr, bank) = (PCR, Bank::Sha256);
+        Ok(vec![Register { pcr, bank }])
+    }
+
+    fn append(&self, evidence: &[u8]) -> Result<bool> {
+        if self.refuses_quotes.get() {
+            self.refused.set(self.refused.get() + 1);
+            return Err(refused(Refusal::Tpm));
+        }
+        let seq = self.active();
+        let digest = self.segment(seq).digest;
+        let record = buffer(LOG_ID, seq, digest.as_bytes(), evidence);
+        self.host.borrow_mut().own_record(b".ima/quote", &record);
+        self.quotes.borrow_mut().push(seq);
+        Ok(true)
+    }
+}
+
 impl Live for Kernel {
     fn status(&self) -> Result<Status> {
         let id = Digest::new(&LOG_ID).to_string();
@@ -117,13 +154,6 @@ impl Live for Kernel {
     fn segments(&self) -> Result<Vec<Segment>> {
         let live = self.first()..=self.active();
         Ok(live.map(|seq| self.segment(seq)).collect())
-    }
-
-    fn checkpoint(&self, label: &str) -> Result<Created> {
-        self.host.borrow_mut().checkpoint(label).unwrap();
-        let seq = self.active();
-        let digest = self.segment(seq).digest;
-        Ok(Created { seq, digest })
     }
 
     fn export(&self, seq: u64) -> Result<Box<dyn Read>> {

@@ -10,6 +10,8 @@ use ima_checkpoint::{
     bank::{Bank, Digest},
     error::{Error, Result},
     kernel::{Created, Segment, Status},
+    quoting::Quotable,
+    replay::Register,
 };
 use ima_checkpoint_format::ByteOrder;
 use std::{
@@ -79,6 +81,20 @@ fn refused(what: &'static str) -> Error {
     Error::io(what, "this host", ErrorKind::Unsupported)
 }
 
+impl Quotable for Memory {
+    fn checkpoint(&self, _label: &str) -> Result<Created> {
+        Err(refused("checkpoint"))
+    }
+
+    fn named(&self, _checkpoint: &Created) -> Result<Vec<Register>> {
+        Err(refused("read"))
+    }
+
+    fn append(&self, _evidence: &[u8]) -> Result<bool> {
+        Err(refused("quote"))
+    }
+}
+
 impl Live for Memory {
     fn status(&self) -> Result<Status> {
         let id = Digest::new(&LOG_ID).to_string();
@@ -98,10 +114,6 @@ impl Live for Memory {
         let found = segments.iter().find(|(segment, _)| segment.seq == seq);
         let (_, view) = found.ok_or_else(|| refused("export"))?;
         Ok(Box::new(Cursor::new(view.clone())))
-    }
-
-    fn checkpoint(&self, _label: &str) -> Result<Created> {
-        Err(refused("checkpoint"))
     }
 
     fn truncate(&self, seq: u64, digest: &Digest) -> Result<()> {

@@ -139,11 +139,11 @@ fn write(values: &mut [u8], pcr: &crate::replay::Pcr) {
     let mut rest = values;
     for run in &pcr.runs {
         let value = run.value.digest();
-        let Some((to, behind)) = rest.split_at_mut_checked(value.as_bytes().len()) else {
+        let Some((to, after)) = rest.split_at_mut_checked(value.as_bytes().len()) else {
             return;
         };
         to.copy_from_slice(value.as_bytes());
-        rest = behind;
+        rest = after;
     }
 }
 

@@ -57,6 +57,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "What a service runs: a segment is freed once another machine has acknowledged it.",
     ),
     (
+        "archive --follow --checkpoint-every 6h --quote-key 0x81010002",
+        "Seal every six hours, and put a quote of the TPM over each checkpoint into the log.",
+    ),
+    (
         "fsck --archive copy",
         "Check whether this copy of an archive is complete.",
     ),
