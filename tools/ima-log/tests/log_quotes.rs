@@ -358,6 +358,16 @@ fn quotes_that_are_none() {
         text(&verdict)
     );
     assert_eq!(kinds(&verdict), [Kind::QuoteRecord]);
+    // what was signed once, with another signature
+    let (seq, digest) = newest(&good);
+    let now = good.records.len() - 1;
+    assert_eq!(good.records[now].fields[1], b".ima/quote\0");
+    let mut record = good.records[now].fields[2].clone();
+    last(&mut record);
+    assert_eq!((seq, &record[40..72]), (1, digest.as_bytes()));
+    good.own_record(b".ima/quote", &record);
+    let verdict = judge(&list(&good), &policy(&[&key]));
+    assert_eq!(kinds(&verdict), [Kind::QuoteRecord]);
     // signed by another key, under the name of this one
     let other = Key::new(2);
     let host = forge(&|evidence: &mut Vec<u8>| {

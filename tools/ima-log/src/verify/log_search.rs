@@ -125,7 +125,7 @@ impl<'p> LogSearch<'p> {
             return Ok(());
         }
         let seq = signed.sequence;
-        let id = Bank::Sha256.hash(&[&signed.message]);
+        let id = Bank::Sha256.hash(&[&signed.name, &signed.message, &signed.signature]);
         if self.looked.contains(&id) {
             return Ok(());
         }
