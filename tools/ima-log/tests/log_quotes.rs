@@ -648,6 +648,31 @@ fn banks_that_were_not_expected() {
     );
 }
 
+/// Values that were given may be older than the quotes in the list: a PCR was zero then.
+#[test]
+fn older_values_contradict_nothing() {
+    let (mut host, key) = (host(), Key::new(1));
+    let older = held(&host, &[PCR, 11]);
+    host.measure(common::Measured {
+        pcr: 11,
+        template: b"ima-ng".to_vec(),
+        fields: vec![common::d_ng(b"x"), common::nul(b"/bin/x")],
+        violation: false,
+    });
+    host.checkpoint("").unwrap();
+    let (now, end) = (held(&host, &[PCR, 11]), host.records.len() as u64);
+    append(&mut host, &key, &now, Moment::default());
+    let mut policy = policy(&[&key]);
+    policy.anchor.values = older.into_iter().collect();
+    let verdict = judge(&list(&host), &policy);
+    let seen = proven(&verdict);
+    assert_eq!(seen, (Outcome::Verified, Some(end)), "{}", text(&verdict));
+    // without the quote they prove what they proved
+    policy.keys = TrustedKeys::default();
+    let seen = proven(&judge(&list(&host), &policy));
+    assert_eq!(seen, (Outcome::Verified, Some(4)));
+}
+
 /// Sha1 alone proves nothing, and neither does a PCR that is not IMA's.
 #[test]
 fn quotes_of_what_does_not_count() {

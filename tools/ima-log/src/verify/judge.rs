@@ -152,12 +152,18 @@ impl<'a> Judge<'a> {
 
     /// The records before this one are covered by what some PCR held, in a bank that counts.
     fn covered(&self) -> Option<u64> {
+        let logged = self.log.reached.iter();
+        let logged = logged.filter(|(register, _)| self.policy.counts(register.bank));
+        let logged = logged.map(|(_, reached)| reached.record).max();
+        self.covered_by_given().max(logged)
+    }
+
+    /// The same by what was given, without the quotes in the list: these may be from a later time.
+    fn covered_by_given(&self) -> Option<u64> {
         let wanted = self.search.wanted.iter();
         let wanted = wanted.filter_map(|wanted| Some((wanted.register, wanted.reached?)));
         let quoted = self.quote().and_then(|quote| quote.reached.as_ref());
-        let logged = self.log.reached.iter().map(|(at, reached)| (*at, *reached));
         let all = wanted.chain(quoted.into_iter().flatten().copied());
-        let all = all.chain(logged);
         let counts = all.filter(|(register, _)| self.policy.counts(register.bank));
         counts.map(|(_, reached)| reached.record).max()
     }
@@ -284,7 +290,7 @@ impl<'a> Judge<'a> {
     fn compared(&self, register: Register) -> Compared {
         // the default PCR must be explained even by a list that has no record of it
         let uses = |register: Register| {
-            self.used_when_covered(register.pcr) || register.pcr == self.policy.default_pcr
+            self.used_when_given(register.pcr) || register.pcr == self.policy.default_pcr
         };
         let mut result = Compared::Not;
         if let Some(quote) = self.quote() {
@@ -310,7 +316,7 @@ impl<'a> Judge<'a> {
                 (Some(reached), Compared::Not) => result = Compared::Reached(reached),
                 (Some(_), _) => (),
                 // to be zero is to be unused, as far as all is covered
-                (None, _) if wanted.value.is_zero() && !self.used_when_covered(register.pcr) => (),
+                (None, _) if wanted.value.is_zero() && !self.used_when_given(register.pcr) => (),
                 (None, _) if self.policy.firmware.get(&register) == Some(&wanted.value) => (),
                 (None, _) if demanded || uses(register) => return Compared::Missed,
                 (None, _) => (),
@@ -327,6 +333,13 @@ impl<'a> Judge<'a> {
     /// Is there a record of the PCR among those that are covered?
     pub(super) fn used_when_covered(&self, pcr: u32) -> bool {
         let covered = self.covered().unwrap_or(u64::MAX);
+        let first = self.replay.pcr(pcr).and_then(|pcr| pcr.first);
+        first.is_some_and(|first| first < covered)
+    }
+
+    /// The same among those that are covered by what was given.
+    fn used_when_given(&self, pcr: u32) -> bool {
+        let covered = self.covered_by_given().unwrap_or(u64::MAX);
         let first = self.replay.pcr(pcr).and_then(|pcr| pcr.first);
         first.is_some_and(|first| first < covered)
     }
