@@ -231,8 +231,8 @@ fn said_in(path: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     // the very last one only says that it was not able to run
-    let errors = lines.filter(|line| !line.contains("Unable to run"));
-    match (read, errors.last()) {
+    let mut errors = lines.filter(|line| !line.contains("Unable to run"));
+    match (read, errors.next_back()) {
         (Ok(_), Some(line)) => escape::line(line),
         _ => "it said nothing".to_owned(),
     }
