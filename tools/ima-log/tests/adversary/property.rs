@@ -140,18 +140,17 @@ fn digests(case: &Case, verified: &Verified) -> Result<(), Wrong> {
     if moments(case, register).next().is_none() {
         return Err(Wrong::Unanchored);
     }
-    // that nothing was extended shows in the value alone, and violations have no digest
-    let mut rest = of_register(case, verified);
-    let rests_on_sha1 = rest.any(|(at, digest)| {
-        let bank = register.1;
-        bank.is_weak() || digest != Kernel::Usual.extended(&case.list.records[at], bank)
-    });
-    if rests_on_sha1 {
+    // that nothing was extended shows in the value alone
+    if register.1.is_weak() && of_register(case, verified, Kernel::Usual).next().is_some() {
         return Err(Wrong::Weak);
     }
     let from = start(case, verified)?;
-    match proven_at(case, verified, from) {
-        Some(_) => Ok(()),
+    // root can extend the full digests, whatever the kernel does
+    if proven_at(case, verified, from, Kernel::Usual).is_some() {
+        return Ok(());
+    }
+    match proven_at(case, verified, from, case.host.kernel) {
+        Some(_) => Err(Wrong::Weak),
         None => Err(Wrong::Digests),
     }
 }
@@ -168,10 +167,11 @@ fn moments(case: &Case, register: Register) -> impl Iterator<Item = usize> + '_ 
     asked.then_some(verifier.moment).into_iter().chain(quoted)
 }
 
-/// The latest of these at which the digests that are called verified were all that the TPM had got.
-fn proven_at(case: &Case, verified: &Verified, from: usize) -> Option<usize> {
+/// The latest of these at which the digests that are called verified, as this kernel extends them, were
+/// all that the TPM had got.
+fn proven_at(case: &Case, verified: &Verified, from: usize, kernel: Kernel) -> Option<usize> {
     let register = verified.register();
-    let told: Vec<Digest> = of_register(case, verified)
+    let told: Vec<Digest> = of_register(case, verified, kernel)
         .map(|(_, digest)| digest)
         .collect();
     let is_so = |moment: &usize| {
@@ -186,7 +186,8 @@ fn proven_at(case: &Case, verified: &Verified, from: usize) -> Option<usize> {
 /// The moment up to which the default PCR is called verified.
 fn end(case: &Case, judged: &Judged) -> usize {
     let of_default = judged.verified.iter().filter(|one| one.pcr == PCR);
-    let ends = of_default.filter_map(|one| proven_at(case, one, start(case, one).ok()?));
+    let ends =
+        of_default.filter_map(|one| proven_at(case, one, start(case, one).ok()?, Kernel::Usual));
     ends.max().unwrap_or(case.verifier.moment)
 }
 
@@ -196,13 +197,13 @@ fn is_whole(case: &Case, verified: &Verified) -> bool {
     records.all(|record| record.pcr != verified.pcr)
 }
 
-/// The records of the list that are called verified: place and digest.
+/// The records of the list that are called verified: place, and what this kernel extends.
 fn of_register<'a>(
     case: &'a Case,
     verified: &Verified,
+    kernel: Kernel,
 ) -> impl Iterator<Item = (usize, Digest)> + 'a {
     let (pcr, bank) = verified.register();
-    let kernel = case.host.kernel;
     let end = verified.end.min(case.list.records.len());
     let first = verified.first.min(end);
     let range = case.list.records[first..end].iter().enumerate();
@@ -282,7 +283,7 @@ fn unambiguous(case: &Case, judged: &Judged, verified: &Verified) -> Result<(), 
     };
     let made = case.host.records[from..].iter();
     let made = made.filter(|record| record.pcr == pcr);
-    let told = of_register(case, verified).map(|(at, _)| at);
+    let told = of_register(case, verified, Kernel::Usual).map(|(at, _)| at);
     let silent = told.zip(made).any(|(at, made)| {
         let legacy = case.list.records[at].template == "ima";
         // of what a violation says, no digest tells
