@@ -137,7 +137,7 @@ impl Log {
         let state = self.state.get(&mut held);
         if state.doubted > 0 {
             pr_warn!(
-                "{} checkpoints of the previous kernel are not trusted and kept as ordinary records\n",
+                "{} checkpoints of the previous kernel are not trusted: kept as ordinary records\n",
                 state.doubted
             );
         }

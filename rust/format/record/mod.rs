@@ -6,9 +6,10 @@
 //! u32 PCR | template digest | u32 length, template name | u32 length, template data
 //! ```
 //!
-//! The template data is the fields of the template, each preceded by its `u32` length. Records of the
-//! legacy template `ima` have no data length, and a first field of 20 bytes without length; their
-//! event name lacks its NUL. The digest has the size of the bank, the rest is the same in each.
+//! The template data is the fields of the template, each preceded by its `u32` length. Records of
+//! the legacy template `ima` have no data length, and a first field of 20 bytes without length;
+//! their event name lacks its NUL. The digest has the size of the bank, the rest is the same in
+//! each.
 
 mod encode;
 mod fields;
