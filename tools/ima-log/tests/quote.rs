@@ -4,7 +4,10 @@
 
 use ima_log::{
     bank::{Bank, Digest},
-    quote::{AttestationKey, Attribute, Error, Forgery, Hex, KeyName, Nonce, PcrValues, Quote},
+    quote::{
+        proves_possession, AttestationKey, Attribute, Error, Forgery, Hex, KeyName, Nonce,
+        PcrValues, Quote,
+    },
 };
 use openssl::{hash::MessageDigest, pkey::PKey, rsa::Rsa, sign::Signer};
 use std::collections::BTreeMap;
@@ -13,9 +16,13 @@ type Fields = BTreeMap<String, Vec<u8>>;
 
 /// The sections of the fixture.
 fn fixtures() -> BTreeMap<String, Fields> {
+    sections(include_str!("data/quotes"))
+}
+
+fn sections(text: &str) -> BTreeMap<String, Fields> {
     let mut sections = BTreeMap::new();
     let mut current: Option<&mut Fields> = None;
-    for line in include_str!("data/quotes").lines() {
+    for line in text.lines() {
         if let Some(name) = line.strip_prefix('[') {
             let name = name.trim_end_matches(']').to_owned();
             current = Some(sections.entry(name).or_default());
@@ -451,4 +458,48 @@ fn keys_that_could_forge() {
             Some(Error::UnfitKey { attributes })
         );
     }
+}
+
+/// A key that a TPM certified with itself, and nothing else, proves that somebody has it.
+#[test]
+fn possession() -> Result<(), Error> {
+    let all = sections(include_str!("data/certifications"));
+    for name in ["rsassa", "p256"] {
+        let fields = &all[name];
+        let (message, signature) = (&fields["message"], &fields["signature"]);
+        let key = AttestationKey::parse(&fields["tpm2b"])?;
+        let asked = nonce(&fields["nonce"]);
+        proves_possession(message, signature, &key, &asked)?;
+        let other = proves_possession(message, signature, &key, &nonce(b"other"));
+        assert!(matches!(other, Err(Error::Stale { .. })), "{other:?}");
+        for at in 0..message.len() {
+            let mut changed = message.clone();
+            changed[at] ^= 1;
+            let changed = proves_possession(&changed, signature, &key, &asked);
+            assert!(changed.is_err_and(|error| is_forged(&error)), "{at}");
+        }
+        for cut in [0, 4, 6, message.len() - 1] {
+            assert!(proves_possession(&message[..cut], signature, &key, &asked).is_err());
+        }
+        // what was certified is not known by a key without a Name
+        let bare = AttestationKey::parse(&fields["pem"])?;
+        assert!(proves_possession(message, signature, &bare, &asked).is_err());
+    }
+    for name in ["p256-by-rsassa", "rsassa-by-p256"] {
+        let fields = &all[name];
+        let key = AttestationKey::parse(&fields["tpm2b"])?;
+        let (message, signature) = (&fields["message"], &fields["signature"]);
+        let other = proves_possession(message, signature, &key, &nonce(&fields["nonce"]));
+        assert!(other.is_err_and(|error| is_forged(&error)), "{name}");
+    }
+    // a quote is none
+    let quote = &fixtures()["rsassa"];
+    let key = AttestationKey::parse(&quote["tpm2b"])?;
+    let (message, signature) = (&quote["message"], &quote["signature"]);
+    let wrong = proves_possession(message, signature, &key, &nonce(&quote["nonce"]));
+    assert!(
+        matches!(wrong, Err(Error::Forged(Forgery::Type(0x8018)))),
+        "{wrong:?}"
+    );
+    Ok(())
 }

@@ -14,7 +14,7 @@ pub(super) const MAGIC: u32 = 0xff54_4347;
 /// TPM_ST_ATTEST_QUOTE.
 pub(super) const QUOTE: u16 = 0x8018;
 /// TPMT_HA, an algorithm and a digest of it, which bounds names and nonces.
-const MAX_NAME: usize = 2 + Digest::MAX;
+pub(super) const MAX_NAME: usize = 2 + Digest::MAX;
 /// Banks of a TPM, as the TCG's software stack bounds them.
 const MAX_BANKS: usize = 16;
 /// Bytes of a bitmap of PCRs: 24 PCRs on a PC, 32 at most.

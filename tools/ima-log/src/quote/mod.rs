@@ -61,6 +61,7 @@
 //!   bank that is not in a list of their own is refused.
 
 mod attest;
+mod certify;
 mod error;
 mod key;
 mod name;
@@ -74,6 +75,7 @@ mod wire;
 
 pub use self::{
     attest::{Attest, HashId, Selected},
+    certify::proves_possession,
     error::{Attribute, Error, Forgery, Part},
     key::AttestationKey,
     name::{KeyName, NotAName},
