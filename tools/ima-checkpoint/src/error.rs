@@ -105,7 +105,7 @@ impl Error {
     }
 
     /// Is there nothing of that name in the archive?
-    pub(crate) fn is_absent(&self) -> bool {
+    pub fn is_absent(&self) -> bool {
         use archive::Error::{Absent, NoArchive, NoLog};
         matches!(
             self.cause(),

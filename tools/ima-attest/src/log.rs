@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The list, from any record on, counted from cold boot.
+
+use crate::error::{Error, Result};
+use ima_checkpoint::{
+    archive::{Archive, Log as Archived},
+    bank::Bank,
+    detect,
+    full_list::{FullList, Part},
+    kernel::{Format, Kernel},
+    records::{Position, Records},
+    view::{View, SHA1_SIZE},
+};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// Where the list is.
+#[derive(Clone, Debug)]
+pub enum Log {
+    /// A kernel with checkpoints, and the archive of what was freed there.
+    Kernel {
+        /// The kernel.
+        kernel: Kernel,
+        /// The archive. It need not be there as long as nothing was freed.
+        archive: PathBuf,
+    },
+    /// A file that has all records, in the sha1 view: of a kernel that frees none, or of the mount.
+    File(PathBuf),
+}
+
+/// Records that follow each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// How many there are.
+    pub count: u64,
+    /// Their bytes, in the format that was asked for.
+    pub bytes: Vec<u8>,
+}
+
+impl Log {
+    /// The list of this host: of a file if one is named, else of the kernel.
+    ///
+    /// # Errors
+    ///
+    /// There is no list.
+    pub fn open(file: Option<&Path>, ima: &Path, archive: &Path) -> Result<Self> {
+        if let Some(file) = file {
+            return Ok(Self::File(file.to_owned()));
+        }
+        match Kernel::open(ima) {
+            Ok(kernel) => Ok(Self::Kernel {
+                kernel,
+                archive: archive.to_owned(),
+            }),
+            Err(error) => {
+                // a kernel without checkpoints frees nothing
+                let file = ima.join("binary_runtime_measurements");
+                match file.exists() {
+                    true => Ok(Self::File(file)),
+                    false => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// How many records there are by now.
+    ///
+    /// # Errors
+    ///
+    /// The list cannot be read.
+    pub fn count(&self) -> Result<u64> {
+        match self {
+            Self::Kernel { kernel, .. } => {
+                let segments = kernel.segments()?;
+                let last = segments.last();
+                Ok(last.map_or(0, |last| last.first.saturating_add(last.records)))
+            }
+            Self::File(_) => Ok(self.read(u64::MAX, Format::Binary)?.1),
+        }
+    }
+
+    /// The records from `from` on.
+    ///
+    /// # Errors
+    ///
+    /// The list cannot be read, or has fewer records.
+    pub fn from(&self, from: u64, format: Format) -> Result<Stretch> {
+        let (bytes, end) = self.read(from, format)?;
+        let count = end.checked_sub(from).ok_or_else(|| {
+            Error::List(format!(
+                "there are {end} records, and it is to start with record {from}"
+            ))
+        })?;
+        Ok(Stretch { count, bytes })
+    }
+
+    /// What a view shows of the records from `from` on, and where the list ends.
+    fn read(&self, from: u64, format: Format) -> Result<(Vec<u8>, u64)> {
+        let view = View {
+            format,
+            bank: Bank::Sha1,
+        };
+        match self {
+            Self::Kernel { kernel, archive } => whole(kernel, archive, from, view),
+            Self::File(path) => file(path, from, view),
+        }
+    }
+}
+
+fn whole(kernel: &Kernel, archive: &Path, from: u64, view: View) -> Result<(Vec<u8>, u64)> {
+    let log = archived(archive, kernel.status()?.log_id())?;
+    let list = FullList::assemble_from(log.as_ref(), Some(kernel), from)?;
+    let (mut out, mut end) = (Vec::new(), 0);
+    for part in list.parts() {
+        let mut records = list.records(part)?;
+        while let Some(entry) = records
+            .next()
+            .map_err(|fault| Error::List(fault.to_string()))?
+        {
+            if entry.at.record >= from {
+                view.render(&entry.record, entry.raw, &mut out);
+            }
+        }
+        end = records.position().record;
+        let complete = end == part.end() || end > part.end() && !part.sealed;
+        if !complete {
+            return Err(short(part, end));
+        }
+    }
+    Ok((out, end))
+}
+
+fn short(part: &Part, end: u64) -> Error {
+    Error::List(format!(
+        "segment {} ends before record {end}, and {} were expected",
+        part.seq,
+        part.end()
+    ))
+}
+
+/// The log in the archive, if there is one.
+fn archived(archive: &Path, log_id: &str) -> Result<Option<Archived>> {
+    let found = Archive::open(archive).and_then(|found| found.log(None, Some(log_id)));
+    match found {
+        Ok(log) => Ok(Some(log)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn file(path: &Path, from: u64, view: View) -> Result<(Vec<u8>, u64)> {
+    let failed = |error| Error::File(path.to_owned(), error);
+    let source = File::open(path).map_err(failed)?;
+    let (layout, source) = detect::detect(source, Some(Bank::Sha1), None).map_err(failed)?;
+    let mut records = Records::new(source, SHA1_SIZE, layout.order, Position::default());
+    let mut out = Vec::new();
+    while let Some(entry) = records
+        .next()
+        .map_err(|fault| Error::List(fault.to_string()))?
+    {
+        if entry.at.record >= from {
+            view.render(&entry.record, entry.raw, &mut out);
+        }
+    }
+    Ok((out, records.position().record))
+}
