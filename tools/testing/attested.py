@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import guest
+import tap
 
 ROOT = Path(__file__).resolve().parents[2]
 BANKS = ("sha1", "sha256")
@@ -20,7 +21,9 @@ BANKS = ("sha1", "sha256")
 
 def programs():
     """The folder with both programs, without optimisation: `cargo test` has built most of them."""
-    guest.need("swtpm", "tpm2_pcrextend")
+    guest.need("swtpm", "tpm2_pcrextend", "pkg-config")
+    if subprocess.run(["pkg-config", "--exists", "tss2-sys"], check=False).returncode:
+        raise tap.Skip("libtss2-dev is not installed; scripts/install-deps does that")
     script = f'. "{ROOT}/scripts/lib.sh"; for crate in ima-attest ima-monitor; do ' \
              'cd "$root/tools/$crate"; cargo_here build --quiet >&2; done; echo "$cache/target/debug"'
     done = subprocess.run(["bash", "-c", script, "attested"], check=True, stdout=subprocess.PIPE, text=True)
@@ -86,11 +89,16 @@ class Host:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port + 1)).close()
-                return
+                break
             except OSError:
                 if self.tpm.poll() is not None:
                     raise RuntimeError(f"swtpm ended with {self.tpm.returncode}") from None
                 time.sleep(0.02)
+        # killed before its first command, it would not have counted this reset
+        self.command("tpm2_readclock")
+
+    def command(self, *words):
+        subprocess.run(words, check=True, capture_output=True, env={**os.environ, "TPM2TOOLS_TCTI": self.tcti})
 
     def boot(self):
         """A new log, which starts with the hash of the PCRs 0 to 9."""
@@ -101,8 +109,7 @@ class Host:
     def extend(self, extended):
         """What root can do beside the list, too."""
         values = ",".join(f"{bank}={value.hex()}" for bank, value in extended.items())
-        subprocess.run(["tpm2_pcrextend", f"10:{values}"], check=True, capture_output=True,
-                       env={**os.environ, "TPM2TOOLS_TCTI": self.tcti})
+        self.command("tpm2_pcrextend", f"10:{values}")
 
     def measure(self, name, digest, **how):
         raw, extended = record(name, digest, **how)
@@ -165,7 +172,7 @@ class Monitor:
         self.config.write_text(
             f"listen = '127.0.0.1:{self.port}'\nstate = '{self.folder / 'state'}'\ninterval = '{interval}'\n"
             f"max_upload = 8\n[[policy]]\nsha256sums = '{self.folder / 'policy'}'\n"
-            f"[[action]]\nname = 'note'\nprogram = ['/bin/sh', '-c', 'read -r line; echo \"$line\" >>\"$0\"', '{self.told}']\n"
+            f"[[action]]\nname = 'note'\nprogram = ['/bin/sh', '-c', 'read -r line && echo \"$line\" >>\"$0\"', '{self.told}']\n"
             f"kinds = {json.dumps(kinds)}\n", encoding="utf-8")
 
     def __enter__(self):

@@ -74,9 +74,7 @@ async fn act(store: &Store, actions: &[Action], task: &Task) {
         Err(why) => {
             let pause = pause_after(task.attempts);
             let (name, finding) = (&task.action, task.about.id);
-            eprintln!(
-                "<4>action {name} for finding {finding} {why}; will retry in {pause} s"
-            );
+            eprintln!("<4>action {name} for finding {finding} {why}; will retry in {pause} s");
             store.postpone(task.id, pause).await
         }
     };

@@ -139,6 +139,7 @@ pub struct Request {
 /// A kind of evidence that is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "evidence_type", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "there is one of each")]
 pub enum Requested {
     /// Values of PCRs, signed.
     TpmQuote {

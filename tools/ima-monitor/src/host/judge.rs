@@ -70,7 +70,7 @@ pub fn judge(
 ) -> Round {
     match Judge::quote(key, asked, before, evidence) {
         Ok(judge) => judge.run(policy),
-        Err(finding) => failed(vec![finding]),
+        Err(finding) => failed(vec![*finding]),
     }
 }
 
@@ -100,7 +100,7 @@ impl<'a> Judge<'a> {
         asked: &'a Asked,
         before: Option<&'a Proven>,
         evidence: Evidence<'a>,
-    ) -> Result<Self, Finding> {
+    ) -> Result<Self, Box<Finding>> {
         let Evidence {
             message,
             signature,
@@ -108,17 +108,17 @@ impl<'a> Judge<'a> {
             list,
         } = evidence;
         let quote = Quote::verify(message, signature, key, Some(&asked.nonce), false);
-        let quote = quote.map_err(|error| refused(&error))?;
+        let quote = quote.map_err(|error| Box::new(refused(&error)))?;
         let wanted = Register {
             pcr: DEFAULT_PCR,
             bank: asked.bank,
         };
         if !quote.pcrs().any(|pcr| pcr == wanted.into()) {
             let text = format!("the quote does not cover {wanted}, as was asked for");
-            return Err(Finding::of_host(Kind::Evidence, text));
+            return Err(Box::new(Finding::of_host(Kind::Evidence, text)));
         }
         let values = PcrValues::parse(pcrs, Some(asked.bank), &quote.attest.selection);
-        let values = values.map_err(|error| refused(&error))?;
+        let values = values.map_err(|error| Box::new(refused(&error)))?;
         let values = values.iter().map(|one| (one.register, one.value));
         // of the default PCR, only what the list replays to counts
         let values = values.filter(|(register, _)| register.pcr != DEFAULT_PCR);
