@@ -74,19 +74,16 @@ pub async fn run(action: &Action, task: &Task) -> Result<(), Error> {
     let mut message = serde_json::to_vec(&message).map_err(io::Error::from)?;
     message.push(b'\n');
     let mut child = start(action)?;
-    let group = child
-        .id()
-        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let status = timeout(action.timeout, feed(&mut child, &message)).await;
-    // what it started and left behind ends with it, too
-    if let Some(group) = group {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    match status {
+    match timeout(action.timeout, feed(&mut child, &message)).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(Error::Status(status)),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
+            // as long as it was not waited for, nobody else can have its number
+            let id = child.id().and_then(|id| i32::try_from(id).ok());
+            if let Some(group) = id.and_then(Pid::from_raw) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             let _ = child.kill().await;
             Err(Error::Timeout)
         }
