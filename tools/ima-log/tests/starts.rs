@@ -131,6 +131,22 @@ fn an_uncovered_record_of_a_firmware_pcr_changes_nothing() -> Result {
     Ok(())
 }
 
+/// The host again, but with a checkpoint that claims another value of PCR 11 than it has. Both then
+/// measure a record of that PCR.
+fn with_another_claim(host: &mut Host) -> Result<Host> {
+    let mut told = host.clone();
+    let claimed = held(host, 11)[&register(11)];
+    told.forged_checkpoint("", |buffer| {
+        let mut places = buffer.windows(claimed.as_bytes().len());
+        let at = places.position(|bytes| bytes == claimed.as_bytes());
+        buffer[at.expect("the checkpoint has the value")] ^= 1;
+    })?;
+    for host in [host, &mut told] {
+        host.measure(record_of_pcr_11(b"/bin/b"));
+    }
+    Ok(told)
+}
+
 /// Values of different moments: a checkpoint between them, which nothing covers, claims another value of
 /// the PCR whose value is the later one.
 #[test]
@@ -139,18 +155,7 @@ fn a_checkpoint_that_is_not_covered_lowers_nothing() -> Result {
     host.measure(record_of_pcr_11(b"/bin/a"));
     host.file(b"/bin/covers", b"it");
     let mut values = held(&host, PCR);
-    let mut told = host.clone();
-    let claimed = held(&host, 11)[&register(11)];
-    told.forged_checkpoint("", |buffer| {
-        let size = claimed.as_bytes().len();
-        let at = buffer
-            .windows(size)
-            .position(|bytes| bytes == claimed.as_bytes());
-        buffer[at.unwrap_or_default()] ^= 1;
-    })?;
-    for host in [&mut host, &mut told] {
-        host.measure(record_of_pcr_11(b"/bin/b"));
-    }
+    let told = with_another_claim(&mut host)?;
     values.extend(held(&host, 11));
     let mut policy = against(values);
     policy.firmware.clear();
@@ -174,18 +179,7 @@ fn a_checkpoint_that_is_not_covered_lowers_nothing_that_was_accepted() -> Result
     host.checkpoint("")?;
     let digest = Bank::Sha256.hash(&[&host.checkpoints[0].buffer]);
     let mut values = held(&host, PCR);
-    let mut told = host.clone();
-    let claimed = held(&host, 11)[&register(11)];
-    told.forged_checkpoint("", |buffer| {
-        let size = claimed.as_bytes().len();
-        let at = buffer
-            .windows(size)
-            .position(|bytes| bytes == claimed.as_bytes());
-        buffer[at.unwrap_or_default()] ^= 1;
-    })?;
-    for host in [&mut host, &mut told] {
-        host.measure(record_of_pcr_11(b"/bin/b"));
-    }
+    let told = with_another_claim(&mut host)?;
     values.extend(held(&host, 11));
     let mut policy = against(values);
     policy.firmware.clear();
