@@ -86,7 +86,8 @@ pub fn random() -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-fn text(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits.
+pub fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn register(
         .name()
         .ok_or_else(|| refused(&"aik_tpm is not TPM2B_PUBLIC"))?;
     let endorsement = EndorsementKey::parse(&registration.ek_tpm.0).map_err(|why| refused(&why))?;
-    let fingerprint = hexadecimal(&sha256(&registration.ek_tpm.0));
+    let fingerprint = session::text(&sha256(&registration.ek_tpm.0));
 
     let known = app.store.host(&id).await?;
     if known.is_none() && app.store.pending().await? >= limit(&app) {
@@ -117,10 +117,6 @@ fn limit(app: &App) -> i64 {
     i64::try_from(app.config.max_pending).unwrap_or(i64::MAX)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// `PUT /v2.6/agents/ID`
 pub(super) async fn activate(
     Shared(app): Shared<Arc<App>>,
@@ -148,7 +144,7 @@ fn tag(key: &str, id: &str) -> Result<String, ErrorStack> {
     let key = PKey::hmac(key.as_bytes())?;
     let mut signer = Signer::new(MessageDigest::sha384(), &key)?;
     signer.update(id.as_bytes())?;
-    Ok(hexadecimal(&signer.sign_to_vec()?))
+    Ok(session::text(&signer.sign_to_vec()?))
 }
 
 #[cfg(test)]

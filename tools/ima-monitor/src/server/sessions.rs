@@ -50,7 +50,7 @@ pub(super) async fn create(
     let (id, challenge) = match app.store.host(&wish.agent_id).await? {
         Some(host) => app.sessions.challenge(&host.id, Instant::now())?,
         // nobody learns by this who is known, and nothing is remembered
-        None => (hexadecimal(&session::random()?), session::random()?),
+        None => (session::text(&session::random()?), session::random()?),
     };
     let offer = Offer {
         agent_id: wish.agent_id,
@@ -66,10 +66,6 @@ pub(super) async fn create(
     let mut offer = Document::new(KIND, offer);
     offer.data.id = Some(id);
     Ok(json(StatusCode::OK, &offer))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `PATCH /v3.0/sessions/ID`

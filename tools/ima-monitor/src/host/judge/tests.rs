@@ -38,7 +38,7 @@ fn file(name: &str, byte: u8) -> Vec<u8> {
     out
 }
 
-/// The template digest in sha256: the data starts behind PCR, digest, template and two lengths.
+/// The template digest in sha256: the data starts after PCR, digest, template and two lengths.
 fn extended(raw: &[u8]) -> Digest {
     Bank::Sha256.hash(&[&raw[4 + 20 + 4 + 6 + 4..]])
 }
