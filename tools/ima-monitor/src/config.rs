@@ -42,6 +42,9 @@ pub struct Config {
     pub action: Vec<Action>,
 }
 
+/// How often evidence is in memory at most: as it was received, as text that was parsed, and decoded.
+pub const COPIES: u64 = 3;
+
 /// Files of TLS.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -187,8 +190,9 @@ impl Config {
         if self.interval < Duration::from_secs(1) {
             return Err(Error::Setting("interval: at least 1s".into()));
         }
-        if self.max_upload == 0 || self.memory < self.max_upload {
-            let what = "memory: at least as much as max_upload, which is at least 1";
+        let most = self.max_upload.saturating_mul(COPIES);
+        if self.max_upload == 0 || self.memory < most {
+            let what = "memory: at least three times max_upload, which is at least 1";
             return Err(Error::Setting(what.into()));
         }
         Ok(self)

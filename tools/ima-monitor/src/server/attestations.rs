@@ -7,6 +7,7 @@ use super::{
     body, small, App, Begun,
 };
 use crate::{
+    config::COPIES,
     host::{
         self,
         judge::{self, Asked, Evidence},
@@ -186,7 +187,8 @@ pub(super) async fn update(
         return Err(Refusal::too_large(limit));
     }
     // the bytes, and what is decoded from them
-    let mebibytes = u32::try_from((length >> 20) + 1).unwrap_or(u32::MAX);
+    let mebibytes = (length as u64).saturating_mul(COPIES).div_ceil(1 << 20);
+    let mebibytes = u32::try_from(mebibytes).unwrap_or(u32::MAX);
     let _memory = app
         .memory
         .try_acquire_many(mebibytes)
