@@ -14,6 +14,7 @@ pub mod mount;
 pub mod reindex;
 pub mod status;
 pub mod truncate;
+mod verdict;
 pub mod verify;
 
 use self::failure::Failure;
