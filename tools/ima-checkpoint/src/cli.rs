@@ -6,8 +6,8 @@ use crate::{
     archive::Archive,
     bank::Bank,
     commands::{
-        self, archive, cat, checkpoint, exit::Code, failure::Failure, fsck, generate, inspect,
-        mount, reindex, status, truncate, verify,
+        self, archive, cat, checkpoint, endorse, exit::Code, failure::Failure, fsck, generate,
+        inspect, mount, reindex, status, truncate, verify,
     },
     error,
     evidence::{Evidence, Pipes},
@@ -37,6 +37,7 @@ enum Command {
     Fsck(fsck::Arguments),
     Reindex(reindex::Arguments),
     Verify(Box<verify::Arguments>),
+    Endorse(Box<endorse::Arguments>),
     Inspect(inspect::Arguments),
     Cat(cat::Arguments),
     Mount(mount::Arguments),
@@ -58,6 +59,7 @@ impl Cli {
             Command::Fsck(arguments) => fsck::run(&arguments),
             Command::Reindex(arguments) => reindex::run(&arguments),
             Command::Verify(arguments) => verify::run(&arguments),
+            Command::Endorse(arguments) => endorse::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
             Command::Cat(arguments) => cat::run(&arguments),
             Command::Mount(arguments) => mount::run(&arguments),
@@ -156,6 +158,19 @@ pub struct SourceOption {
 }
 
 impl SourceOption {
+    /// The host whose log it is, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// There is no such log in the archive.
+    pub(crate) fn log_host(&self) -> commands::Result<Option<String>> {
+        let Some(dir) = &self.archive else {
+            return Ok(crate::archive::here().filter(|_| self.live));
+        };
+        let log = Archive::open(dir)?.log(self.host.as_deref(), self.log_id.as_deref())?;
+        Ok(Some(log.name().host.clone()))
+    }
+
     /// Hands the list to `read`. `seals` tells that there are checkpoints in it.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::{
     remote,
     view::Untold,
 };
-use ima_log::{quote, verify};
+use ima_log::{endorsement, quote, verify};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -47,6 +47,8 @@ pub enum Error {
     Untold(Untold),
     /// A quote, its key, or values of PCRs.
     Quote(quote::Error),
+    /// An endorsement, or a key of one.
+    Endorsement(endorsement::Error),
     /// A quote that was to be made.
     Quoting(quoting::Error),
     /// One of these, and during what it happened.
@@ -148,6 +150,7 @@ impl Error {
             Self::Record(error) => write!(f, "{error}"),
             Self::Untold(error) => write!(f, "{error}"),
             Self::Quote(error) => write!(f, "{error}"),
+            Self::Endorsement(error) => write!(f, "{error}"),
             Self::Quoting(error) => write!(f, "{error}"),
             Self::During { what, error } => write!(f, "{what}: {error}"),
         }
@@ -222,6 +225,12 @@ impl From<Untold> for Error {
 impl From<quoting::Error> for Error {
     fn from(error: quoting::Error) -> Self {
         Self::Quoting(error)
+    }
+}
+
+impl From<endorsement::Error> for Error {
+    fn from(error: endorsement::Error) -> Self {
+        Self::Endorsement(error)
     }
 }
 

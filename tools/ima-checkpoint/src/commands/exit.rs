@@ -114,6 +114,7 @@ impl From<&Failure> for Code {
         match failure {
             Failure::Usage(_) => Self::Usage,
             Failure::Freed { .. } => Self::Stale,
+            Failure::Unproven(_) => Self::Unanchored,
             Failure::Held { .. } | Failure::Restless(_) => Self::Busy,
             Failure::MountDenied { .. } => Self::Kernel,
             Failure::LeftMounted { .. } | Failure::Crashed => Self::Internal,
@@ -135,6 +136,7 @@ impl From<&Error> for Code {
             Error::Record(fault) => fault.into(),
             Error::Untold(_) => Self::Internal,
             Error::Quote(error) => error.into(),
+            Error::Endorsement(_) => Self::Internal,
             Error::Quoting(error) => error.into(),
             Error::During { error, .. } => error.as_ref().into(),
         }

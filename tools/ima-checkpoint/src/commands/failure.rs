@@ -7,6 +7,7 @@ use crate::{
     escape::{self, Escaped},
     open_files,
 };
+use ima_log::endorsement::NotEndorsable;
 use rustix::io::Errno;
 use std::{fmt, path::PathBuf};
 
@@ -29,6 +30,8 @@ pub enum Failure {
     },
     /// The list is truncated faster than it can be read. The last error of many.
     Restless(Box<Failure>),
+    /// There is nothing to endorse.
+    Unproven(NotEndorsable),
     /// The system does not let us mount.
     MountDenied {
         /// The directory.
@@ -65,6 +68,7 @@ impl Failure {
                 f,
                 "{error}: the list is truncated faster than it can be read; try again"
             ),
+            Self::Unproven(why) => write!(f, "{why}"),
             Self::MountDenied { folder, error } => {
                 let folder = Escaped::path(folder);
                 write!(f, "cannot mount on {folder}: {error}: run this as root")

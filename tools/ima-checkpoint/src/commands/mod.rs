@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod cat;
 pub mod checkpoint;
+pub mod endorse;
 pub mod exit;
 pub mod failure;
 pub mod fsck;

@@ -24,14 +24,14 @@ use ima_log::verify::{
     verify, Layouts,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::{borrow::Cow, num::NonZeroUsize, path::PathBuf, str::FromStr};
+use std::{borrow::Cow, num::NonZeroUsize, path::PathBuf, str::FromStr, time::SystemTime};
 
 /// What a verdict follows from: the list, what the verifier knows, and what it accepts.
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("signer").args(["key", "trust"]).multiple(true))]
 pub(super) struct Options {
     #[command(flatten)]
-    source: SourceOption,
+    pub(super) source: SourceOption,
 
     /// The bank of the template digests in the list [default: detected]
     #[arg(long, value_name = "BANK", value_parser = bank)]
@@ -118,6 +118,26 @@ pub(super) struct Options {
     #[arg(long, value_name = "SEQ:DIGEST")]
     accept_start: Option<Pin>,
 
+    /// A statement that the log was verified up to a checkpoint, as `endorse` writes it
+    ///
+    /// The list may start with that checkpoint, or have it anywhere. May be given more than once.
+    #[arg(long, value_name = "FILE", requires = "endorser")]
+    endorsement: Vec<PathBuf>,
+
+    /// The public key of somebody whose endorsements are believed: P-256 or Ed25519, in PEM
+    ///
+    /// May be given more than once.
+    #[arg(long, value_name = "KEY", requires = "endorsement")]
+    endorser: Vec<PathBuf>,
+
+    /// Endorsements that were made before this time do not count: 2026-11-01T00:00:00Z
+    #[arg(long, value_name = "TIME", requires = "endorsement", value_parser = time)]
+    not_before: Option<SystemTime>,
+
+    /// A file of endorsements that were revoked: in each line the ID of one, as `endorse` shows it
+    #[arg(long, value_name = "FILE", requires = "endorsement")]
+    revoked: Option<PathBuf>,
+
     /// Let sha1, and banks that are extended with SHA-1 digests, count as proof
     #[arg(long)]
     allow_weak_bank: bool,
@@ -136,6 +156,11 @@ enum Order {
 fn bank(name: &str) -> std::result::Result<Bank, String> {
     let names = || Bank::ALL.map(Bank::name).join(", ");
     Bank::from_name(name).ok_or_else(|| format!("no such bank; the known banks are {}", names()))
+}
+
+fn time(text: &str) -> std::result::Result<SystemTime, String> {
+    humantime::parse_rfc3339_weak(text)
+        .map_err(|error| format!("{error}: expected UTC as in 2026-11-01T00:00:00Z"))
 }
 
 /// `[BANK,]FILE`
@@ -272,11 +297,7 @@ fn layouts(options: &Options) -> Layouts {
     }
 }
 
-fn judge_evidence(
-    options: &Options,
-    evidence: Evidence<'_>,
-    policy: &Policy,
-) -> Result<Verdict> {
+fn judge_evidence(options: &Options, evidence: Evidence<'_>, policy: &Policy) -> Result<Verdict> {
     let mut verdict = verify(evidence.inputs, policy, layouts(options))?;
     for (seq, path) in evidence.forks.iter() {
         let file = Escaped::path(&path);

@@ -19,6 +19,7 @@ pub use self::segment::{Claimed, Segment};
 use self::{heads::Heads, segment::Open};
 use crate::{
     bank::Digest,
+    endorsement::{Believed, Endorsed},
     escape::Escaped,
     list::{
         claim::Claim,
@@ -26,11 +27,12 @@ use crate::{
         own::{Aggregate, Impostor, Remark},
         records::Fault,
     },
-    replay::{Introduction, Place, Register, Replay, Sealed, Seen, Start},
+    replay::{Introduction, Place, Register, Replay, Sealed, Seen, Start, Weight},
     verify::{
         finding::{Finding, Findings, Kind},
         policy::Policy,
         start::{self, Opening},
+        verdict::ProvenCheckpoint,
     },
 };
 use ima_checkpoint_format::record::Record;
@@ -87,6 +89,12 @@ pub(crate) struct Chain<'p> {
     pub(crate) first: Option<u64>,
     /// The newest truncation.
     freed: Option<u64>,
+    /// The first segment that is here as a whole.
+    whole: Option<u64>,
+    /// The newest checkpoint that the replay reaches from what the verifier knows or accepts.
+    pub(crate) newest: Option<ProvenCheckpoint>,
+    /// Endorsements of checkpoints that are here.
+    pub(crate) endorsed: Vec<Believed>,
     /// PCRs that checkpoints name, and the record of the first that does.
     pub(crate) named: BTreeMap<u32, u64>,
     /// The boot aggregates, and what is found if they are wrong.
@@ -122,6 +130,9 @@ impl<'p> Chain<'p> {
             violated: Vec::new(),
             first: None,
             freed: None,
+            whole: None,
+            newest: None,
+            endorsed: Vec::new(),
             named: BTreeMap::new(),
             aggregates: BTreeMap::new(),
             templates: BTreeSet::new(),
@@ -273,6 +284,7 @@ impl<'p> Chain<'p> {
             self.impostor(at, &why);
             return Ok(());
         }
+        self.endorsed(at, claim);
         let digest = match sealed {
             Sealed::Segment(digest) => Some(*digest),
             Sealed::Nothing => None,
@@ -293,12 +305,64 @@ impl<'p> Chain<'p> {
             self.close();
         }
         self.heads.push(claim);
+        if self.whole.is_none() {
+            let (open, seq) = (&self.open, header.sequence);
+            let whole = open.seq.filter(|_| at.record > 0 && !open.partial);
+            self.whole = Some(whole.unwrap_or(seq));
+        }
+        self.newest = self.reached(claim, at, replay).or(self.newest.take());
         self.log_id.get_or_insert(header.log_id);
         self.first.get_or_insert(header.record);
         self.open = Open::at(claim, at.record);
         self.resumes = false;
         self.head = Some(Box::new(claim.clone()));
         Ok(())
+    }
+
+    /// Compares a checkpoint with what others say whom the verifier believes.
+    fn endorsed(&mut self, at: Place, claim: &Claim) {
+        let endorsements = &self.policy.endorsements;
+        if let Some(other) = endorsements.contradicting(claim) {
+            let text = format!(
+                "checkpoint {} is not the one that {other} endorsed, or held something else: one of \
+                 two histories of this log was made up",
+                claim.header.sequence
+            );
+            self.note(Kind::TwoHistories, at, text);
+        }
+        self.endorsed.extend(endorsements.of(claim).cloned());
+    }
+
+    /// A checkpoint, with the values in it that the replay reaches from what the verifier knows or
+    /// accepts. Nothing if that of the default PCR is not among them.
+    fn reached(&self, claim: &Claim, at: Place, replay: &Replay) -> Option<ProvenCheckpoint> {
+        let values = claim.values.iter().filter_map(|(register, (_, value))| {
+            let run = replay.get(*register)?;
+            let counts = self.policy.counts(register.bank)
+                && run.origin.weight() > Weight::Said
+                && run.value.digest() == *value;
+            let endorsed = Endorsed {
+                value: *value,
+                accepted: run.origin.weight() == Weight::Accepted,
+            };
+            counts.then_some((*register, endorsed))
+        });
+        let values: BTreeMap<Register, Endorsed> = values.collect();
+        let mut registers = values.keys();
+        if !registers.any(|register| register.pcr == self.policy.default_pcr) {
+            return None;
+        }
+        let used = replay.pcrs().iter();
+        Some(ProvenCheckpoint {
+            log_id: claim.log_id(),
+            seq: claim.header.sequence,
+            digest: Digest::new(&claim.digest),
+            at: at.record,
+            records: claim.header.record,
+            segments: self.whole.unwrap_or_default()..claim.header.sequence,
+            used: used.map(|pcr| (pcr.index, pcr.records)).collect(),
+            values,
+        })
     }
 
     /// A file of an archive starts with the checkpoint of its number, and segment 0 with none.

@@ -9,7 +9,7 @@ use super::Chain;
 use crate::{
     bank::{Bank, Digest},
     list::claim::Claim,
-    replay::{Origin, Place, Register, Replay, Start},
+    replay::{Origin, Place, Register, Replay, Run, Start},
     verify::finding::Kind,
 };
 use ima_checkpoint_format::checkpoint::{Flags, State};
@@ -23,18 +23,18 @@ impl Chain<'_> {
         self.check_kernel_flags(claim, at, true);
         let seq = claim.header.sequence;
         let pin = (seq, Digest::new(&claim.digest));
-        let origin = match self.policy.start == Some(pin) {
-            true => Origin::Accepted(seq),
-            false => Origin::Claimed(seq),
-        };
-        if origin == Origin::Accepted(seq) {
+        let pinned = self.policy.start == Some(pin);
+        if pinned {
             let text = format!("the list starts with checkpoint {seq}, which was accepted");
             self.note(Kind::Accepted, at, text);
         }
         for (register, (_, value)) in &claim.values {
             let mut start = Start {
                 value: *value,
-                origin,
+                origin: match self.voucher(claim, *register) {
+                    Origin::Claimed(seq) if pinned => Origin::Accepted(seq),
+                    origin => origin,
+                },
             };
             if let Some(given) = self.policy.base.get(register) {
                 if given != value {
@@ -68,12 +68,22 @@ impl Chain<'_> {
         }
     }
 
+    /// Who vouches for what a checkpoint says that a PCR held.
+    fn voucher(&self, claim: &Claim, register: Register) -> Origin {
+        let seq = claim.header.sequence;
+        match self.policy.endorsements.at(claim, register) {
+            Some(endorsed) if endorsed.accepted => Origin::Accepted(seq),
+            Some(_) => Origin::Endorsed(seq),
+            None => Origin::Claimed(seq),
+        }
+    }
+
     /// Lets a PCR go on from what the checkpoint says.
     fn go_on(&self, claim: &Claim, register: Register, at: Place, replay: &mut Replay) {
         if let Some((_, value)) = claim.values.get(&register) {
             let start = Start {
                 value: *value,
-                origin: Origin::Claimed(claim.header.sequence),
+                origin: self.voucher(claim, register),
             };
             replay.restart(register, start, at.record, |other| self.start(other));
         }
@@ -97,7 +107,7 @@ impl Chain<'_> {
                 None => {
                     let lost = claim.header.flags.contains(Flags::LOG_LOST);
                     let shadow = claim.shadows.get(register);
-                    match replay.value(*register) {
+                    match before(*register, at, replay).map(|run| run.value.digest()) {
                         // of a log that it lost, the kernel knows less than the verifier
                         Some(replayed) if lost && replayed == *value => Verdict::Follows,
                         replayed => judge(*state, value, shadow, replayed),
@@ -107,9 +117,13 @@ impl Chain<'_> {
             match verdict {
                 Verdict::Follows => {
                     let header = &claim.header;
-                    let at = (header.sequence, header.record);
-                    self.agreed.insert(*register, at);
-                    continue;
+                    self.agreed
+                        .insert(*register, (header.sequence, header.record));
+                    let vouched = self.voucher(claim, *register).weight();
+                    let run = replay.get(*register).map(|run| run.origin.weight());
+                    if run.is_none_or(|run| run >= vouched) {
+                        continue;
+                    }
                 }
                 Verdict::Unknown => (),
                 Verdict::Broken => broken.entry(register.pcr).or_default().push(register.bank),
@@ -138,7 +152,7 @@ impl Chain<'_> {
         at: Place,
         replay: &mut Replay,
     ) -> Option<Verdict> {
-        let Some(run) = replay.get(register) else {
+        let Some(run) = before(register, at, replay) else {
             let start = self.start(register);
             let (_, value) = claim.values.get(&register)?;
             let named = start.origin.is_trusted() && start.value == *value;
@@ -287,6 +301,12 @@ impl Chain<'_> {
             self.note(Kind::Claim, at, text);
         }
     }
+}
+
+/// The replay of a register before this record. That of another bank may have begun with the record,
+/// when one of the same PCR did.
+fn before(register: Register, at: Place, replay: &Replay) -> Option<&Run> {
+    replay.get(register).filter(|run| run.since < at.record)
 }
 
 enum Verdict {

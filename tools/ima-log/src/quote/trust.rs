@@ -2,7 +2,7 @@
 
 //! The keys whose quotes count that are found in a log.
 
-use super::{AttestationKey, Error, Quote};
+use super::{AttestationKey, Error, KeyName, Quote};
 use std::collections::BTreeMap;
 
 /// Keys that the verifier has from somebody it trusts.
@@ -35,6 +35,15 @@ impl TrustedKeys {
             }
             None => self.nameless.push(key),
         }
+    }
+
+    /// The TPM Names of all; nothing if there is no key, or one in PEM, which has none.
+    pub fn names(&self) -> Option<Vec<KeyName>> {
+        if !self.nameless.is_empty() || self.named.is_empty() {
+            return None;
+        }
+        let keys = self.named.values();
+        Some(keys.filter_map(|key| key.name().cloned()).collect())
     }
 
     /// Is there none?

@@ -59,6 +59,8 @@ pub enum Origin {
     Given,
     /// What the firmware's event log replays to.
     EventLog,
+    /// This checkpoint, at which somebody endorses it whom the verifier believes.
+    Endorsed(u64),
     /// This checkpoint, which the verifier knows and accepts by its digest.
     Accepted(u64),
     /// This checkpoint, which nobody vouches for.
@@ -76,7 +78,7 @@ impl Origin {
     /// How much it counts.
     pub(crate) fn weight(self) -> Weight {
         match self {
-            Self::Reset | Self::Given | Self::EventLog => Weight::Known,
+            Self::Reset | Self::Given | Self::EventLog | Self::Endorsed(_) => Weight::Known,
             Self::Accepted(_) => Weight::Accepted,
             Self::Claimed(_) | Self::Unknown => Weight::Said,
         }

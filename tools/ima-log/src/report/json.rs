@@ -6,6 +6,7 @@
 use crate::{
     bank::{Bank, Digest},
     chain::Segment,
+    endorsement::Believed,
     quote::{Hex, Quote},
     replay::Origin,
     verify::{
@@ -37,6 +38,8 @@ pub struct Json<'a> {
     quotes: Vec<Logged<'a>>,
     more_quotes: Text,
     unknown_keys: Vec<Unknown>,
+    endorsements: Vec<Vouched<'a>>,
+    checkpoint: Option<Newest<'a>>,
 }
 
 /// A genuine quote in the list.
@@ -48,6 +51,25 @@ struct Logged<'a> {
     checkpoint_digest: &'a Digest,
     proven: Option<Range>,
     quote: &'a Quote,
+}
+
+/// An endorsement that the verdict rests on.
+#[derive(Debug, Serialize)]
+struct Vouched<'a> {
+    id: &'a Digest,
+    key: &'a Digest,
+    verifier: &'a str,
+    time: String,
+    host: Option<&'a str>,
+    checkpoint: Text,
+}
+
+/// The newest checkpoint that is proven, which can be endorsed.
+#[derive(Debug, Serialize)]
+struct Newest<'a> {
+    seq: Text,
+    digest: &'a Digest,
+    log_record: Text,
 }
 
 /// A key that was not given, by the name that quotes claim.
@@ -195,7 +217,25 @@ impl<'a> Json<'a> {
                 });
                 unknown.collect()
             },
+            endorsements: verdict.endorsements.iter().map(vouched).collect(),
+            checkpoint: verdict.checkpoint.as_ref().map(|newest| Newest {
+                seq: Text(newest.seq),
+                digest: &newest.digest,
+                log_record: Text(newest.records),
+            }),
         }
+    }
+}
+
+fn vouched(one: &Believed) -> Vouched<'_> {
+    let endorsement = &one.endorsement;
+    Vouched {
+        id: &one.id,
+        key: &one.by,
+        verifier: &endorsement.verifier.id,
+        time: humantime::format_rfc3339_seconds(endorsement.time).to_string(),
+        host: endorsement.host.as_deref(),
+        checkpoint: Text(endorsement.checkpoint),
     }
 }
 
@@ -236,6 +276,7 @@ fn pcr(one: &PcrVerdict) -> Pcr<'_> {
         Origin::Reset => ("reset", None),
         Origin::Given => ("given", None),
         Origin::EventLog => ("event-log", None),
+        Origin::Endorsed(seq) => ("endorsed", Some(seq)),
         Origin::Accepted(seq) => ("accepted", Some(seq)),
         Origin::Claimed(seq) => ("claimed", Some(seq)),
         Origin::Unknown => ("unknown", None),

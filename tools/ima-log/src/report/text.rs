@@ -94,9 +94,13 @@ fn why(verdict: &Verdict, outcome: Outcome) -> String {
         Outcome::Accepted => {
             let accepted: Vec<_> = verdict.accepted().iter().map(u64::to_string).collect();
             let accepted = accepted.join(", ");
+            let by = match verdict.endorsements.as_slice() {
+                [] => String::new(),
+                [first, ..] => format!(", as endorsed by {first}"),
+            };
             return format!(
-                "proven from checkpoint {accepted} on, whose values were accepted. Nothing that came \
-                 before it is proven"
+                "proven from checkpoint {accepted} on, whose values were accepted{by}. Nothing that \
+                 came before it is proven"
             );
         }
         Outcome::Missing if has(Kind::AsciiUnchecked) && compared() => {
@@ -148,6 +152,14 @@ fn verified(verdict: &Verdict) -> String {
             && one.origin == Origin::EventLog
             && one.register.pcr == verdict.default_pcr
     });
+    if let [first, ..] = verdict.endorsements.as_slice() {
+        let seq = first.endorsement.checkpoint;
+        let more = match verdict.endorsements.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        return format!("complete from checkpoint {seq}, as endorsed by {first}{more}");
+    }
     match (based, proven) {
         (true, 0) => "nothing new is proven since the base that was given".to_owned(),
         (true, _) => "complete from the base that was given".to_owned(),
@@ -239,6 +251,7 @@ fn origin(origin: Origin) -> String {
         Origin::Reset => "from zeros".to_owned(),
         Origin::Given => "from the base that was given".to_owned(),
         Origin::EventLog => "from what the event log replays to".to_owned(),
+        Origin::Endorsed(seq) => format!("from checkpoint {seq}, which was endorsed"),
         Origin::Accepted(seq) => format!("from checkpoint {seq}, which was accepted"),
         Origin::Claimed(seq) => format!("from checkpoint {seq}, which nobody vouches for"),
         Origin::Unknown => "from zeros, which nobody vouches for".to_owned(),

@@ -6,7 +6,10 @@
 //! honest list had, go on as it suits, and have that quoted. The counts of resets give it away, if a
 //! quote of the honest boot is in the list.
 
-use crate::quote::{KeyName, Quote};
+use crate::{
+    endorsement::Moment,
+    quote::{KeyName, Quote},
+};
 use std::collections::BTreeMap;
 
 /// The quotes of each key so far.
@@ -29,31 +32,39 @@ struct Boot {
 
 impl Boots {
     /// Says what is wrong if a quote over this checkpoint cannot be of the same boot as those before.
-    pub(super) fn check(&mut self, checkpoint: u64, quote: &Quote) -> Option<String> {
-        let attest = &quote.attest;
-        let name = quote.key_name.as_ref().map(KeyName::as_bytes);
-        let moment = (attest.restart_count, attest.clock);
+    pub(super) fn check(&mut self, checkpoint: u64, quoted: &Moment) -> Option<String> {
+        let name = quoted.key_name.as_ref().map(KeyName::as_bytes);
+        let moment = (quoted.restart_count, quoted.clock);
         let boot = self.0.entry(name.unwrap_or_default().to_vec());
         let boot = boot.or_insert(Boot {
-            reset: attest.reset_count,
+            reset: quoted.reset_count,
             before: None,
             checkpoint,
             latest: moment,
         });
-        boot.check(attest.reset_count, checkpoint, moment)
+        boot.check(quoted.reset_count, checkpoint, moment)
+    }
+
+    /// The same of a quote of which nobody says what it is over, and which may be older than those.
+    pub(super) fn other(&self, quote: &Quote) -> Option<String> {
+        let name = quote.key_name.as_ref().map(KeyName::as_bytes);
+        let boot = self.0.get(name.unwrap_or_default())?;
+        boot.other(quote.attest.reset_count)
     }
 }
 
 impl Boot {
+    fn other(&self, reset: u32) -> Option<String> {
+        let was = self.reset;
+        (reset != was).then(|| format!("its reset count is {reset}, and was {was}"))
+    }
+
     fn check(&mut self, reset: u32, checkpoint: u64, moment: (u32, u64)) -> Option<String> {
         if self.checkpoint != checkpoint {
             (self.checkpoint, self.before) = (checkpoint, Some(self.latest));
         }
-        if reset != self.reset {
-            return Some(format!(
-                "its reset count is {reset}, and was {}",
-                self.reset
-            ));
+        if let Some(wrong) = self.other(reset) {
+            return Some(wrong);
         }
         let (restart, clock) = moment;
         // a key outside of the endorsement hierarchy tells counts with something added to them

@@ -80,6 +80,10 @@ pub enum Kind {
     QuoteBoot,
     /// A quote in the log is genuine, and was not used.
     QuoteUnused,
+    /// Two that are believed tell different histories of one log.
+    TwoHistories,
+    /// An endorsement does not count, or is of no use here.
+    EndorsementUnused,
     /// The quote signs a SHA-1 digest.
     WeakQuote,
     /// In ASCII, what a record says is not what its template digest is of, and names may be why.
@@ -138,6 +142,7 @@ impl Kind {
             | Self::AsciiSegment
             | Self::OtherValue
             | Self::QuoteUnused
+            | Self::EndorsementUnused
             | Self::Accepted => Gravity::Note,
             _ => Gravity::Tampered,
         }
@@ -161,6 +166,7 @@ impl Kind {
                 | Self::SegmentDigest
                 | Self::AsciiSegment
                 | Self::Claim
+                | Self::TwoHistories
                 | Self::Value
                 | Self::Broken
                 | Self::Truncation

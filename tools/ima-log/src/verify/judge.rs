@@ -7,7 +7,7 @@ use super::{
     log_search::LogSearch,
     policy::{Policy, Told},
     search::{QuoteSearch, Reached, Search},
-    verdict::{Log, PcrVerdict, Standing, Verdict},
+    verdict::{Log, PcrVerdict, ProvenCheckpoint, Standing, Verdict},
 };
 use crate::{
     bank::Digest,
@@ -73,6 +73,8 @@ impl<'a> Judge<'a> {
                 _ => None,
             },
             quotes: log.take(),
+            checkpoint: None,
+            endorsements: Vec::new(),
         };
         Self {
             policy,
@@ -85,11 +87,14 @@ impl<'a> Judge<'a> {
         }
     }
 
-    pub(super) fn judge(mut self) -> Verdict {
+    /// `proven` is the newest checkpoint before the place that the default PCR proves.
+    pub(super) fn judge(mut self, proven: Option<ProvenCheckpoint>) -> Verdict {
         if let Told::Refused(error) = &self.policy.anchor.told {
             self.refuse(error);
         }
         self.registers();
+        self.endorsements();
+        self.checkpoint(proven);
         self.nonce();
         self.outside();
         self.aggregates();

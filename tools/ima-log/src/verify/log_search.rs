@@ -20,6 +20,7 @@ use super::{
 use crate::{
     bank::{Bank, Digest},
     chain::Chain,
+    endorsement::Moment,
     list::{claim::Claim, signed::Signed},
     quote::{self, Checked, Pcr, PcrDigest, Quote, Slot},
     replay::{Origin, Place, Register, Replay},
@@ -55,7 +56,7 @@ pub(crate) struct LogSearch<'p> {
     /// Genuine quotes over the newest checkpoint that were looked for.
     looked: BTreeSet<Digest>,
     refused: u64,
-    boots: Boots,
+    pub(crate) boots: Boots,
     /// The furthest place that a quote proves, for each register.
     pub(crate) reached: BTreeMap<Register, Reached>,
     /// Is a quote that proves something over a checkpoint with the verifier's nonce?
@@ -87,8 +88,15 @@ impl<'p> LogSearch<'p> {
         std::mem::take(&mut self.found)
     }
 
-    /// A checkpoint comes next.
-    pub(crate) fn checkpoint(&mut self) {
+    /// A checkpoint comes next. If it is endorsed, quotes over it and later ones are of the boot in
+    /// which it was.
+    pub(crate) fn checkpoint(&mut self, claim: &Claim) {
+        for one in self.policy.endorsements.of(claim) {
+            if let Some(moment) = &one.endorsement.quote {
+                // that two are of different boots is told elsewhere
+                let _ = self.boots.check(claim.header.sequence, moment);
+            }
+        }
         self.looked.clear();
         if let Some(history) = &mut self.history {
             history.restart();
@@ -188,7 +196,7 @@ impl<'p> LogSearch<'p> {
         if !needed.is_empty() {
             return Err(Error::BanksNeeded(needed));
         }
-        if let Some(wrong) = self.boots.check(seq, &quote) {
+        if let Some(wrong) = self.boots.check(seq, &Moment::from(&quote)) {
             let text = format!(
                 "the quote over checkpoint {seq} is from another boot than those before it by the same \
                  key, while a log is of one: {wrong}. One of them belongs to a history that was made up"

@@ -41,6 +41,7 @@
 mod aggregate;
 mod boots;
 pub mod contents;
+mod endorsed;
 mod explain;
 pub mod finding;
 mod history;
@@ -53,7 +54,13 @@ pub(crate) mod start;
 mod surroundings;
 pub mod verdict;
 
-use self::{judge::Judge, log_search::LogSearch, policy::Policy, search::Search, verdict::Verdict};
+use self::{
+    judge::Judge,
+    log_search::LogSearch,
+    policy::Policy,
+    search::Search,
+    verdict::{ProvenCheckpoint, Verdict},
+};
 use crate::{
     bank::Bank,
     chain::{Chain, Unsealed},
@@ -219,6 +226,7 @@ pub fn verify<'a>(
         chain: Chain::new(policy),
         search: Search::new(policy, &banks)?,
         quotes: LogSearch::new(policy, &banks),
+        proven: None,
         end: Position::default(),
         begun: false,
     };
@@ -272,6 +280,8 @@ struct Verifier<'p> {
     chain: Chain<'p>,
     search: Search,
     quotes: LogSearch<'p>,
+    /// The newest checkpoint before the place that the default PCR proves.
+    proven: Option<ProvenCheckpoint>,
     /// Where the list ends so far.
     end: Position,
     /// Is there anything at all?
@@ -302,10 +312,11 @@ impl Verifier<'_> {
             chain,
             search,
             quotes,
+            proven,
             end,
             ..
         } = self;
-        Ok(Judge::new(policy, chain, search, quotes, replay, end).judge())
+        Ok(Judge::new(policy, chain, search, quotes, replay, end).judge(proven))
     }
 }
 
@@ -331,13 +342,18 @@ impl Observer for Verifier<'_> {
         let remarked = self.chain.remark(at, remark, sealed, replay);
         remarked.map_err(|Unsealed { source }| Error::Unsealed { source })?;
         match remark {
-            Remark::Checkpoint(_) => {
+            Remark::Checkpoint(claim) => {
                 self.search.restarted(at.record, replay);
-                self.quotes.checkpoint();
+                self.quotes.checkpoint(claim);
             }
             Remark::Quote(signed) => {
                 let (chain, search) = (&mut self.chain, &mut self.search);
+                let proven = |search: &Search| search.snapshot.as_ref().map(|at| at.record);
+                let before = proven(search);
                 self.quotes.quote(at, signed, replay, chain, search)?;
+                if proven(search) != before {
+                    self.proven = self.chain.newest.clone();
+                }
             }
             _ => (),
         }
@@ -353,7 +369,9 @@ impl Observer for Verifier<'_> {
         self.chain.record(seen);
         self.end.record += 1;
         self.end.offset += seen.length();
-        self.search.after(seen.pcr(), self.end.record, replay);
+        if self.search.after(seen.pcr(), self.end.record, replay) {
+            self.proven = self.chain.newest.clone();
+        }
         self.quotes.record(seen.pcr(), replay);
         Ok(())
     }

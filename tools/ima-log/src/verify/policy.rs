@@ -4,6 +4,7 @@
 
 use crate::{
     bank::{Bank, Content, Digest},
+    endorsement::Endorsements,
     quote::{self, Nonce, Quote, TrustedKeys},
     replay::{Register, Values},
 };
@@ -34,6 +35,8 @@ pub struct Policy {
     pub breaks: BTreeMap<u64, Digest>,
     /// The checkpoint that the list may start with: number, and digest of its buffer.
     pub start: Option<(u64, Digest)>,
+    /// What others say whom the verifier believes: checkpoints that a list may start with.
+    pub endorsements: Endorsements,
     /// What the kernel extends into banks, where that is not the usual. See
     /// [`settle`](super::contents::settle), which finds it out.
     pub contents: Contents,
@@ -55,6 +58,7 @@ impl Default for Policy {
             banks: BTreeSet::new(),
             breaks: BTreeMap::new(),
             start: None,
+            endorsements: Endorsements::default(),
             contents: Contents::new(),
             allow_weak_bank: false,
             jobs: 1,

@@ -210,16 +210,16 @@ impl Search {
         }
     }
 
-    /// After a record: `record` are now in the list.
+    /// After a record: `record` are now in the list. Tells whether the default PCR proves them.
     #[inline]
-    pub(crate) fn after(&mut self, pcr: u32, record: u64, replay: &Replay) {
+    pub(crate) fn after(&mut self, pcr: u32, record: u64, replay: &Replay) -> bool {
         let Some(of_pcr) = self.of_pcr.get(pcr as usize) else {
-            return;
+            return false;
         };
         let mut anchored = false;
         if !of_pcr.is_empty() {
             let Some(replayed) = replay.pcr(pcr) else {
-                return;
+                return false;
             };
             for wanted in of_pcr {
                 let Some(wanted) = self.wanted.get_mut(*wanted) else {
@@ -255,6 +255,7 @@ impl Search {
                 held: held.collect(),
             });
         }
+        anchored
     }
 }
 

@@ -58,7 +58,11 @@ pub(crate) fn is_certain(register: Register, origin: Origin, policy: &Policy) ->
             register.pcr == policy.default_pcr || policy.firmware.contains_key(&register)
         }
         Origin::Unknown => false,
-        Origin::Given | Origin::EventLog | Origin::Accepted(_) | Origin::Claimed(_) => true,
+        Origin::Given
+        | Origin::EventLog
+        | Origin::Endorsed(_)
+        | Origin::Accepted(_)
+        | Origin::Claimed(_) => true,
     }
 }
 

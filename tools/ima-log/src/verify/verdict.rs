@@ -15,11 +15,15 @@ use super::{
 use crate::{
     bank::Digest,
     chain::Segment,
+    endorsement::{Believed, Endorsed},
     list::records::Position,
     quote::Quote,
     replay::{Origin, Register},
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// What can be said of a PCR in a bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -109,6 +113,27 @@ pub struct Log {
     pub shown: Vec<Segment>,
 }
 
+/// A checkpoint that is proven, from a start that the verifier knows or accepts.
+#[derive(Clone, Debug)]
+pub struct ProvenCheckpoint {
+    /// The log: 16 bytes.
+    pub log_id: Digest,
+    /// Its number.
+    pub seq: u64,
+    /// SHA-256 of its buffer.
+    pub digest: Digest,
+    /// Its record, by its place in the list.
+    pub at: u64,
+    /// Records since cold boot that precede it.
+    pub records: u64,
+    /// The whole segments before it that are here.
+    pub segments: Range<u64>,
+    /// What PCRs held there, in banks that count.
+    pub values: BTreeMap<Register, Endorsed>,
+    /// Records that were extended into each PCR before it.
+    pub(crate) used: BTreeMap<u32, u64>,
+}
+
 /// The result.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -134,6 +159,10 @@ pub struct Verdict {
     pub quote: Option<Quote>,
     /// The quotes in the list.
     pub quotes: LogQuotes,
+    /// The newest checkpoint that is proven, if one is.
+    pub checkpoint: Option<ProvenCheckpoint>,
+    /// The endorsements that it rests on.
+    pub endorsements: Vec<Believed>,
 }
 
 impl Verdict {

@@ -13,10 +13,14 @@ use crate::{
     replay::{Register, Values},
 };
 use ima_log::{
+    endorsement::{Endorsements, Endorsers, Limits},
     eventlog::{self, EventLog},
     verify::policy::{Anchor, Contents, Policy, Told},
 };
 use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, thread};
+
+/// Bytes of a file of revoked endorsements: a hundred thousand of them.
+const MAX_REVOKED: u64 = 8 << 20;
 
 /// All of it.
 ///
@@ -30,6 +34,7 @@ pub(super) fn policy(options: &Options) -> Result<Policy> {
     }
     let breaks = options.accept_break.iter();
     let told = anchor(options)?;
+    let keys = keys(options)?;
     Ok(Policy {
         default_pcr: options.default_pcr,
         base,
@@ -37,7 +42,8 @@ pub(super) fn policy(options: &Options) -> Result<Policy> {
             Some(path) => firmware(path)?,
             None => Values::new(),
         },
-        keys: keys(options)?,
+        endorsements: endorsements(options, &keys)?,
+        keys,
         nonce: match options.quote {
             Some(_) => None,
             None => options.nonce.clone(),
@@ -166,4 +172,50 @@ fn keys(options: &Options) -> Result<TrustedKeys> {
         }
     }
     Ok(keys)
+}
+
+/// What others say whom the verifier believes.
+fn endorsements(options: &Options, keys: &TrustedKeys) -> Result<Endorsements> {
+    let mut endorsers = Endorsers::new();
+    for path in &options.endorser {
+        let added = endorsers.add(&files::read(path)?);
+        added.map_err(|error| Error::from(error).during(Escaped::path(path)))?;
+    }
+    let limits = Limits {
+        not_before: options.not_before,
+        revoked: match &options.revoked {
+            Some(path) => revoked(path)?,
+            None => BTreeSet::new(),
+        },
+        keys: keys.names(),
+    };
+    let mut endorsements = Endorsements::default();
+    for path in &options.endorsement {
+        let name = Escaped::path(path).to_string();
+        match endorsers.open(&files::read(path)?) {
+            Ok(believed) => endorsements.add(&name, believed, &limits),
+            Err(error) => endorsements.refuse(&name, error),
+        }
+    }
+    Ok(endorsements)
+}
+
+/// The endorsements that were revoked: the first word of each line that is no comment.
+fn revoked(path: &Path) -> Result<BTreeSet<Digest>> {
+    let text = files::read_up_to(path, MAX_REVOKED)?;
+    let text = String::from_utf8_lossy(&text);
+    let lines = text.lines().zip(1..);
+    let ids = lines.filter_map(|(line, number)| {
+        let id = line.split_whitespace().next()?;
+        let id = (!id.starts_with('#')).then_some(id)?;
+        let digest = Digest::from_hex(id).filter(|digest| digest.as_bytes().len() == 32);
+        Some(digest.ok_or_else(|| {
+            Failure::usage(format!(
+                "{}: line {number} does not start with the ID of an endorsement, 64 hexadecimal \
+                 digits as `ima-checkpoint endorse` shows it",
+                Escaped::path(path)
+            ))
+        }))
+    });
+    ids.collect()
 }
