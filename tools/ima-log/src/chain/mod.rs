@@ -89,8 +89,6 @@ pub(crate) struct Chain<'p> {
     pub(crate) first: Option<u64>,
     /// The newest truncation.
     freed: Option<u64>,
-    /// The first segment that is here as a whole.
-    whole: Option<u64>,
     /// The newest checkpoint that the replay reaches from what the verifier knows or accepts.
     pub(crate) newest: Option<ProvenCheckpoint>,
     /// Endorsements of checkpoints that are here.
@@ -130,7 +128,6 @@ impl<'p> Chain<'p> {
             violated: Vec::new(),
             first: None,
             freed: None,
-            whole: None,
             newest: None,
             endorsed: Vec::new(),
             named: BTreeMap::new(),
@@ -302,14 +299,10 @@ impl<'p> Chain<'p> {
             self.begin(claim, at, replay);
         } else {
             self.join(claim, digest, at, replay);
+            self.open.sealed = digest.filter(|_| self.open.is_exact());
             self.close();
         }
         self.heads.push(claim);
-        if self.whole.is_none() {
-            let (open, seq) = (&self.open, header.sequence);
-            let whole = open.seq.filter(|_| at.record > 0 && !open.partial);
-            self.whole = Some(whole.unwrap_or(seq));
-        }
         self.newest = self.reached(claim, at, replay).or(self.newest.take());
         self.log_id.get_or_insert(header.log_id);
         self.first.get_or_insert(header.record);
@@ -359,7 +352,6 @@ impl<'p> Chain<'p> {
             digest: Digest::new(&claim.digest),
             at: at.record,
             records: claim.header.record,
-            segments: self.whole.unwrap_or_default()..claim.header.sequence,
             used: used.map(|pcr| (pcr.index, pcr.records)).collect(),
             values,
         })

@@ -28,6 +28,8 @@ pub(super) struct Open {
     pub(super) torn: bool,
     /// Are its bytes not known exactly, because it is in ASCII?
     pub(super) inexact: bool,
+    /// SHA-256 of its bytes, once a checkpoint follows.
+    pub(super) sealed: Option<Digest>,
 }
 
 impl Open {
@@ -41,6 +43,11 @@ impl Open {
             headed: true,
             ..Self::default()
         }
+    }
+
+    /// Are all of its bytes here, and known?
+    pub(super) fn is_exact(&self) -> bool {
+        !self.partial && !self.torn && !self.inexact
     }
 
     #[inline]
@@ -69,6 +76,7 @@ impl Open {
             violations: self.violations,
             broken: self.broken,
             partial: self.partial,
+            sealed: self.sealed,
             claimed,
         }
     }
@@ -93,6 +101,8 @@ pub struct Segment {
     pub broken: bool,
     /// Is its beginning missing?
     pub partial: bool,
+    /// SHA-256 of its bytes in the sha1 view, if all of them are here and a checkpoint follows.
+    pub sealed: Option<Digest>,
     /// What the checkpoint says that it starts with.
     pub claimed: Option<Claimed>,
 }

@@ -2,13 +2,14 @@
 
 //! From a verdict to what can be endorsed.
 
-use super::{Endorsement, Moment, Verifier};
+use super::{Endorsement, Moment, Verifier, MAX_SEGMENTS};
 use crate::{
     bank::Digest,
     quote::Quote,
     verify::verdict::{Outcome, Verdict},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -69,7 +70,7 @@ impl Endorsement {
             checkpoint: proven.seq,
             digest: proven.digest,
             records: proven.records,
-            segments: proven.segments.clone(),
+            segments: segments(verdict, proven.seq),
             values: proven.values.clone(),
             quote: proof(verdict).map(Moment::from),
             verifier: words.verifier,
@@ -77,6 +78,14 @@ impl Endorsement {
             inputs: inputs(verdict),
         })
     }
+}
+
+/// The newest whole segments before a checkpoint that are here.
+fn segments(verdict: &Verdict, checkpoint: u64) -> BTreeMap<u64, Digest> {
+    let here = verdict.log.shown.iter().rev();
+    let here = here.filter_map(|segment| Some((segment.seq?, segment.sealed?)));
+    let before = here.filter(|(seq, _)| *seq < checkpoint);
+    before.take(MAX_SEGMENTS).collect()
 }
 
 /// The quote that proves most.

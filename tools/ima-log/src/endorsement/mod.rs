@@ -29,7 +29,12 @@ use crate::{
     quote::KeyName,
     replay::{Register, Weight},
 };
-use std::{collections::BTreeMap, ops::Range, time::SystemTime};
+use std::{collections::BTreeMap, time::SystemTime};
+
+/// Segments that an endorsement names.
+pub const MAX_SEGMENTS: usize = 1000;
+/// Largest envelope, in bytes: larger than one with that many segments.
+pub const MAX_SIZE: u64 = 1 << 20;
 
 /// What somebody found who verified a log up to a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +49,9 @@ pub struct Endorsement {
     pub digest: Digest,
     /// Records since cold boot that precede it.
     pub records: u64,
-    /// The whole segments that whoever verified it had at hand, all of which the checkpoint seals.
-    pub segments: Range<u64>,
+    /// SHA-256 of the whole segments before it that whoever verified it had at hand, the newest
+    /// [`MAX_SEGMENTS`], by their numbers.
+    pub segments: BTreeMap<u64, Digest>,
     /// What PCRs held at the checkpoint, and how that is known.
     pub values: BTreeMap<Register, Endorsed>,
     /// What proved it.

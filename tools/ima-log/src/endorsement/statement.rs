@@ -34,6 +34,8 @@ const ACCEPTED: &str = "IMA_CHECKPOINT_LOG_ACCEPTED";
 const MAX_NAME: usize = 1024;
 /// Values of PCRs: more than there are in all banks together.
 const MAX_VALUES: usize = 1024;
+/// Segments that are taken from a statement, and other subjects that are looked at.
+const MAX_SUBJECTS: usize = 16_384;
 /// Endorsements that one rests on.
 const MAX_INPUTS: usize = 1024;
 
@@ -98,16 +100,8 @@ struct Own {
     log_id: Digest,
     checkpoint: Number,
     records: Number,
-    segments: Segments,
     pcrs: Vec<Pcr>,
     quote: Option<Quote>,
-}
-
-/// Segments that were there; `end` is one past the last.
-#[derive(Debug, Deserialize, Serialize)]
-struct Segments {
-    first: Number,
-    end: Number,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -157,17 +151,17 @@ impl Statement {
     /// The bytes that are signed.
     pub(super) fn write(endorsement: &Endorsement) -> Result<Vec<u8>, Error> {
         let failed = |error: serde_json::Error| Error::Crypto(error.to_string());
-        let Endorsement {
-            log_id, checkpoint, ..
-        } = endorsement;
+        let named = |name: String, sha256: &Digest| Subject {
+            name,
+            digest: Sha256 { sha256: *sha256 },
+        };
+        let (log_id, seq) = (&endorsement.log_id, endorsement.checkpoint);
+        let checkpoint = named(checkpoint(log_id, seq), &endorsement.digest);
+        let segments = endorsement.segments.iter();
+        let segments = segments.map(|(seq, sha256)| named(segment(log_id, *seq), sha256));
         let statement = Self {
             kind: STATEMENT.to_owned(),
-            subject: vec![Subject {
-                name: format!("ima-checkpoint:{log_id}/{checkpoint}"),
-                digest: Sha256 {
-                    sha256: endorsement.digest,
-                },
-            }],
+            subject: [checkpoint].into_iter().chain(segments).collect(),
             predicate_type: SUMMARY.to_owned(),
             predicate: serde_json::to_value(Summary::from(endorsement)).map_err(failed)?,
         };
@@ -184,9 +178,6 @@ impl Statement {
         if statement.predicate_type != SUMMARY {
             return Err(Error::PredicateType(statement.predicate_type));
         }
-        let [subject] = statement.subject.as_slice() else {
-            return Err(Error::Contradictory("it is not about one checkpoint"));
-        };
         let summary: Summary = serde_json::from_value(statement.predicate).map_err(malformed)?;
         if summary.ima_checkpoint.schema != SCHEMA {
             return Err(Error::PredicateType(summary.ima_checkpoint.schema));
@@ -194,7 +185,7 @@ impl Statement {
         if summary.verification_result != PASSED {
             return Err(Error::NotPassed(summary.verification_result));
         }
-        summary.endorsement(subject.digest.sha256)
+        summary.endorsement(&statement.subject)
     }
 }
 
@@ -240,10 +231,6 @@ impl From<&Endorsement> for Summary {
                 log_id: endorsement.log_id,
                 checkpoint: Number(endorsement.checkpoint),
                 records: Number(endorsement.records),
-                segments: Segments {
-                    first: Number(endorsement.segments.start),
-                    end: Number(endorsement.segments.end),
-                },
                 pcrs: pcrs.collect(),
                 quote: endorsement.quote.as_ref().map(|moment| Quote {
                     key_name: moment.key_name.as_ref().map(KeyName::to_string),
@@ -258,22 +245,28 @@ impl From<&Endorsement> for Summary {
 }
 
 impl Summary {
-    fn endorsement(self, digest: Digest) -> Result<Endorsement, Error> {
+    fn endorsement(self, subjects: &[Subject]) -> Result<Endorsement, Error> {
         let own = self.ima_checkpoint;
         let wrong = |why| Err(Error::Contradictory(why));
-        if digest.as_bytes().len() != Bank::Sha256.size() || own.log_id.as_bytes().len() != 16 {
+        let number = own.checkpoint.0;
+        let is_sha256 = |one: &Subject| one.digest.sha256.as_bytes().len() == Bank::Sha256.size();
+        if !subjects.iter().all(is_sha256) || own.log_id.as_bytes().len() != 16 {
             return wrong("a digest or the log's identifier has not the size that it should have");
         }
+        let by_name: BTreeMap<&str, Digest> = {
+            let subjects = subjects.iter().take(MAX_SUBJECTS);
+            subjects
+                .map(|one| (one.name.as_str(), one.digest.sha256))
+                .collect()
+        };
+        let Some(digest) = by_name.get(checkpoint(&own.log_id, number).as_str()) else {
+            return wrong("none of its subjects is its checkpoint");
+        };
         let names = [Some(&self.verifier.id), own.host.as_ref()];
         let version = self.verifier.version.get("ima-checkpoint");
         let is_long = |name: &String| name.len() > MAX_NAME;
         if names.into_iter().chain([version]).flatten().any(is_long) {
             return wrong("a name in it is too long");
-        }
-        let (first, end) = (own.segments.first.0, own.segments.end.0);
-        let checkpoint = own.checkpoint.0;
-        if first > end || end != checkpoint {
-            return wrong("its segments do not end at its checkpoint");
         }
         if own.pcrs.len() > MAX_VALUES || self.input_attestations.len() > MAX_INPUTS {
             return wrong("it has more values or inputs than there can be");
@@ -306,10 +299,10 @@ impl Summary {
         Ok(Endorsement {
             host: own.host,
             log_id: own.log_id,
-            checkpoint,
-            digest,
+            checkpoint: number,
+            digest: *digest,
             records: own.records.0,
-            segments: first..end,
+            segments: segments(&own.log_id, number, &by_name),
             values,
             quote,
             verifier: Verifier {
@@ -320,6 +313,30 @@ impl Summary {
             inputs: inputs.iter().map(|id| Digest::new(id)).collect(),
         })
     }
+}
+
+/// The name of the checkpoint as a subject.
+fn checkpoint(log_id: &Digest, seq: u64) -> String {
+    format!("ima-checkpoint:{log_id}/checkpoint/{seq}")
+}
+
+/// The name of a segment as a subject.
+fn segment(log_id: &Digest, seq: u64) -> String {
+    format!("ima-checkpoint:{log_id}/segment/{seq}")
+}
+
+/// The segments before the checkpoint, of all subjects. Others are not known here.
+fn segments(
+    log_id: &Digest,
+    checkpoint: u64,
+    subjects: &BTreeMap<&str, Digest>,
+) -> BTreeMap<u64, Digest> {
+    let segments = subjects.iter().filter_map(|(name, sha256)| {
+        let (_, seq) = name.rsplit_once('/')?;
+        let seq = seq.parse().ok().filter(|seq| *seq < checkpoint)?;
+        (*name == segment(log_id, seq)).then_some((seq, *sha256))
+    });
+    segments.collect()
 }
 
 impl Quote {

@@ -145,6 +145,7 @@ struct Part<'a> {
     violations: Text,
     broken: bool,
     partial: bool,
+    sha256: Option<&'a Digest>,
     quote: Option<Text>,
     claimed: Option<Claimed<'a>>,
 }
@@ -340,6 +341,7 @@ fn part<'a>(segment: &'a Segment, quotes: &LogQuotes) -> Part<'a> {
         violations: Text(segment.violations),
         broken: segment.broken,
         partial: segment.partial,
+        sha256: segment.sealed.as_ref(),
         quote: quotes.covering(&records).map(Text),
         claimed: segment.claimed.as_ref().map(|claimed| Claimed {
             digest: &claimed.digest,

@@ -20,10 +20,7 @@ use crate::{
     quote::Quote,
     replay::{Origin, Register},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What can be said of a PCR in a bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -126,8 +123,6 @@ pub struct ProvenCheckpoint {
     pub at: u64,
     /// Records since cold boot that precede it.
     pub records: u64,
-    /// The whole segments before it that are here.
-    pub segments: Range<u64>,
     /// What PCRs held there, in banks that count.
     pub values: BTreeMap<Register, Endorsed>,
     /// Records that were extended into each PCR before it.

@@ -150,6 +150,16 @@ impl Host {
         }
     }
 
+    /// What the TPM held at a checkpoint in the registers that it names, but for banks that do not count.
+    pub(crate) fn endorsable(&self, at: usize) -> Values {
+        let (moment, _) = self.moments[at];
+        let named = quotes::named(&self.records[at]).into_iter();
+        let strong = named.filter(|(_, bank)| !self.kernel.is_weak(*bank));
+        strong
+            .map(|register| (register, self.tpm.value_at(register, moment)))
+            .collect()
+    }
+
     /// Has the TPM quote all that a checkpoint names. Gives the record of that.
     pub(crate) fn sign(&mut self, checkpoint: &Record, key: usize) -> Record {
         self.ticks += 1;

@@ -13,6 +13,7 @@ use crate::{
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
     bank::{Bank, Digest},
+    endorsement::{self, Believed, Endorsed, Endorsement, Endorsements, Limits},
     quote::{Algorithm, Attest, AttestationKey, HashId, Hex, Quote, Scheme, Selected, TrustedKeys},
     replay::{Register, Values},
     verify::{
@@ -22,7 +23,7 @@ use ima_log::{
         verify, Error, Input, Layouts,
     },
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A register that is called verified from a trusted start.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +107,12 @@ fn policy(case: &Case) -> Policy {
             keys.add(AttestationKey::parse(&key.public).expect("it is one"));
         }
     }
+    let mut endorsements = Endorsements::default();
+    if let Some(at) = verifier.endorsed {
+        endorsements.add("it", endorsed(case, at), &Limits::default());
+    }
     Policy {
+        endorsements,
         keys,
         base: values(&verifier.base),
         breaks: accepts.into_iter().collect(),
@@ -119,6 +125,40 @@ fn policy(case: &Case) -> Policy {
             ..Anchor::default()
         },
         ..Policy::default()
+    }
+}
+
+/// What somebody endorses who knows what happened: what the TPM held at a checkpoint.
+fn endorsed(case: &Case, at: usize) -> Believed {
+    let buffer = claims::buffer(&case.host.records[at]);
+    let claims = Claims::read(&case.host.records[at]).expect("it is a checkpoint");
+    let values = case.host.endorsable(at).into_iter();
+    let values = values.map(|((pcr, bank), value)| {
+        let bank = known(bank);
+        let value = Digest::new(&value);
+        let accepted = false;
+        (Register { pcr, bank }, Endorsed { value, accepted })
+    });
+    let nobody = Digest::new(&[0; 32]);
+    Believed {
+        id: nobody,
+        by: nobody,
+        endorsement: Endorsement {
+            host: None,
+            log_id: Digest::new(&claims.log_id),
+            checkpoint: claims.sequence,
+            digest: Digest::new(&bank::Bank::Sha256.hash(buffer)),
+            records: at as u64,
+            segments: BTreeMap::new(),
+            values: values.collect(),
+            quote: None,
+            verifier: endorsement::Verifier {
+                id: "test:adversary".to_owned(),
+                version: String::new(),
+            },
+            time: std::time::UNIX_EPOCH,
+            inputs: Vec::new(),
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     host::PCR,
     judge::{Judged, Verified},
     kernel::Kernel,
-    quotes::{Made, KNOWN},
+    quotes::{self, Made, KNOWN},
     record::Record,
     strategies::{Case, Strategy},
 };
@@ -21,6 +21,8 @@ pub(crate) enum Wrong {
     Start,
     /// What is called verified starts from a break that the verifier did not mean to accept.
     Break,
+    /// Records before an endorsed checkpoint are not those that led to it.
+    Leading,
     /// Records are called verified in a bank in which all rests on SHA-1.
     Weak,
     /// Something was extended into a PCR, and no bank of it is called verified.
@@ -49,6 +51,7 @@ pub(crate) fn check(case: &Case, judged: &Judged) -> Result<(), Wrong> {
     }
     for verified in &judged.verified {
         digests(case, verified)?;
+        leading(case, verified)?;
     }
     mentioned(case, judged)?;
     proven(case, judged)?;
@@ -112,25 +115,103 @@ pub(crate) fn must_be_verified(case: &Case) -> bool {
         Some(quote) if quote.moment > verifier.moment => asked && covers_all(case, quote),
         _ => asked,
     };
-    case.strategy == Strategy::Honest && verifier.told && !case.host.disturbed && asked && started
+    let honest = case.strategy == Strategy::Honest && verifier.told && !case.host.disturbed;
+    honest && asked && (started || rests_on_endorsement(case))
+}
+
+/// Does all that a list starts with rest on the endorsement of its first checkpoint, in the banks that
+/// count?
+fn rests_on_endorsement(case: &Case) -> bool {
+    let (host, verifier) = (&case.host, &case.verifier);
+    let Some(at) = verifier.endorsed.filter(|at| *at == verifier.base_record) else {
+        return false;
+    };
+    let endorsed = host.endorsable(at);
+    let banks = host.tpm.banks.iter();
+    let mut strong = banks.filter(|bank| !host.kernel.is_weak(**bank));
+    let later = |pcr| host.records[..at].iter().all(|record| record.pcr != pcr);
+    let is_zero = |(pcr, bank): Register| {
+        later(pcr) && host.tpm.value_at((pcr, bank), host.moments[at].0) == bank.zeros()
+    };
+    let is_known = |register: Register| endorsed.contains_key(&register) || is_zero(register);
+    // a quote is of all banks at once, also of those that prove nothing
+    let named = quotes::named(&host.records[at]);
+    let mut quoted = verifier.anchors.iter().filter(|_| verifier.quoted);
+    let is_told = |register: Register| named.contains(&register) || is_zero(register);
+    quoted.all(|(register, _)| is_told(*register))
+        && verifier.moment >= host.moments[at].1
+        && strong.all(|bank| host.used().into_iter().all(|pcr| is_known((pcr, *bank))))
+}
+
+/// Where what is called verified begins.
+struct Beginning {
+    /// The moment from which the TPM's history of a register must be in the list.
+    moment: usize,
+    /// The record of the machine that came next then.
+    record: usize,
+}
+
+fn begins(case: &Case, verified: &Verified) -> Result<Beginning, Wrong> {
+    let (host, verifier) = (&case.host, &case.verifier);
+    let is_there = |at: &usize| case.list.records.get(verified.first) == Some(&host.records[*at]);
+    let at = |record: usize| Beginning {
+        moment: host.moments[record].0,
+        record,
+    };
+    if verified.accepted {
+        let accepted = verifier.accepts.ok_or(Wrong::Start)?;
+        return match is_there(&accepted) {
+            true => Ok(at(accepted)),
+            false => Err(Wrong::Break),
+        };
+    }
+    let register = verified.register();
+    let whole = is_whole(case, verified);
+    if whole && verifier.base.contains_key(&register) {
+        return Ok(Beginning {
+            moment: verifier.base_moment,
+            record: verifier.base_record,
+        });
+    }
+    let endorsed = verifier.endorsed.filter(is_there);
+    match endorsed.filter(|at| host.endorsable(*at).contains_key(&register)) {
+        Some(endorsed) => Ok(at(endorsed)),
+        None if whole => Ok(Beginning {
+            moment: 0,
+            record: verifier.base_record,
+        }),
+        None => Err(Wrong::Start),
+    }
 }
 
 /// The moment from which the TPM's history of a register must be in the list.
 fn start(case: &Case, verified: &Verified) -> Result<usize, Wrong> {
-    let verifier = &case.verifier;
-    if !verified.accepted {
-        if !is_whole(case, verified) {
-            return Err(Wrong::Start);
-        }
-        return Ok(match verifier.base.contains_key(&verified.register()) {
-            true => verifier.base_moment,
-            false => 0,
-        });
+    Ok(begins(case, verified)?.moment)
+}
+
+/// Are records before an endorsed checkpoint those that the TPM was extended with last?
+fn leading(case: &Case, verified: &Verified) -> Result<(), Wrong> {
+    let (host, register) = (&case.host, verified.register());
+    let start = begins(case, verified)?;
+    if verified.accepted || verified.first == 0 || case.verifier.endorsed != Some(start.record) {
+        return Ok(());
     }
-    let accepted = verifier.accepts.ok_or(Wrong::Start)?;
-    match case.list.records.get(verified.first) {
-        Some(record) if *record == case.host.records[accepted] => Ok(case.host.moments[accepted].0),
-        _ => Err(Wrong::Break),
+    // something else was extended before a break that is accepted
+    let accepted = case.verifier.accepts.map(|at| &host.records[at]);
+    let mut records = case.list.records[..verified.first].iter();
+    let from = accepted.and_then(|accepted| records.position(|record| record == accepted));
+    let before = Verified {
+        first: from.unwrap_or(0),
+        end: verified.first,
+        ..*verified
+    };
+    let told = of_register(case, &before, host.kernel).map(|(_, digest)| digest);
+    let told: Vec<Digest> = told.collect();
+    let got = host.tpm.between(register, 0, start.moment);
+    let skipped = got.len().checked_sub(told.len()).ok_or(Wrong::Leading)?;
+    match got.into_iter().skip(skipped).eq(&told) {
+        true => Ok(()),
+        false => Err(Wrong::Leading),
     }
 }
 
@@ -248,7 +329,9 @@ fn proven(case: &Case, judged: &Judged) -> Result<(), Wrong> {
 /// Are sealed segments those that their checkpoints were made of, in all that they show?
 fn sealed(case: &Case, end: usize) -> Result<(), Wrong> {
     let records = &case.list.records;
-    let first = case.verifier.accepts.unwrap_or(case.verifier.base_record);
+    let verifier = &case.verifier;
+    let first = verifier.accepts.unwrap_or(verifier.base_record);
+    let first = first.max(verifier.endorsed.unwrap_or(0));
     for (at, checkpoint) in covered(case, end) {
         let number = case.host.checkpoints.binary_search(&at);
         let Some(number) = number.ok().filter(|_| at >= first) else {
@@ -277,10 +360,7 @@ fn sealed(case: &Case, end: usize) -> Result<(), Wrong> {
 /// Is it said of records that look like another template that they do?
 fn unambiguous(case: &Case, judged: &Judged, verified: &Verified) -> Result<(), Wrong> {
     let (pcr, _) = verified.register();
-    let from = match is_whole(case, verified) {
-        true => case.verifier.base_record,
-        false => case.verifier.accepts.unwrap_or_default(),
-    };
+    let from = begins(case, verified)?.record;
     let made = case.host.records[from..].iter();
     let made = made.filter(|record| record.pcr == pcr);
     let told = of_register(case, verified, Kernel::Usual).map(|(at, _)| at);

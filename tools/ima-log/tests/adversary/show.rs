@@ -51,6 +51,7 @@ fn write(case: &Case, judged: &Judged, out: &mut String) -> std::fmt::Result {
     writeln!(out, "anchors, quoted {}: {anchors:?}", verifier.quoted)?;
     writeln!(out, "base at record {}: {base:?}", verifier.base_record)?;
     writeln!(out, "accepts the break at {:?}", verifier.accepts)?;
+    writeln!(out, "believes an endorsement of {:?}", verifier.endorsed)?;
     writeln!(out, "view {:?}, told {}", verifier.view, verifier.told)?;
     let Judged {
         exit,

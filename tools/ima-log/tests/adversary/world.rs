@@ -165,14 +165,23 @@ pub(crate) struct Verifier {
     pub(crate) base_record: usize,
     /// A checkpoint that found a break which it accepts.
     pub(crate) accepts: Option<usize>,
+    /// A checkpoint that somebody endorses whom it believes.
+    pub(crate) endorsed: Option<usize>,
 }
 
 impl Verifier {
     /// One that looks at the machine at some moment.
     pub(crate) fn new(host: &Host, rng: &mut Rng) -> Self {
-        let base_record = match rng.once_in(4) {
-            true => rng.below(host.records.len()),
-            false => 0,
+        let checkpoints = host.checkpoints.as_slice();
+        let endorsed = !checkpoints.is_empty() && rng.once_in(4);
+        let endorsed = endorsed.then(|| rng.pick(checkpoints));
+        // it may know nothing else, and want no list from before that, or only some of it
+        let rests_on = endorsed.filter(|_| !rng.once_in(3));
+        let base_record = match rests_on {
+            Some(at) if rng.once_in(2) => at,
+            Some(at) => rng.within(0, at),
+            None if rng.once_in(4) => rng.below(host.records.len()),
+            None => 0,
         };
         let base_moment = match base_record.checked_sub(1) {
             Some(last) => host.moments[last].1,
@@ -199,13 +208,17 @@ impl Verifier {
             quoted: asks && rng.once_in(2),
             has_keys,
             moment,
-            base: base(host, base_record, base_moment, rng),
+            base: match rests_on {
+                Some(_) => Values::new(),
+                None => base(host, base_record, base_moment, rng),
+            },
             base_moment,
             base_record,
             accepts: match broken.as_slice() {
                 [] => None,
                 some => (!rng.once_in(3)).then(|| rng.pick(some)),
             },
+            endorsed,
         }
     }
 }
