@@ -27,7 +27,7 @@ mod open;
 mod place;
 pub mod plan;
 mod ranges;
-mod receipts;
+pub mod receipts;
 pub mod reindex;
 pub mod remark;
 pub mod rules;

@@ -20,7 +20,7 @@ use super::{
         facts::{self, Facts, Holdings, Sha256},
         foresee, in_question, plan, plan_tail, Wait,
     },
-    receipts::{Acknowledge, Receipts},
+    receipts::{Acknowledge, Receipts, ReceiptsFrom},
     rules::{Copying, Keep, Remove, Rules},
     Log, LogName,
 };
@@ -50,8 +50,8 @@ pub struct Options {
     pub keep: Keep,
     /// What is removed from the archive.
     pub remove: Remove,
-    /// Only that is freed and removed whose receipt is in this directory.
-    pub receipts: Option<PathBuf>,
+    /// Only that is freed and removed of which there is a receipt.
+    pub receipts: Option<ReceiptsFrom>,
     /// The store that sealed segments are copied to.
     pub copy_to: Option<StoreUrl>,
     /// Is only that freed and removed which has a copy there?
@@ -83,8 +83,8 @@ impl Options {
     /// Those who must have a segment before it is freed or removed.
     fn acknowledge(&self) -> Result<Vec<Box<dyn Acknowledge>>> {
         let mut all: Vec<Box<dyn Acknowledge>> = Vec::new();
-        if let Some(folder) = &self.receipts {
-            all.push(Box::new(Receipts::new(folder)?));
+        if let Some(from) = &self.receipts {
+            all.push(Box::new(Receipts::new(from)?));
         }
         Ok(all)
     }
@@ -102,13 +102,14 @@ impl Options {
 
 /// Which of the segments in question does everybody have who must have them?
 fn acknowledged(
-    by: &[Box<dyn Acknowledge>],
+    by: &mut [Box<dyn Acknowledge>],
     facts: &Facts,
     rules: &Rules,
+    mut fault: impl FnMut(Warning),
 ) -> Result<BTreeSet<Sha256>> {
     let mut asked = in_question(facts, rules);
     for one in by {
-        asked = one.of(&asked)?;
+        asked = one.of(&asked, &mut fault)?;
     }
     Ok(asked.into_iter().collect())
 }
@@ -142,7 +143,7 @@ pub fn dry_run(
     mut fault: impl FnMut(Warning),
 ) -> Result<Vec<String>> {
     options.check()?;
-    let (rules, by) = (options.rules(), options.acknowledge()?);
+    let (rules, mut by) = (options.rules(), options.acknowledge()?);
     let name = LogName {
         host: options.host.clone(),
         log_id: live.status()?.log_id().to_owned(),
@@ -171,7 +172,7 @@ pub fn dry_run(
     let mut claims = Claims::new(byte_order());
     let host = host.as_ref();
     let mut facts = observe::facts(live, &mut claims, &rules, host, &name, holdings)?;
-    facts.acknowledged = acknowledged(&by, &facts, &rules)?;
+    facts.acknowledged = acknowledged(&mut by, &facts, &rules, &mut fault)?;
     let mut copier = options.copier();
     facts.copies = copies(&mut copier, &facts, |error| fault(Warning::NoStore(error)));
     let plan = foresee(facts, &rules);
@@ -277,7 +278,9 @@ impl<L: Live> Archiver<L> {
         let mut facts = self.observe(&place, holdings)?;
         let mut alarmed = false;
         loop {
-            facts.acknowledged = acknowledged(&self.acknowledge, &facts, &self.rules)?;
+            let (by, notices) = (&mut self.acknowledge, &mut self.notices);
+            let fault = |warning| notices.warn(warning);
+            facts.acknowledged = acknowledged(by, &facts, &self.rules, fault)?;
             let plan = plan(&facts, &self.rules);
             for alarm in plan.alarms.into_iter().filter(|_| !alarmed) {
                 self.notices.warn(Warning::Alarm(alarm));
@@ -401,6 +404,7 @@ impl<L: Live> Archiver<L> {
 mod tests {
     use super::*;
     use crate::archive::fixture::{disk, host, Kernel};
+    use ima_log::endorsement::Endorsers;
     use std::path::Path;
 
     fn options(disk: &Path) -> Options {
@@ -428,7 +432,10 @@ mod tests {
         bad.host = "..".to_owned();
         assert!(start(bad).is_err());
         let mut bad = options(disk.path());
-        bad.receipts = Some(disk.path().join("none"));
+        bad.receipts = Some(ReceiptsFrom {
+            folder: disk.path().join("none"),
+            endorsers: Endorsers::new(),
+        });
         assert!(start(bad).is_err());
         let first = start(options(disk.path())).unwrap();
         let second = start(options(disk.path())).err().unwrap();

@@ -92,11 +92,6 @@ pub enum Error {
         /// Where it should be.
         folder: PathBuf,
     },
-    /// Others may write into the directory of receipts.
-    ReceiptsWritable {
-        /// The directory.
-        folder: PathBuf,
-    },
     /// There is no such group.
     NoGroup {
         /// Its name.
@@ -236,12 +231,6 @@ impl fmt::Display for Error {
                 "--require-ack: directory {} not found: create it, or receipts will never be seen",
                 Escaped::path(folder)
             ),
-            Self::ReceiptsWritable { folder } => write!(
-                f,
-                "--require-ack: others can write into {}, so its files prove nothing. Give it to \
-                 root and `chmod go-w` it",
-                Escaped::path(folder)
-            ),
             Self::NoGroup { name } => {
                 write!(f, "--group: group {name} not found in /etc/group")
             }
@@ -290,7 +279,6 @@ mod tests {
         for (error, says) in [
             (Error::NoArchive { dir: path() }, "name it with --archive"),
             (Error::NoReceipts { folder: path() }, "create it"),
-            (Error::ReceiptsWritable { folder: path() }, "chmod go-w"),
             (Error::Writable { path: path() }, "chmod go-w"),
             (
                 Error::Volatile { path: path() },

@@ -75,6 +75,20 @@ pub enum Warning {
         /// Why not.
         fault: Error,
     },
+    /// A receipt does not count.
+    NoReceipt {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        fault: Error,
+    },
+    /// There are more receipts than are looked at.
+    ManyReceipts {
+        /// The directory.
+        folder: PathBuf,
+        /// How many are.
+        max: usize,
+    },
     /// Nothing is freed, for programs have the kernel's list open.
     Readers {
         /// These.
@@ -128,6 +142,15 @@ impl fmt::Display for Warning {
             Self::NotQuoted { seq, fault } => write!(
                 f,
                 "checkpoint {seq} is not quoted: {fault}. The next one will be tried"
+            ),
+            Self::NoReceipt { path, fault } => {
+                write!(f, "{} is not a receipt: {fault}", Escaped::path(path))
+            }
+            Self::ManyReceipts { folder, max } => write!(
+                f,
+                "{} has more than {max} receipts, and not all are looked at: remove those of segments \
+                 that are not in the kernel or the archive any more",
+                Escaped::path(folder)
             ),
             Self::Readers { programs } => {
                 write!(f, "nothing is freed: {}", open_files::in_the_way(programs))

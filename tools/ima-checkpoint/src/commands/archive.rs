@@ -14,9 +14,11 @@ use crate::{
         follow::{follow, Stop},
         here,
         notice::Notice,
+        receipts::ReceiptsFrom,
         rules::{Keep, Remove},
     },
     cli::{KernelOption, ReadersOption},
+    evidence::trust,
     kernel::Kernel,
     notify::{complain, Level},
     quoting::Tools,
@@ -65,9 +67,15 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     keep_age: Option<Duration>,
 
-    /// Free and remove only segments with a receipt: a file in DIR named by the segment's SHA-256
-    #[arg(long, value_name = "DIR")]
+    /// Free and remove only segments that an endorsement in DIR names, as `endorse` writes it
+    #[arg(long, value_name = "DIR", requires = "endorser")]
     require_ack: Option<PathBuf>,
+
+    /// The public key of somebody whose endorsements count: P-256 or Ed25519, in PEM
+    ///
+    /// May be given more than once.
+    #[arg(long, value_name = "KEY", requires = "require_ack")]
+    endorser: Vec<PathBuf>,
 
     /// Copy sealed segments into this store, such as s3://BUCKET/PREFIX or file:///DIRECTORY
     ///
@@ -126,7 +134,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
             age: arguments.remove_age,
             bytes: arguments.remove_bytes,
         },
-        receipts: arguments.require_ack.clone(),
+        receipts: match &arguments.require_ack {
+            Some(folder) => Some(ReceiptsFrom {
+                folder: folder.clone(),
+                endorsers: trust::endorsers(&arguments.endorser)?,
+            }),
+            None => None,
+        },
         copy_to: copy_to.map(StoreUrl::parse).transpose()?,
         require_copy: arguments.require_copy,
         readers: arguments.readers.into(),

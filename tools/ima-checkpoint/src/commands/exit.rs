@@ -166,7 +166,6 @@ impl From<&archive::Error> for Code {
             Error::SeveralLogs { .. }
             | Error::NotAHost { .. }
             | Error::NoReceipts { .. }
-            | Error::ReceiptsWritable { .. }
             | Error::NoGroup { .. }
             | Error::Writable { .. }
             | Error::Volatile { .. } => Self::Usage,
@@ -311,6 +310,7 @@ impl From<&Warning> for Code {
             }
             Warning::Alarm(alarm) => alarm.into(),
             Warning::NotCopied { fault, .. } | Warning::NotQuoted { fault, .. } => fault.into(),
+            Warning::NoReceipt { .. } | Warning::ManyReceipts { .. } => Self::Policy,
             // it may work at the end: what is still waited for then decides
             Warning::NoStore(fault) => match fault.into() {
                 Self::Internal | Self::Busy => Self::Verified,
@@ -428,11 +428,17 @@ mod tests {
         };
         let folder = path();
         let has_ima = true;
-        let receipts = archive::Error::ReceiptsWritable { folder: path() };
+        let receipts = archive::Error::NoReceipts { folder: path() };
+        let max = 1000;
+        let many = Warning::ManyReceipts {
+            folder: path(),
+            max,
+        };
         let codes = [
             Code::Verified,
             Code::from(&Warning::Alarm(Alarm::ForkThere { seq: 1 })),
             Code::from(&receipts),
+            Code::from(&many),
             Code::from(&Warning::Alarm(Alarm::Lost { from: 1, to: 1 })),
             Code::from(&locked),
             Code::from(&kernel::Error::Unsupported { folder, has_ima }),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A directory of keys that are in TPMs, as their owner says.
+//! Whose word counts: keys that are in TPMs, as their owner says, and those of endorsers.
 
 use super::{files, Error as Unfit};
 use crate::{
@@ -8,7 +8,12 @@ use crate::{
     escape::Escaped,
     quote::{self, AttestationKey, TrustedKeys},
 };
-use std::{fs, os::unix::ffi::OsStrExt, path::Path};
+use ima_log::endorsement::Endorsers;
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 /// Files that are read, each of which is small: more than any fleet has that is verified at once.
 const MAX: usize = 100_000;
@@ -43,6 +48,20 @@ pub fn keys(folder: &Path) -> Result<TrustedKeys> {
         true => Err(Unfit::NoKeys { folder: owned() }.into()),
         false => Ok(keys),
     }
+}
+
+/// The public keys of those whose endorsements are believed.
+///
+/// # Errors
+///
+/// A file cannot be read, or is no key that endorsements are signed with.
+pub fn endorsers(paths: &[PathBuf]) -> Result<Endorsers> {
+    let mut endorsers = Endorsers::new();
+    for path in paths {
+        let added = endorsers.add(&files::read(path)?);
+        added.map_err(|error| Error::from(error).during(Escaped::path(path)))?;
+    }
+    Ok(endorsers)
 }
 
 fn trusted(bytes: &[u8]) -> Result<AttestationKey, quote::Error> {

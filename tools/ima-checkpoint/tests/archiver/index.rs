@@ -10,10 +10,12 @@ use crate::{
 use ima_checkpoint::{
     archive::{
         check::Check,
+        receipts::ReceiptsFrom,
         remark::{Finding, Remark},
     },
     commands::exit::Code,
 };
+use ima_log::endorsement::Endorsers;
 use std::{
     fs::{self, OpenOptions},
     io::Write,
@@ -38,7 +40,11 @@ fn what_it_says_was_removed_stays() -> Result {
     for before in [3, u64::MAX] {
         let line = format!("{{\"removed\":{{\"before\":{before},\"at_ns\":0}}}}");
         edit(&machine, &line)?;
-        for receipts in [None, Some(receipts.clone())] {
+        let from = ReceiptsFrom {
+            folder: receipts.clone(),
+            endorsers: Endorsers::new(),
+        };
+        for receipts in [None, Some(from)] {
             let asked = Asked {
                 remove_age: Some(Duration::from_secs(1000 * 24 * 3600)),
                 receipts,

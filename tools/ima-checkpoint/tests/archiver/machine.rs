@@ -14,6 +14,7 @@ use ima_checkpoint::{
         durable::Access,
         notice::{Notice, Warning},
         plan::Wait,
+        receipts::ReceiptsFrom,
         rules::{Keep, Remove},
         Archive, LogName,
     },
@@ -47,7 +48,7 @@ pub(crate) struct Run {
 pub(crate) struct Asked {
     pub(crate) keep: Option<u64>,
     pub(crate) remove_age: Option<Duration>,
-    pub(crate) receipts: Option<PathBuf>,
+    pub(crate) receipts: Option<ReceiptsFrom>,
     /// Copy into a store, and require that.
     pub(crate) copies: bool,
     pub(crate) readers: Readers,

@@ -3,15 +3,25 @@
 //! What keeps the archiver from freeing, and what it ends with.
 
 use crate::{
+    common::LOG_ID,
     disk,
     machine::{Asked, Machine},
     Result,
 };
-use ima_checkpoint::{bank::Bank, commands::exit::Code, open_files::Readers};
+use ima_checkpoint::{
+    archive::receipts::ReceiptsFrom,
+    bank::{Bank, Digest},
+    commands::exit::Code,
+    open_files::Readers,
+};
+use ima_log::endorsement::{Endorsement, Endorsers, SigningKey, Verifier};
+use openssl::pkey::PKey;
 use std::{
+    collections::BTreeMap,
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
+    time::UNIX_EPOCH,
 };
 
 fn set(path: &Path, mode: u32) -> std::io::Result<()> {
@@ -37,30 +47,59 @@ fn a_damaged_segment() -> Result {
     Ok(())
 }
 
+/// Whoever can write there can let nothing go that the endorser did not name.
 #[test]
-fn receipts_that_anybody_may_write() -> Result {
+fn receipts_are_endorsements() -> Result {
     let disk = disk()?;
     let machine = Machine::new(disk.path(), "a", 3);
     machine.run(&Asked::default())?;
     let receipts = machine.folder.join("receipts");
     fs::create_dir(&receipts)?;
-    for seq in 0..3 {
-        let digest = Bank::Sha256.hash(&[&machine.kernel.bytes(seq)]);
-        let receipt = receipts.join(digest.to_string());
-        fs::write(&receipt, "")?;
-        set(&receipt, 0o644)?;
-    }
+    set(&receipts, 0o777)?;
+    let private = PKey::generate_ed25519()?;
+    let mut endorsers = Endorsers::new();
+    endorsers.add(&private.public_key_to_pem()?)?;
+    let signer = SigningKey::parse(&private.private_key_to_pem_pkcs8()?)?;
+    let other = SigningKey::parse(&PKey::generate_ed25519()?.private_key_to_pem_pkcs8()?)?;
+    let digest = |seq| Bank::Sha256.hash(&[&machine.kernel.bytes(seq)]);
+    let receipt = |key: &SigningKey, seqs: &[u64]| -> Result<String> {
+        let endorsement = Endorsement {
+            host: None,
+            log_id: Digest::new(&LOG_ID),
+            checkpoint: 3,
+            digest: Digest::new(&[0; 32]),
+            records: 100,
+            segments: seqs.iter().map(|seq| (*seq, digest(*seq))).collect(),
+            values: BTreeMap::new(),
+            quote: None,
+            verifier: Verifier {
+                id: "test:rules".to_owned(),
+                version: String::new(),
+            },
+            time: UNIX_EPOCH,
+            inputs: Vec::new(),
+        };
+        Ok(key.sign(&endorsement)?.0)
+    };
     let asked = Asked {
-        receipts: Some(receipts.clone()),
+        receipts: Some(ReceiptsFrom {
+            folder: receipts.clone(),
+            endorsers,
+        }),
         ..Asked::freeing()
     };
-    set(&receipts, 0o777)?;
-    let error = machine.run(&asked).err().ok_or("it is refused")?;
-    assert_eq!(Code::from(&error), Code::Usage, "{error}");
+    let path = receipts.join("of web1");
+    fs::write(&path, receipt(&other, &[0, 1, 2])?)?;
+    let run = machine.run(&asked)?;
+    assert_eq!(run.code, Code::Policy, "{run:?}");
+    assert!(run.warnings[0].contains("is not a receipt"), "{run:?}");
     assert_eq!(machine.kernel.first(), 0);
-    set(&receipts, 0o755)?;
-    assert_eq!(machine.run(&asked)?.code, Code::Verified);
-    assert_eq!(machine.kernel.first(), 3);
+    // oldest first, and without a gap
+    for (seqs, first) in [(&[1, 2][..], 0), (&[0], 1), (&[0, 1, 2], 3)] {
+        fs::write(&path, receipt(&signer, seqs)?)?;
+        assert_eq!(machine.run(&asked)?.code, Code::Verified);
+        assert_eq!(machine.kernel.first(), first, "{seqs:?}");
+    }
     Ok(())
 }
 

@@ -78,7 +78,7 @@ impl Endorsed {
     pub(crate) fn weight(self) -> Weight {
         match self.accepted {
             true => Weight::Accepted,
-            false => Weight::Known,
+            false => Weight::Endorsed,
         }
     }
 }

@@ -70,15 +70,16 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Does the verifier know of it from elsewhere than from the list?
+    /// Does the verifier know of it from elsewhere than from the list, itself or by an endorsement?
     pub fn is_trusted(self) -> bool {
-        self.weight() == Weight::Known
+        self.weight() >= Weight::Endorsed
     }
 
     /// How much it counts.
     pub(crate) fn weight(self) -> Weight {
         match self {
-            Self::Reset | Self::Given | Self::EventLog | Self::Endorsed(_) => Weight::Known,
+            Self::Reset | Self::Given | Self::EventLog => Weight::Known,
+            Self::Endorsed(_) => Weight::Endorsed,
             Self::Accepted(_) => Weight::Accepted,
             Self::Claimed(_) | Self::Unknown => Weight::Said,
         }
@@ -92,6 +93,8 @@ pub(crate) enum Weight {
     Said,
     /// The list says so, and the verifier accepts it.
     Accepted,
+    /// Somebody says so whom the verifier believes.
+    Endorsed,
     /// The verifier knows it.
     Known,
 }

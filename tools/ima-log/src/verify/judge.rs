@@ -227,10 +227,11 @@ impl<'a> Judge<'a> {
         run.map_or(start, |run| run.origin)
     }
 
-    /// Is this what a checkpoint claims that nothing covers?
+    /// Is this a checkpoint that nothing covers? What it claims may be a lie. And where one belongs that
+    /// is endorsed, nobody knows: records may have been left out before it.
     fn is_unproven(&self, origin: Origin, since: u64) -> bool {
         let covered = self.verdict.covered.is_some_and(|end| since < end);
-        matches!(origin, Origin::Claimed(_)) && !covered
+        matches!(origin, Origin::Claimed(_) | Origin::Endorsed(_)) && !covered
     }
 
     fn register(&mut self, register: Register) -> PcrVerdict {
@@ -374,10 +375,10 @@ impl<'a> Judge<'a> {
             return Standing::Weak;
         }
         match reached.origin {
-            origin if origin.is_trusted() => Standing::Verified,
-            Origin::Accepted(_) => Standing::Accepted,
             // the checkpoint itself must be covered
             origin if self.is_unproven(origin, reached.since) => Standing::Unanchored,
+            origin if origin.is_trusted() => Standing::Verified,
+            Origin::Accepted(_) => Standing::Accepted,
             _ => Standing::Partial,
         }
     }

@@ -53,7 +53,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Print the steps that this would take, provided that nothing fails.",
     ),
     (
-        "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts",
+        "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts --endorser /etc/ima-checkpoint/auditor.pub",
         "What a service runs: a segment is freed once another machine has acknowledged it.",
     ),
     (

@@ -13,7 +13,7 @@ use crate::{
     replay::{Register, Values},
 };
 use ima_log::{
-    endorsement::{Endorsements, Endorsers, Limits},
+    endorsement::{Endorsements, Limits, MAX_SIZE},
     eventlog::{self, EventLog},
     verify::policy::{Anchor, Contents, Policy, Told},
 };
@@ -176,11 +176,7 @@ fn keys(options: &Options) -> Result<TrustedKeys> {
 
 /// What others say whom the verifier believes.
 fn endorsements(options: &Options, keys: &TrustedKeys) -> Result<Endorsements> {
-    let mut endorsers = Endorsers::new();
-    for path in &options.endorser {
-        let added = endorsers.add(&files::read(path)?);
-        added.map_err(|error| Error::from(error).during(Escaped::path(path)))?;
-    }
+    let endorsers = trust::endorsers(&options.endorser)?;
     let limits = Limits {
         not_before: options.not_before,
         revoked: match &options.revoked {
@@ -192,7 +188,7 @@ fn endorsements(options: &Options, keys: &TrustedKeys) -> Result<Endorsements> {
     let mut endorsements = Endorsements::default();
     for path in &options.endorsement {
         let name = Escaped::path(path).to_string();
-        match endorsers.open(&files::read(path)?) {
+        match endorsers.open(&files::read_up_to(path, MAX_SIZE)?) {
             Ok(believed) => endorsements.add(&name, believed, &limits),
             Err(error) => endorsements.refuse(&name, error),
         }
