@@ -19,4 +19,4 @@ def run():
     with tempfile.NamedTemporaryFile(prefix="ima-checkpoint-disk-") as disk:
         disk.truncate(64 << 20)
         subprocess.run(["mke2fs", "-q", "-t", "ext4", disk.name], check=True)
-        return guest.Run("peers.sh", "--drive", disk.name, timeout=240)
+        return guest.Run("peers.sh", "--drive", disk.name, timeout=300)

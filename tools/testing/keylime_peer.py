@@ -1,47 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Keylime's own check of a list, in a virtual environment kept in the cache."""
+"""Keylime's own check of a list."""
 
-import fcntl
-import hashlib
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import tap
+import pypi
 
-PYTHON = Path("/usr/bin/python3")  # the distribution's, which has what Keylime needs
 HERE = Path(__file__).resolve().parent / "keylime"
 OUR_RECORDS = [".ima/checkpoint", ".ima/truncate", ".ima/config", ".ima/quote"]
 
 
-def cache():
-    """As scripts/lib.sh has it."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("IMA_CHECKPOINT_CACHE") or Path(home) / "ima-checkpoint")
-
-
 def python():
     """The Python that has Keylime. Skips if there is none, and none can be made."""
-    requirements = HERE / "requirements.txt"
-    key = hashlib.sha256(requirements.read_bytes() + bytes(PYTHON.resolve())).hexdigest()[:16]
-    home = cache() / "keylime" / key
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with open(home.parent / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "complete").exists():
-            shutil.rmtree(home, ignore_errors=True)
-            for step in ([PYTHON, "-m", "venv", "--system-site-packages", home],
-                         [home / "bin/pip", "install", "--quiet", "--no-deps", "--require-hashes",
-                          "--retries", "1", "-r", requirements],
-                         [home / "bin/python", "-c", "import keylime.ima.ima"]):
-                done = subprocess.run(step, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
-                    raise tap.Skip(f"no Keylime: {reason}")
-            (home / "complete").touch()
-    return home / "bin/python"
+    return pypi.python(HERE, "keylime.ima.ima")
 
 
 def policy(digests, ours_excluded=True):

@@ -567,6 +567,61 @@ fn statements_of_another_kind() -> Result {
     Ok(())
 }
 
+/// Whatever an endorser signs, it is read in bounded time, and nothing panics.
+#[test]
+fn statements_that_were_changed_at_random() -> Result {
+    let (_, host) = before_and_after()?;
+    let endorsement = endorsed(&host, pcrs(&host))?;
+    let signer = Signer::ed25519()?;
+    let (text, _) = signer.key.sign(&endorsement)?;
+    let envelope: Value = serde_json::from_str(&text)?;
+    let payload = envelope["payload"].as_str().unwrap_or_default();
+    let payload = openssl::base64::decode_block(payload)?;
+    let trusted = signer.trusted()?;
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..2000 {
+        let mut changed = payload.clone();
+        for _ in 0..1 + random(3) {
+            let at = random(changed.len());
+            match random(4) {
+                0 => changed[at] = b"0123456789abcdef{}[]\",:-\\"[random(25)],
+                1 => changed[at] ^= 1 << random(8),
+                2 => drop(changed.remove(at)),
+                _ => {
+                    let end = changed.len().min(at + random(64));
+                    let piece = changed[at..end].to_vec();
+                    let to = random(changed.len());
+                    changed.splice(to..to, piece);
+                }
+            }
+        }
+        match trusted.open(signer.envelope(IN_TOTO, &changed)?.as_bytes()) {
+            Ok(believed) => {
+                taken += 1;
+                // what was taken can be written again, and says the same
+                assert_eq!(
+                    signer.believed(&believed.endorsement)?.endorsement,
+                    believed.endorsement
+                );
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(taken > 100 && refused > 100, "{taken} {refused}");
+    let deep = "[".repeat(100_000);
+    assert!(trusted
+        .open(signer.envelope(IN_TOTO, deep.as_bytes())?.as_bytes())
+        .is_err());
+    Ok(())
+}
+
 #[test]
 fn keys_that_do_not_sign_or_endorse() -> Result {
     let rsa = PKey::from_rsa(openssl::rsa::Rsa::generate(2048)?)?;

@@ -20,11 +20,11 @@ several()
 	done
 }
 
-# day NAME: ten records, a checkpoint; what is sealed goes to the archive, and but for the last is freed
+# day NAME: ten records, a quoted checkpoint; what is sealed goes to the archive, and but for the last is freed
 day()
 {
 	several "$1"
-	ima-checkpoint checkpoint --label "$1" &&
+	ima-checkpoint checkpoint --label "$1" --quote --key 0x81010012 &&
 		ima-checkpoint archive --archive $archive --host guest --keep-segments 1
 }
 
@@ -95,5 +95,13 @@ second)
 	cat /tmp/writer >/dev/null
 	exec 5>&-
 	give_back violated || exit
+	load_kernel third || exit
+	start_kernel ;;
+third)
+	day monday-again && day tuesday-again || exit
+	# the archive proves itself, up to here
+	ima-checkpoint archive --archive $archive --host guest || exit
+	cp -r $archive "$SHARE/archive-quoted"
+	snapshot end
 	umount $disk ;;
 esac

@@ -130,7 +130,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "KEY", requires = "endorsement")]
     endorser: Vec<PathBuf>,
 
-    /// Endorsements that were made before this time do not count: 2026-11-01T00:00:00Z
+    /// Endorsements that were made before this time do not count: 2026-11-01, or 2026-11-01T12:00:00Z
     #[arg(long, value_name = "TIME", requires = "endorsement", value_parser = time)]
     not_before: Option<SystemTime>,
 
@@ -158,9 +158,10 @@ fn bank(name: &str) -> std::result::Result<Bank, String> {
     Bank::from_name(name).ok_or_else(|| format!("no such bank; the known banks are {}", names()))
 }
 
-fn time(text: &str) -> std::result::Result<SystemTime, String> {
-    humantime::parse_rfc3339_weak(text)
-        .map_err(|error| format!("{error}: expected UTC as in 2026-11-01T00:00:00Z"))
+fn time(text: &str) -> std::result::Result<SystemTime, &'static str> {
+    let midnight = format!("{text}T00:00:00Z");
+    let time = humantime::parse_rfc3339(text).or_else(|_| humantime::parse_rfc3339(&midnight));
+    time.map_err(|_| "expected a day, or a time in UTC as in 2026-11-01T12:00:00Z")
 }
 
 /// `[BANK,]FILE`

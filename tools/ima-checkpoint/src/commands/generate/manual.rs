@@ -53,8 +53,9 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Print the steps that this would take, provided that nothing fails.",
     ),
     (
-        "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts --endorser /etc/ima-checkpoint/auditor.pub",
-        "What a service runs: a segment is freed once another machine has acknowledged it.",
+        "archive --follow --checkpoint-every 6h --keep-bytes 16M --require-ack /srv/receipts \
+         --endorser /etc/ima-checkpoint/auditor.pub",
+        "What a service runs: a segment is freed once somebody endorsed it on another machine.",
     ),
     (
         "archive --follow --checkpoint-every 6h --quote-key 0x81010002",
@@ -76,6 +77,14 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "verify --archive copy --host web1 --trust /etc/ima-keys",
         "Verify an archive against the quotes in it, made with keys that this directory vouches for.",
+    ),
+    (
+        "verify rest --key ak.pub --endorsement web1.endorsement --endorser auditor.pub",
+        "Verify the rest of a log that somebody has verified up to a checkpoint.",
+    ),
+    (
+        "endorse --archive copy --host web1 --key ak.pub --signing-key auditor.pem -o web1.endorsement",
+        "Verify an archive, and sign that it was verified up to its newest proven checkpoint.",
     ),
     (
         "verify --pcrs pcrs binary_runtime_measurements",
