@@ -198,7 +198,7 @@ fn leading(case: &Case, verified: &Verified) -> Result<(), Wrong> {
     }
     // something else was extended before a break that is accepted
     let accepted = case.verifier.accepts.map(|at| &host.records[at]);
-    let mut records = case.list.records[..verified.first].iter();
+    let mut records = case.list.records[..=verified.first].iter();
     let from = accepted.and_then(|accepted| records.position(|record| record == accepted));
     let before = Verified {
         first: from.unwrap_or(0),
