@@ -11,12 +11,12 @@ use common::{
 use ima_checkpoint_format::ByteOrder;
 use ima_log::{
     bank::{Bank, Digest},
-    quote::{AttestationKey, TrustedKeys},
+    quote::{AttestationKey, Quote, TrustedKeys},
     replay::Register,
     report::text,
     verify::{
         finding::Kind,
-        policy::Policy,
+        policy::{Policy, Told},
         verdict::{Outcome, Standing, Verdict},
         verify, Error, Input, Layouts,
     },
@@ -428,6 +428,38 @@ fn what_the_tpm_held_is_nowhere_in_the_list() {
     let verdict = judge(&list(&host), &policy);
     assert_eq!(verdict.outcome(), Outcome::Accepted, "{}", text(&verdict));
     assert!(kinds(&verdict).contains(&Kind::QuoteUnused));
+}
+
+/// A quote from outside of the list is of its boot, too: whoever booted another system can have the PCRs
+/// of an honest list, and go on as it suits.
+#[test]
+fn a_quote_that_is_given_is_of_the_same_boot() {
+    let key = Key::new(1);
+    let mut host = host();
+    let at = |reset| Moment {
+        reset,
+        ..Moment::default()
+    };
+    host.checkpoint("").unwrap();
+    let now = held(&host, &[PCR]);
+    append(&mut host, &key, &now, at(5));
+    files(&mut host, 2);
+    let now = held(&host, &[PCR]);
+    let parsed = AttestationKey::parse(&key.public).unwrap();
+    let judged = |reset| {
+        let (message, signature) = key.sign(b"", &now, at(reset));
+        let quote = Quote::verify(&message, &signature, &parsed, None, false).unwrap();
+        let mut policy = policy(&[&key]);
+        policy.anchor.told = Told::Quote(quote);
+        judge(&list(&host), &policy)
+    };
+    let same = judged(5);
+    assert_eq!((same.outcome(), kinds(&same)), (Outcome::Verified, vec![]));
+    let other = judged(6);
+    assert_eq!(
+        (other.outcome(), kinds(&other)),
+        (Outcome::Tampered, vec![Kind::QuoteBoot])
+    );
 }
 
 #[test]

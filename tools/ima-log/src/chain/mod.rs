@@ -19,7 +19,7 @@ pub use self::segment::{Claimed, Segment};
 use self::{heads::Heads, segment::Open};
 use crate::{
     bank::Digest,
-    endorsement::{Believed, Endorsed},
+    endorsement::Endorsed,
     escape::Escaped,
     list::{
         claim::Claim,
@@ -91,8 +91,8 @@ pub(crate) struct Chain<'p> {
     freed: Option<u64>,
     /// The newest checkpoint that the replay reaches from what the verifier knows or accepts.
     pub(crate) newest: Option<ProvenCheckpoint>,
-    /// Endorsements of checkpoints that are here.
-    pub(crate) endorsed: Vec<Believed>,
+    /// The endorsements of checkpoints that are here, by their IDs.
+    pub(crate) endorsed: BTreeSet<Digest>,
     /// PCRs that checkpoints name, and the record of the first that does.
     pub(crate) named: BTreeMap<u32, u64>,
     /// The boot aggregates, and what is found if they are wrong.
@@ -129,7 +129,7 @@ impl<'p> Chain<'p> {
             first: None,
             freed: None,
             newest: None,
-            endorsed: Vec::new(),
+            endorsed: BTreeSet::new(),
             named: BTreeMap::new(),
             aggregates: BTreeMap::new(),
             templates: BTreeSet::new(),
@@ -323,7 +323,8 @@ impl<'p> Chain<'p> {
             );
             self.note(Kind::TwoHistories, at, text);
         }
-        self.endorsed.extend(endorsements.of(claim).cloned());
+        self.endorsed
+            .extend(endorsements.of(claim).map(|one| one.id));
     }
 
     /// A checkpoint, with the values in it that the replay reaches from what the verifier knows or

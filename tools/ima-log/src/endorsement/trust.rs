@@ -7,7 +7,11 @@
 
 use super::{Endorsed, Endorsement};
 use crate::{bank::Digest, list::claim::Claim, quote::KeyName, replay::Register};
-use std::{collections::BTreeSet, fmt, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::SystemTime,
+};
 
 /// An endorsement whose signature was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +48,9 @@ pub struct Limits {
 /// The endorsements of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct Endorsements {
-    believed: Vec<Believed>,
+    /// By the numbers of their checkpoints, so that a list is read in the same time however many there
+    /// are.
+    believed: BTreeMap<u64, Vec<Believed>>,
     /// What was given besides, and why it does not count.
     pub(crate) refused: Vec<String>,
 }
@@ -54,7 +60,10 @@ impl Endorsements {
     pub fn add(&mut self, name: &str, believed: Believed, limits: &Limits) {
         match limits.refuse(&believed) {
             Some(why) => self.refuse(name, why),
-            None => self.believed.push(believed),
+            None => {
+                let of_checkpoint = self.believed.entry(believed.endorsement.checkpoint);
+                of_checkpoint.or_default().push(believed);
+            }
         }
     }
 
@@ -65,13 +74,19 @@ impl Endorsements {
     }
 
     /// All that count.
-    pub fn all(&self) -> &[Believed] {
-        &self.believed
+    pub fn all(&self) -> impl Iterator<Item = &Believed> {
+        self.believed.values().flatten()
+    }
+
+    /// Those of a checkpoint of this number.
+    fn numbered(&self, claim: &Claim) -> impl Iterator<Item = &Believed> {
+        let all = self.believed.get(&claim.header.sequence);
+        all.into_iter().flatten()
     }
 
     /// Those of exactly this checkpoint.
     pub(crate) fn of<'a>(&'a self, claim: &'a Claim) -> impl Iterator<Item = &'a Believed> {
-        let all = self.believed.iter();
+        let all = self.numbered(claim);
         all.filter(|one| one.endorsement.is_of(claim))
     }
 
@@ -86,11 +101,10 @@ impl Endorsements {
 
     /// One whose checkpoint has this number in this log, and is another one or held something else.
     pub(crate) fn contradicting<'a>(&'a self, claim: &'a Claim) -> Option<&'a Believed> {
-        let mut all = self.believed.iter();
+        let mut all = self.numbered(claim);
         all.find(|one| {
             let endorsement = &one.endorsement;
-            let same = endorsement.log_id == claim.log_id()
-                && endorsement.checkpoint == claim.header.sequence;
+            let same = endorsement.log_id == claim.log_id();
             same && (!endorsement.is_of(claim) || !endorsement.agrees(claim))
         })
     }
@@ -98,7 +112,7 @@ impl Endorsements {
     /// The first two that cannot both be true of this log.
     pub(crate) fn disagreement(&self, log_id: &Digest) -> Option<(&Believed, &Believed)> {
         let of_log = || {
-            let all = self.believed.iter().enumerate();
+            let all = self.all().enumerate();
             all.filter(|(_, one)| one.endorsement.log_id == *log_id)
         };
         let mut pairs = of_log().flat_map(|(at, one)| {

@@ -32,7 +32,7 @@ impl Judge<'_> {
             self.find(Kind::TwoHistories, text);
         }
         for one in policy.endorsements.all() {
-            if self.chain.endorsed.iter().any(|used| used.id == one.id) {
+            if self.chain.endorsed.contains(&one.id) {
                 continue;
             }
             let endorsement = &one.endorsement;
@@ -93,7 +93,9 @@ impl Judge<'_> {
                 _ => false,
             })
         };
-        let endorsed = self.chain.endorsed.iter().filter(|one| {
+        let endorsements = self.policy.endorsements.all();
+        let here = endorsements.filter(|one| self.chain.endorsed.contains(&one.id));
+        let endorsed = here.filter(|one| {
             let endorsement = &one.endorsement;
             let mut registers = endorsement.values.keys();
             registers.any(|register| relies(endorsement.checkpoint, *register))
