@@ -79,6 +79,16 @@ struct ServerOptions {
     /// Accept only servers whose certificate leads to one in this file
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Connect to this Unix socket, which leads to the server: for a host without a network
+    #[arg(long, value_name = "SOCKET")]
+    socket: Option<PathBuf>,
+}
+
+impl ServerOptions {
+    /// The server at this address.
+    fn at(&self, url: &str, id: &str, plain: Plain) -> Result<Server> {
+        Server::new(url, self.ca.as_deref(), self.socket.as_deref(), id, plain)
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -167,7 +177,7 @@ async fn init(
         Some(_) => Plain::Allowed,
         None => Plain::No,
     };
-    let server = Server::new(url, server.ca.as_deref(), &id, plain)?;
+    let server = server.at(url, &id, plain)?;
     server.register(&mut tpm).await?;
     let key = AttestationKey::parse(&tpm.public()?);
     let key = key.map_err(|error| Error::Option(error.to_string()))?;
@@ -200,8 +210,8 @@ async fn run(
     })?;
     let mut tpm = Device::open(&host.tcti)?.load(&parts)?;
     let id = id(host, &mut tpm)?;
-    let server = Server::new(&server.server, server.ca.as_deref(), &id, Plain::No)?;
-    let log = Log::open(list.list.as_deref(), &list.ima, &list.archive)?;
+    let server = server.at(&server.server, &id, Plain::No)?;
+    let mut log = Log::open(list.list.as_deref(), &list.ima, &list.archive)?;
     let mut token = None;
     let mut failures = 0;
     loop {
@@ -212,7 +222,7 @@ async fn run(
         };
         let attested = match open {
             Ok(open) => {
-                let attested = server.attest(&open, &mut tpm, &log, &state).await;
+                let attested = server.attest(&open, &mut tpm, &mut log, &state).await;
                 if !attested.as_ref().is_err_and(rounds::is_of_session) {
                     token = Some(open);
                 }

@@ -4,17 +4,15 @@
 
 use crate::{
     error::{Error, Result},
+    evidence::{list, quotable, quote},
     log::Log,
     state::Folder,
-    tpm::{Attester, Scheme},
+    tpm::Attester,
 };
-use ima_checkpoint::kernel::Format;
-use ima_log::bank::{Bank, Digest};
 use ima_push::{
     attestation::{
-        self, Capabilities, Collected, Evidence, Key, LogCapabilities, LogData, LogParameters,
-        QuoteCapabilities, QuoteData, QuoteParameters, Request, Requested, Supported, SystemInfo,
-        BINARY, TEXT,
+        self, Capabilities, Collected, Evidence, LogCapabilities, Request, Requested, Supported,
+        SystemInfo, BINARY, TEXT,
     },
     document::{Document, Errors, Meta},
     registrar::{Activation, Answer, Blob, Challenge, Registration},
@@ -23,11 +21,18 @@ use ima_push::{
 };
 use openssl::{hash::MessageDigest, pkey::PKey, sign::Signer};
 use reqwest::{header, Certificate, Client, RequestBuilder, Response, Url};
-use serde::{de::DeserializeOwned, Serialize};
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use serde::{
+    de::{DeserializeOwned, IgnoredAny},
+    Serialize,
+};
+use std::{fs, path::Path, time::Duration};
 
-/// Largest answer that is read, in bytes.
+/// Largest answer that is read, in bytes, beside what it repeats of the request.
 const MAX_ANSWER: usize = 4 << 20;
+
+/// Keylime's verifier answers evidence with all of it. It writes letters beyond ASCII as `\u` and four
+/// digits, which takes up to three times as much.
+const REPEATED: usize = 3;
 
 /// How long a request may take. Evidence of a long list takes a while to arrive and to be verified.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -52,11 +57,18 @@ pub enum Plain {
 
 impl Server {
     /// A server at this address. With `ca`, only certificates are accepted that lead to one in that file.
+    /// With `socket`, that Unix socket leads to it.
     ///
     /// # Errors
     ///
     /// The address or the file makes no sense.
-    pub fn new(url: &str, ca: Option<&Path>, id: &str, plain: Plain) -> Result<Self> {
+    pub fn new(
+        url: &str,
+        ca: Option<&Path>,
+        socket: Option<&Path>,
+        id: &str,
+        plain: Plain,
+    ) -> Result<Self> {
         let parsed = Url::parse(url).map_err(|error| Error::Option(format!("{url}: {error}")))?;
         let safe = match parsed.scheme() {
             "https" => true,
@@ -72,6 +84,9 @@ impl Server {
         if let Some(path) = ca {
             let pem = fs::read(path).map_err(|error| Error::File(path.to_owned(), error))?;
             builder = builder.tls_certs_only(Certificate::from_pem_bundle(&pem)?);
+        }
+        if let Some(path) = socket {
+            builder = builder.unix_socket(path);
         }
         Ok(Self {
             client: builder.build()?,
@@ -172,7 +187,7 @@ impl Server {
         &self,
         token: &str,
         tpm: &mut Attester,
-        log: &Log,
+        log: &mut Log,
         state: &Folder,
     ) -> Result<Meta> {
         const OFFER: &str = "offer of evidence";
@@ -228,10 +243,12 @@ impl Server {
             .client
             .patch(format!("{url}/{number}"))
             .bearer_auth(token);
-        let evidence = Document::new(attestation::KIND, evidence);
-        let answer = send(EVIDENCE, with(request, MEDIA_TYPE, &evidence)?).await?;
-        let body = bytes(EVIDENCE, answer).await?;
-        let answer: Document<serde_json::Value> = parse(EVIDENCE, &body)?;
+        let evidence = serialize(&Document::new(attestation::KIND, evidence))?;
+        let limit = MAX_ANSWER.saturating_add(evidence.len().saturating_mul(REPEATED));
+        let request = request.header(header::CONTENT_TYPE, MEDIA_TYPE);
+        let answer = send(EVIDENCE, request.body(evidence)).await?;
+        let body = bytes(EVIDENCE, answer, limit).await?;
+        let answer: Document<IgnoredAny> = parse(EVIDENCE, &body)?;
         Ok(answer.meta)
     }
 }
@@ -245,119 +262,13 @@ fn tag(secret: &[u8], id: &str) -> Result<String> {
     Ok(tag.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn quotable(tpm: &Attester, banks: &BTreeMap<Bank, Vec<u32>>) -> Result<QuoteCapabilities> {
-    let (algorithm, scheme, size) = match tpm.scheme() {
-        Scheme::Rsassa => ("rsa", "rsassa", 2048),
-        Scheme::Ecdsa => ("ecc", "ecdsa", 256),
-    };
-    let names = || banks.keys().map(|bank| bank.name().to_owned());
-    Ok(QuoteCapabilities {
-        component_version: Some("2.0".to_owned()),
-        hash_algorithms: names().collect(),
-        signature_schemes: vec![scheme.to_owned()],
-        available_subjects: banks
-            .iter()
-            .map(|(bank, pcrs)| (bank.name().to_owned(), Some(pcrs.clone())))
-            .collect(),
-        certification_keys: vec![Key {
-            key_class: "asymmetric".to_owned(),
-            key_algorithm: Some(algorithm.to_owned()),
-            key_size: size,
-            server_identifier: Some("ak".to_owned()),
-            local_identifier: None,
-            allowable_signature_schemes: Some(vec![scheme.to_owned()]),
-            allowable_hash_algorithms: None,
-            public: Some(Base64(tpm.public()?)),
-        }],
-    })
-}
-
-/// Quotes what is wanted, if the TPM has it.
-fn quote(
-    tpm: &mut Attester,
-    banks: &BTreeMap<Bank, Vec<u32>>,
-    wanted: &QuoteParameters,
-) -> Result<QuoteData> {
-    let mut selected = wanted.selected_subjects.iter();
-    let selected = selected.find_map(|(name, pcrs)| {
-        let pcrs = pcrs.as_ref().filter(|pcrs| !pcrs.is_empty())?;
-        Some((Bank::from_name(name)?, pcrs))
-    });
-    let (bank, pcrs) = selected.ok_or(Error::NoBank)?;
-    let has = banks.get(&bank).ok_or(Error::NoBank)?;
-    let mut pcrs: Vec<u32> = pcrs
-        .iter()
-        .copied()
-        .filter(|pcr| has.contains(pcr))
-        .collect();
-    pcrs.sort_unstable();
-    pcrs.dedup();
-    let (signed, values) = tpm.quote(&wanted.challenge.0, bank, &pcrs)?;
-    Ok(QuoteData {
-        signed: Signed {
-            message: Base64(signed.message),
-            signature: Base64(signed.signature),
-        },
-        subject_data: Base64(serialized(bank, &pcrs, &values)),
-    })
-}
-
-/// Values of PCRs as `tpm2_quote -o` writes them: `TPML_PCR_SELECTION`, a number of lists, and so many
-/// `TPML_DIGEST`, as they are in the memory of a little-endian machine.
-fn serialized(bank: Bank, pcrs: &[u32], values: &[Digest]) -> Vec<u8> {
-    const BANKS: usize = 16;
-    const DIGESTS: usize = 8;
-    let mut out = 1_u32.to_le_bytes().to_vec();
-    let mut bitmap = [0_u8; 4];
-    for pcr in pcrs {
-        if let Some(byte) = bitmap.get_mut(*pcr as usize / 8) {
-            *byte |= 1 << (pcr % 8);
-        }
-    }
-    out.extend(bank.tpm_id().to_le_bytes());
-    out.push(3);
-    out.extend(bitmap);
-    out.push(0);
-    out.resize(4 + 8 * BANKS, 0);
-    let lists = values.chunks(DIGESTS);
-    out.extend((lists.len() as u32).to_le_bytes());
-    for list in lists {
-        let end = out.len() + 4 + DIGESTS * (2 + Digest::MAX);
-        out.extend((list.len() as u32).to_le_bytes());
-        for value in list {
-            let bytes = value.as_bytes();
-            out.extend((bytes.len() as u16).to_le_bytes());
-            out.extend(bytes);
-            out.resize(out.len() + Digest::MAX - bytes.len(), 0);
-        }
-        out.resize(end, 0);
-    }
-    out
-}
-
-fn list(log: &Log, wanted: &LogParameters) -> Result<LogData> {
-    let from = wanted.starting_offset.unwrap_or(0);
-    let binary = wanted.format.as_deref() == Some(BINARY);
-    let format = match binary {
-        true => Format::Binary,
-        false => Format::Ascii,
-    };
-    let records = log.from(from, format)?;
-    let entries = match binary {
-        true => Base64(records.bytes).encode(),
-        // names may have any bytes, and JSON has text
-        false => String::from_utf8_lossy(&records.bytes).into_owned(),
-    };
-    Ok(LogData {
-        entry_count: Some(records.count),
-        entries: Some(entries),
-    })
-}
-
 fn with(request: RequestBuilder, kind: &str, body: &impl Serialize) -> Result<RequestBuilder> {
-    let body = serde_json::to_vec(body);
-    let body = body.map_err(|error| Error::Option(error.to_string()))?;
-    Ok(request.header(header::CONTENT_TYPE, kind).body(body))
+    let request = request.header(header::CONTENT_TYPE, kind);
+    Ok(request.body(serialize(body)?))
+}
+
+fn serialize(body: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(body).map_err(|error| Error::Option(error.to_string()))
 }
 
 /// Sends a request, and takes the answer if it is a good one.
@@ -369,7 +280,7 @@ async fn send(what: &'static str, request: RequestBuilder) -> Result<Response> {
     }
     let retry_after = answer.headers().get(header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = bytes(what, answer).await.unwrap_or_default();
+    let body = bytes(what, answer, MAX_ANSWER).await.unwrap_or_default();
     let errors: Errors = serde_json::from_slice(&body).unwrap_or_default();
     let first = errors.errors.into_iter().next();
     Err(Error::Status {
@@ -381,10 +292,10 @@ async fn send(what: &'static str, request: RequestBuilder) -> Result<Response> {
 }
 
 /// The body of an answer, if it is not too long.
-async fn bytes(what: &'static str, mut answer: Response) -> Result<Vec<u8>> {
+async fn bytes(what: &'static str, mut answer: Response, limit: usize) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await? {
-        if body.len() + piece.len() > MAX_ANSWER {
+        if body.len() + piece.len() > limit {
             return Err(Error::Answer(what, "it is too long".into()));
         }
         body.extend_from_slice(&piece);
@@ -397,34 +308,16 @@ fn parse<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T> {
 }
 
 async fn read<T: DeserializeOwned>(what: &'static str, answer: Response) -> Result<T> {
-    parse(what, &bytes(what, answer).await?)
+    parse(what, &bytes(what, answer, MAX_ANSWER).await?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ima_log::quote::PcrValues;
-
-    /// `tpm2_quote -o` is read by `ima-log`, which is tested with what that wrote.
-    #[test]
-    fn values_are_written_as_tpm2_tools_do() {
-        for count in [1_u32, 8, 9, 16, 24] {
-            let pcrs: Vec<u32> = (0..count).collect();
-            let bank = Bank::Sha384;
-            let values: Vec<_> = pcrs.iter().map(|pcr| bank.hash(&[&[*pcr as u8]])).collect();
-            let bytes = serialized(bank, &pcrs, &values);
-            assert_eq!(bytes.len(), 132 + 4 + 532 * (count as usize).div_ceil(8));
-            let read = PcrValues::parse(&bytes, None, &[]).unwrap();
-            for (pcr, value) in pcrs.iter().zip(&values) {
-                assert_eq!(read.get(bank, *pcr), Some(*value));
-            }
-            assert_eq!(read.iter().count(), count as usize);
-        }
-    }
 
     #[test]
     fn nothing_without_tls() {
-        let server = |url, plain| Server::new(url, None, "a", plain);
+        let server = |url, plain| Server::new(url, None, None, "a", plain);
         assert!(server("http://localhost", Plain::No).is_err());
         assert!(server("http://localhost", Plain::Allowed).is_ok());
         assert!(server("https://localhost", Plain::No).is_ok());

@@ -2,23 +2,21 @@
 
 //! The list, from any record on, counted from cold boot.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    whole::Whole,
+};
 use ima_checkpoint::{
     archive::{Archive, Log as Archived},
     bank::Bank,
-    detect,
     full_list::{FullList, Part},
     kernel::{Format, Kernel},
-    records::{Position, Records},
-    view::{View, SHA1_SIZE},
+    view::View,
 };
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Where the list is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Log {
     /// A kernel with checkpoints, and the archive of what was freed there.
     Kernel {
@@ -28,7 +26,7 @@ pub enum Log {
         archive: PathBuf,
     },
     /// A file that has all records, in the sha1 view: of a kernel that frees none, or of the mount.
-    File(PathBuf),
+    File(Whole),
 }
 
 /// Records that follow each other.
@@ -48,7 +46,7 @@ impl Log {
     /// There is no list.
     pub fn open(file: Option<&Path>, ima: &Path, archive: &Path) -> Result<Self> {
         if let Some(file) = file {
-            return Ok(Self::File(file.to_owned()));
+            return Ok(Self::File(Whole::new(file)));
         }
         match Kernel::open(ima) {
             Ok(kernel) => Ok(Self::Kernel {
@@ -59,7 +57,7 @@ impl Log {
                 // a kernel without checkpoints frees nothing
                 let file = ima.join("binary_runtime_measurements");
                 match file.exists() {
-                    true => Ok(Self::File(file)),
+                    true => Ok(Self::File(Whole::new(&file))),
                     false => Err(error.into()),
                 }
             }
@@ -71,14 +69,14 @@ impl Log {
     /// # Errors
     ///
     /// The list cannot be read.
-    pub fn count(&self) -> Result<u64> {
+    pub fn count(&mut self) -> Result<u64> {
         match self {
             Self::Kernel { kernel, .. } => {
                 let segments = kernel.segments()?;
                 let last = segments.last();
                 Ok(last.map_or(0, |last| last.first.saturating_add(last.records)))
             }
-            Self::File(_) => Ok(self.read(u64::MAX, Format::Binary)?.1),
+            Self::File(whole) => whole.count(),
         }
     }
 
@@ -87,33 +85,23 @@ impl Log {
     /// # Errors
     ///
     /// The list cannot be read, or has fewer records.
-    pub fn from(&self, from: u64, format: Format) -> Result<Stretch> {
-        let (bytes, end) = self.read(from, format)?;
-        let count = end.checked_sub(from).ok_or_else(|| {
-            Error::List(format!(
-                "there are {end} records, and it is to start with record {from}"
-            ))
-        })?;
-        Ok(Stretch { count, bytes })
-    }
-
-    /// What a view shows of the records from `from` on, and where the list ends.
-    fn read(&self, from: u64, format: Format) -> Result<(Vec<u8>, u64)> {
+    pub fn from(&mut self, from: u64, format: Format) -> Result<Stretch> {
         let view = View {
             format,
             bank: Bank::Sha1,
         };
         match self {
-            Self::Kernel { kernel, archive } => whole(kernel, archive, from, view),
-            Self::File(path) => file(path, from, view),
+            Self::Kernel { kernel, archive } => kept(kernel, archive, from, view),
+            Self::File(whole) => whole.from(from, view),
         }
     }
 }
 
-fn whole(kernel: &Kernel, archive: &Path, from: u64, view: View) -> Result<(Vec<u8>, u64)> {
+/// What archive and kernel have from there on.
+fn kept(kernel: &Kernel, archive: &Path, from: u64, view: View) -> Result<Stretch> {
     let log = archived(archive, kernel.status()?.log_id())?;
     let list = FullList::assemble_from(log.as_ref(), Some(kernel), from)?;
-    let (mut out, mut end) = (Vec::new(), 0);
+    let (mut bytes, mut end) = (Vec::new(), 0);
     for part in list.parts() {
         let mut records = list.records(part)?;
         while let Some(entry) = records
@@ -121,7 +109,7 @@ fn whole(kernel: &Kernel, archive: &Path, from: u64, view: View) -> Result<(Vec<
             .map_err(|fault| Error::List(fault.to_string()))?
         {
             if entry.at.record >= from {
-                view.render(&entry.record, entry.raw, &mut out);
+                view.render(&entry.record, entry.raw, &mut bytes);
             }
         }
         end = records.position().record;
@@ -130,7 +118,15 @@ fn whole(kernel: &Kernel, archive: &Path, from: u64, view: View) -> Result<(Vec<
             return Err(short(part, end));
         }
     }
-    Ok((out, end))
+    let count = end.checked_sub(from).ok_or_else(|| fewer(end, from))?;
+    Ok(Stretch { count, bytes })
+}
+
+/// The server wants records that are not there.
+pub(crate) fn fewer(end: u64, from: u64) -> Error {
+    Error::List(format!(
+        "there are {end} records, and it is to start with record {from}"
+    ))
 }
 
 fn short(part: &Part, end: u64) -> Error {
@@ -149,21 +145,4 @@ fn archived(archive: &Path, log_id: &str) -> Result<Option<Archived>> {
         Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-fn file(path: &Path, from: u64, view: View) -> Result<(Vec<u8>, u64)> {
-    let failed = |error| Error::File(path.to_owned(), error);
-    let source = File::open(path).map_err(failed)?;
-    let (layout, source) = detect::detect(source, Some(Bank::Sha1), None).map_err(failed)?;
-    let mut records = Records::new(source, SHA1_SIZE, layout.order, Position::default());
-    let mut out = Vec::new();
-    while let Some(entry) = records
-        .next()
-        .map_err(|fault| Error::List(fault.to_string()))?
-    {
-        if entry.at.record >= from {
-            view.render(&entry.record, entry.raw, &mut out);
-        }
-    }
-    Ok((out, records.position().record))
 }
