@@ -4,6 +4,7 @@
 
 use crate::{
     finding::Kind,
+    limits::Most,
     policy::{self, Compiler, Policy},
 };
 use serde::Deserialize;
@@ -36,6 +37,12 @@ pub struct Config {
     pub memory: u64,
     /// Hosts that may wait for approval.
     pub max_pending: u64,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Of these, those of one address.
+    pub max_connections_of_one: usize,
+    /// Requests of one address in a minute.
+    pub max_requests_of_one: u32,
     /// What records may be.
     pub policy: Vec<Source>,
     /// What to do about findings.
@@ -95,6 +102,9 @@ impl Default for Config {
             max_upload: 100,
             memory: 512,
             max_pending: 1000,
+            max_connections: 4096,
+            max_connections_of_one: 256,
+            max_requests_of_one: 6000,
             policy: Vec::new(),
             action: Vec::new(),
         }
@@ -195,7 +205,20 @@ impl Config {
             let what = "memory: at least three times max_upload, which is at least 1";
             return Err(Error::Setting(what.into()));
         }
+        let places = [self.max_connections, self.max_connections_of_one];
+        if places.contains(&0) || self.max_requests_of_one == 0 {
+            let what = "max_connections, max_connections_of_one, max_requests_of_one: at least 1";
+            return Err(Error::Setting(what.into()));
+        }
         Ok(self)
+    }
+
+    /// How many connections there may be.
+    pub fn connections(&self) -> Most {
+        Most {
+            in_all: self.max_connections,
+            of_one: self.max_connections_of_one,
+        }
     }
 
     /// Compiles the policies.
@@ -267,6 +290,8 @@ mod tests {
             "interval = '0s'",
             "intervall = '5s'",
             "memory = 1",
+            "max_connections = 0",
+            "max_requests_of_one = 0",
             "[[action]]\nname = 'a'\nprogram = ['kill']",
             "[[action]]\nprogram = ['/bin/kill']",
             "[[action]]\nname = 'a'\nprogram = []",

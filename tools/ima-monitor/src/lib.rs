@@ -7,7 +7,8 @@
 //! what a record may be: both are pure. [`store`] keeps the result of a round in one transaction:
 //! how far the host is proven, what was found, and what is to be done about it. [`outbox`] does it,
 //! and only then notes that it is done. So whenever the monitor is killed, a round either counts or
-//! is asked for again, and each finding is acted on at least once.
+//! is asked for again, and each finding is acted on at least once. [`limits`] holds for those who have
+//! no session yet.
 
 pub mod action;
 pub mod commands;
@@ -15,6 +16,7 @@ pub mod config;
 pub mod credential;
 pub mod finding;
 pub mod host;
+pub mod limits;
 pub mod outbox;
 pub mod policy;
 pub mod server;

@@ -5,6 +5,7 @@
 //! Only hosts that are known get an entry, so that nobody else can use up memory; each has one challenge,
 //! one token and one attestation at most.
 
+use crate::limits::Window;
 use ima_push::Base64;
 use openssl::{memcmp, rand::rand_bytes, sha::sha256};
 use std::{
@@ -21,6 +22,9 @@ pub const TOKEN: Duration = Duration::from_secs(180);
 
 /// Sessions that a host may open in a minute.
 const SESSIONS: u32 = 15;
+
+/// Attestations that a host may begin in a minute: somewhat more than the shortest interval allows.
+const ATTESTATIONS: u32 = 150;
 
 /// Bytes of challenges and of the secret part of tokens.
 const RANDOM: usize = 32;
@@ -42,8 +46,8 @@ struct Token {
 
 #[derive(Debug)]
 struct Entry<A> {
-    minute: Instant,
-    opened: u32,
+    opened: Window,
+    begun: Window,
     challenge: Option<Challenge>,
     token: Option<Token>,
     attestation: Option<(u64, A)>,
@@ -112,22 +116,15 @@ impl<A> Sessions<A> {
         let (id, nonce) = (text(&random()?), random()?);
         let mut hosts = self.lock();
         let entry = hosts.entry(host.to_owned()).or_insert_with(|| Entry {
-            minute: now,
-            opened: 0,
+            opened: Window::new(now),
+            begun: Window::new(now),
             challenge: None,
             token: None,
             attestation: None,
             next: 0,
             welcome: now,
         });
-        let minute = Duration::from_secs(60);
-        let passed = now.saturating_duration_since(entry.minute);
-        if passed >= minute {
-            (entry.minute, entry.opened) = (now, 0);
-        } else if entry.opened >= SESSIONS {
-            return Err(Refused::Often(seconds(minute - passed)));
-        }
-        entry.opened += 1;
+        entry.opened.count(SESSIONS, now).map_err(Refused::Often)?;
         let until = now + CHALLENGE;
         entry.challenge = Some(Challenge {
             id: id.clone(),
@@ -182,7 +179,7 @@ impl<A> Sessions<A> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Often`] before the interval has passed.
+    /// [`Refused::Often`] before the interval has passed, or if too many were begun.
     pub fn begin(&self, host: &str, attestation: A, now: Instant) -> Result<u64, Refused> {
         let mut hosts = self.lock();
         let Some(entry) = hosts.get_mut(host) else {
@@ -193,6 +190,10 @@ impl<A> Sessions<A> {
                 return Err(Refused::Often(seconds(early)));
             }
         }
+        entry
+            .begun
+            .count(ATTESTATIONS, now)
+            .map_err(Refused::Often)?;
         let number = entry.next;
         entry.next += 1;
         entry.attestation = Some((number, attestation));
@@ -219,7 +220,7 @@ impl<A> Sessions<A> {
         self.lock().retain(|_, entry| {
             let token = entry.token.as_ref().is_some_and(|token| now < token.until);
             let challenge = entry.challenge.as_ref();
-            let recent = now.saturating_duration_since(entry.minute) < 2 * CHALLENGE;
+            let recent = now.saturating_duration_since(entry.opened.since()) < 2 * CHALLENGE;
             token || recent || entry.welcome > now || challenge.is_some_and(|one| now < one.until)
         });
     }
@@ -277,6 +278,19 @@ mod tests {
         sessions
             .challenge("a", now + Duration::from_secs(60))
             .unwrap();
+    }
+
+    #[test]
+    fn not_too_many_attestations() {
+        let sessions = Sessions::<()>::default();
+        let now = Instant::now();
+        sessions.challenge("a", now).unwrap();
+        for _ in 0..ATTESTATIONS {
+            sessions.begin("a", (), now).unwrap();
+        }
+        assert_eq!(sessions.begin("a", (), now), Err(Refused::Often(61)));
+        let later = now + Duration::from_secs(60);
+        sessions.begin("a", (), later).unwrap();
     }
 
     #[test]

@@ -127,7 +127,8 @@ fn find(offered: &Capabilities) -> Result<(&QuoteCapabilities, &LogCapabilities)
     quote.zip(log).ok_or_else(missing)
 }
 
-/// The bank to quote, and its PCRs.
+/// The bank to quote, and its PCRs. Keylime's agent quotes no other than that of the hash that its key
+/// signs with, so such a bank is preferred.
 fn select(quote: &QuoteCapabilities) -> Result<(Bank, Vec<u32>), Refusal> {
     let of = |bank: &Bank| {
         let pcrs = quote.available_subjects.get(bank.name())?.as_ref()?;
@@ -135,7 +136,15 @@ fn select(quote: &QuoteCapabilities) -> Result<(Bank, Vec<u32>), Refusal> {
         pcrs.contains(&10).then_some((*bank, pcrs))
     };
     let none = || Refusal::unprocessable("no PCR 10 in a bank of sha256, sha384 or sha512");
-    BANKS.iter().find_map(of).ok_or_else(none)
+    let key = quote.certification_keys.first();
+    let signed = key.and_then(|key| key.allowable_hash_algorithms.as_deref());
+    let preferred = |bank: &&Bank| signed.is_some_and(|hashes| has(hashes, **bank));
+    let found = BANKS.iter().filter(preferred).find_map(of);
+    found.or_else(|| BANKS.iter().find_map(of)).ok_or_else(none)
+}
+
+fn has(hashes: &[String], bank: Bank) -> bool {
+    hashes.iter().any(|hash| hash == bank.name())
 }
 
 fn parameters(
@@ -193,11 +202,12 @@ pub(super) async fn update(
         .memory
         .try_acquire_many(mebibytes)
         .map_err(|_| Refusal::busy(5))?;
-    let body = body(request, length, EVIDENCE_TIME).await?;
+    // taken before the body is read, so that there is one body for each that was begun
     let begun = app.sessions.take(&id, number);
     let begun = begun.filter(|begun| Instant::now() < begun.until);
     let begun =
         begun.ok_or_else(|| Refusal::forbidden("this attestation is over: begin another"))?;
+    let body = body(request, length, EVIDENCE_TIME).await?;
 
     let before = begun.before.clone();
     let processor = app.processors.acquire().await.map_err(Refusal::failed)?;

@@ -2,9 +2,10 @@
 
 //! Answers hosts.
 //!
-//! Everything that a host sends is bounded: each request in bytes and in time, all requests with evidence
-//! together in memory, verifications by the number of processors. A body with evidence is read only
-//! after its token was checked.
+//! Everything that a host sends is bounded: connections and requests by [`crate::limits`], each request
+//! in bytes and in time, all requests with evidence together in memory, verifications by the number of
+//! processors. A body with evidence is read only after its token was checked, and once for each
+//! attestation that was begun.
 
 mod answer;
 mod attestations;
@@ -16,6 +17,7 @@ use crate::{
     config::{Action, Config},
     finding::{Finding, Kind},
     host::judge::Asked,
+    limits::{Connections, Origin, Requests},
     outbox,
     policy::Policy,
     session::Sessions,
@@ -24,8 +26,10 @@ use crate::{
 };
 use axum::{
     body::Bytes,
-    extract::{DefaultBodyLimit, Request},
+    extract::{ConnectInfo, DefaultBodyLimit, Request, State as Shared},
     http::HeaderMap,
+    middleware::{self, Next},
+    response::Response,
     routing::{get, patch, post},
     Router,
 };
@@ -71,6 +75,8 @@ pub struct App {
     store: Store,
     sessions: Sessions<Begun>,
     secrets: Mutex<HashMap<String, Secret>>,
+    /// Of each address.
+    requests: Requests,
     /// MiB that requests with evidence may still take.
     memory: Semaphore,
     /// Verifications that may still start.
@@ -88,6 +94,7 @@ impl App {
             actions: config.action.clone().into(),
             memory: Semaphore::new(memory.min(Semaphore::MAX_PERMITS)),
             processors: Semaphore::new(processors),
+            requests: Requests::new(config.max_requests_of_one),
             config,
             policy,
             store,
@@ -115,6 +122,7 @@ impl App {
             .fallback(answer::nothing_here)
             // each handler bounds what it reads
             .layer(DefaultBodyLimit::disable())
+            .layer(middleware::from_fn_with_state(Arc::clone(&self), counted))
             .with_state(self)
     }
 
@@ -128,6 +136,7 @@ impl App {
                 tokio::time::sleep(pause).await;
                 let now = Instant::now();
                 self.sessions.tidy(now);
+                self.requests.tidy(now);
                 self.secrets().retain(|_, secret| now < secret.until);
                 if let Err(error) = self.look_for_silent().await {
                     eprintln!("<3>cannot look for silent hosts: {error}");
@@ -184,6 +193,18 @@ impl App {
     }
 }
 
+/// Answers a request if there were not too many from there.
+async fn counted(
+    Shared(app): Shared<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let counted = app.requests.count(Origin::from(peer.ip()), Instant::now());
+    counted.map_err(Refusal::too_often)?;
+    Ok(next.run(request).await)
+}
+
 /// Reads a request without evidence.
 async fn small(request: Request) -> Result<Bytes, Refusal> {
     body(request, SMALL, SMALL_TIME).await
@@ -216,7 +237,12 @@ pub async fn serve(
     tls: Arc<rustls::ServerConfig>,
 ) -> std::io::Result<()> {
     let tls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
-    let mut server = axum_server::from_tcp_rustls(listener, tls)?;
+    let connections = Connections::new(app.config.connections());
+    let server = axum_server::from_tcp_rustls(listener, tls)?;
+    // the streams of a connection of HTTP/2 would be counted by nobody
+    let mut server = server
+        .map(|acceptor| acceptor.acceptor(connections))
+        .http1_only();
     let builder = server.http_builder();
     builder
         .http1()
