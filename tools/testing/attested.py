@@ -17,16 +17,19 @@ import tap
 
 ROOT = Path(__file__).resolve().parents[2]
 BANKS = ("sha1", "sha256")
+PCR = 10
+# what one address may take of the monitor in a test
+CONNECTIONS, REQUESTS = 20, 800
 
 
-def programs():
-    """The folder with both programs, without optimisation: `cargo test` has built most of them."""
+def programs(*more):
+    """The folder with the programs, without optimisation: `cargo test` has built most of them."""
     guest.need("swtpm", "tpm2_pcrextend", "pkg-config")
     if subprocess.run(["pkg-config", "--exists", "tss2-sys"], check=False).returncode:
         raise tap.Skip("libtss2-dev is not installed; scripts/install-deps does that")
-    script = f'. "{ROOT}/scripts/lib.sh"; for crate in ima-attest ima-monitor; do ' \
+    script = f'. "{ROOT}/scripts/lib.sh"; for crate in ima-attest "$@"; do ' \
              'cd "$root/tools/$crate"; cargo_here build --quiet >&2; done; echo "$cache/target/debug"'
-    done = subprocess.run(["bash", "-c", script, "attested"], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(["bash", "-c", script, "attested", *more], check=True, stdout=subprocess.PIPE, text=True)
     return Path(done.stdout.strip())
 
 
@@ -43,13 +46,16 @@ def port():
             return number
 
 
-def record(name, digest, template="ima-ng", violation=False):
+def record(name, digest, template="ima-ng", violation=False, buffer=None):
     """A record of the sha1 view, and what is extended in each bank."""
     fields = [b"sha256:\0" + digest, name.encode() + b"\0"]
+    if buffer is not None:
+        template = "ima-buf"
+        fields.append(buffer)
     data = b"".join(struct.pack("<I", len(part)) + part for part in fields)
     shown = bytes(20) if violation else hashlib.sha1(data).digest()
     kind = template.encode()
-    raw = struct.pack("<I", 10) + shown + struct.pack("<I", len(kind)) + kind + struct.pack("<I", len(data)) + data
+    raw = struct.pack("<I", PCR) + shown + struct.pack("<I", len(kind)) + kind + struct.pack("<I", len(data)) + data
     extended = {bank: b"\xff" * hashlib.new(bank).digest_size if violation else hashlib.new(bank, data).digest()
                 for bank in BANKS}
     return raw, extended
@@ -62,6 +68,7 @@ class Host:
         self.folder, self.binaries = Path(folder), binaries
         self.list = self.folder / "list"
         self.tpm = None
+        self.wrapper = []  # what the agent is started with
         self.port = port()
         self.tcti = f"swtpm:host=127.0.0.1,port={self.port}"
         (self.folder / "tpm").mkdir(parents=True)
@@ -122,7 +129,7 @@ class Host:
         self.measure(name, hashlib.sha256(name.encode()).digest())
 
     def agent(self, *arguments, state="agent", wait=True):
-        command = [self.binaries / "ima-attest", *map(str, arguments), "--tcti", self.tcti,
+        command = [*self.wrapper, self.binaries / "ima-attest", *map(str, arguments), "--tcti", self.tcti,
                    "--state", self.folder / state]
         if not wait:
             return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -171,7 +178,8 @@ class Monitor:
         self.config = self.folder / "config"
         self.config.write_text(
             f"listen = '127.0.0.1:{self.port}'\nstate = '{self.folder / 'state'}'\ninterval = '{interval}'\n"
-            f"max_upload = 8\n[[policy]]\nsha256sums = '{self.folder / 'policy'}'\n"
+            f"max_upload = 8\nmax_connections_of_one = {CONNECTIONS}\nmax_requests_of_one = {REQUESTS}\n"
+            f"[[policy]]\nsha256sums = '{self.folder / 'policy'}'\n"
             f"[[action]]\nname = 'note'\nprogram = ['/bin/sh', '-c', 'read -r line && echo \"$line\" >>\"$0\"', '{self.told}']\n"
             f"kinds = {json.dumps(kinds)}\n", encoding="utf-8")
 
