@@ -90,5 +90,7 @@ bed_machine()
 # bed_run LOG
 bed_run()
 {
-	with_us "${machine[@]}" -serial "file:$1"
+	machine+=(-serial "file:$1")
+	[ -z "$port" ] || machine+=(-chardev "pipe,id=port,path=$port" -serial chardev:port)
+	with_us "${machine[@]}"
 }

@@ -43,6 +43,7 @@ bed_machine()
 	machine=("$kernel/linux" "mem=${memory}M" "ncpus=$cpus" seccomp=on "initrd=$initrd"
 		"umid=${dir##*/}" "uml_dir=$dir" "host=$dir" noreboot
 		"con=null" "con0=null,fd:1" stderr=1 panic=-1 oops=panic)
+	[ -z "$port" ] || machine+=("con1=fd:8,fd:9")
 	if [ "$tpm" ]; then
 		swtpm=(--server "type=unixio,path=$dir/tpm.sock" --flags "not-need-init,startup-clear")
 		machine+=("tpm_uml.socket=$dir/tpm.sock")
@@ -54,5 +55,7 @@ bed_machine()
 # bed_run LOG
 bed_run()
 {
+	# both ends of each, so that opening does not wait for the other side
+	[ -z "$port" ] || exec 8<>"$port.in" 9<>"$port.out"
 	with_us "${machine[@]}" &>"$1"
 }
