@@ -186,7 +186,7 @@ mod tests {
         let data = [sized(&digest), sized(&name)].concat();
         [
             10_u32.to_le_bytes().as_slice(),
-            &Bank::Sha1.hash(&[&data]).as_bytes()[..],
+            Bank::Sha1.hash(&[&data]).as_bytes(),
             &sized(b"ima-ng"),
             &sized(&data),
         ]
