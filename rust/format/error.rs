@@ -41,6 +41,8 @@ pub enum Error {
     BadQuote,
     /// A label is longer than 64 bytes or not printable ASCII.
     BadLabel,
+    /// A signature is none of IMA's over a SHA-256, or not of the length that it says.
+    BadSignature,
 }
 
 impl fmt::Display for Error {
@@ -63,6 +65,7 @@ impl fmt::Display for Error {
             Self::BadChange => f.write_str("the changes are not lines of NAME=OLD->NEW"),
             Self::BadQuote => f.write_str("the quote is malformed, or of another checkpoint"),
             Self::BadLabel => f.write_str("a label is at most 64 printable ASCII characters"),
+            Self::BadSignature => f.write_str("this is no signature of IMA's over a SHA-256"),
         }
     }
 }

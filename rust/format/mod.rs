@@ -5,7 +5,7 @@
 //! [`record`], [`template`], [`ascii`] and [`kexec`] are IMA's own: what its securityfs files show
 //! and what it hands to the next kernel. [`checkpoint`], [`truncate`], [`config`] and
 //! [`quote`] are the buffers of the records that segments add to the list; they are specified in
-//! `Documentation/record-format.rst`.
+//! `Documentation/record-format.rst`. [`consent`] is what a key signs to let segments go.
 //!
 //! This is plain `core` code without allocation. The kernel compiles it as a module, programs as a
 //! library, so that there is one definition of each format. All input is taken as hostile: nothing
@@ -17,6 +17,7 @@ pub mod ascii;
 mod bytes;
 pub mod checkpoint;
 pub mod config;
+pub mod consent;
 mod error;
 pub mod kexec;
 pub mod quote;
