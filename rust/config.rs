@@ -59,6 +59,8 @@ settings! {
     DuplicateScope: "duplicate_scope", Values::OneOf(&["log", "live"]), 0, Measured;
     /// `truncate` takes a number only together with its digest.
     TruncateNeedsDigest: "truncate_needs_digest", SWITCH, 1, Measured;
+    /// `truncate` takes a number only together with its digest and a signature.
+    TruncateNeedsSignature: "truncate_needs_signature", SWITCH, 0, Fixed;
     /// Free sealed segments beyond so many; 0: never.
     #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
     RetainSegments: "retain_segments", MANY, 0, Measured;
@@ -87,7 +89,16 @@ enum Trace {
     Measured,
     /// Nothing: it only makes checkpoints more or less often.
     Silent,
+    /// A record, too. It is set on the command line and nowhere else, and holds even if it cannot
+    /// be measured: it only makes the log stricter.
+    Fixed,
 }
+
+/// The settings by which the kernel frees on its own.
+#[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+const RETENTION: &[Setting] = &[Setting::RetainSegments, Setting::RetainBytes];
+#[cfg(not(CONFIG_IMA_CHECKPOINT_RETENTION))]
+const RETENTION: &[Setting] = &[];
 
 /// What is declared of a setting.
 struct Rule {
@@ -188,15 +199,50 @@ impl Snapshot {
         Ok(self)
     }
 
-    /// With those that lines of `setting=value` name: EINVAL if one of them cannot be.
+    /// With those that lines of `setting=value` name: EINVAL if one of them cannot be. EPERM if it
+    /// may not be while the system runs, or not beside another.
     pub(crate) fn with_lines(self, text: &[u8]) -> Result<Self> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        text.split(|&byte| byte == b'\n')
+        let new = text
+            .split(|&byte| byte == b'\n')
             .map(split)
-            .try_fold(self, |values, (name, value)| values.with(name, value))
+            .try_fold(self, |values, (name, value)| values.with(name, value))?;
+        let mut pairs = RULES.iter().zip(self.0.iter().zip(&new.0));
+        let fixed = pairs.find(|(rule, (old, new))| rule.trace == Trace::Fixed && old != new);
+        if let Some((rule, _)) = fixed {
+            pr_err!("{} can only be set on the command line\n", rule.name);
+            return Err(EPERM);
+        }
+        if new.without_contradiction() != new {
+            pr_err!("retain_segments and retain_bytes must be 0 with truncate_needs_signature=1\n");
+            return Err(EPERM);
+        }
+        Ok(new)
     }
 
-    /// The same, but for what is measured: that has its default.
+    fn get(&self, setting: Setting) -> u64 {
+        self.0.get(setting as usize).copied().unwrap_or_default()
+    }
+
+    /// The same without retention, if there must be a signature for what is freed: nobody makes one
+    /// for the kernel.
+    pub(crate) fn without_contradiction(mut self) -> Self {
+        if self.needs_signature() {
+            for setting in RETENTION {
+                if let Some(value) = self.0.get_mut(*setting as usize) {
+                    *value = 0;
+                }
+            }
+        }
+        self
+    }
+
+    /// Does it demand a signature for what is freed?
+    pub(crate) fn needs_signature(&self) -> bool {
+        self.get(Setting::TruncateNeedsSignature) != 0
+    }
+
+    /// The same, but for what is measured: that has its default, unless it is fixed.
     pub(crate) fn with_defaults_where_measured(mut self) -> Self {
         for (rule, value) in RULES.iter().zip(&mut self.0) {
             if rule.trace == Trace::Measured {
@@ -211,7 +257,7 @@ impl Snapshot {
         let pairs = RULES.iter().zip(self.0).zip(new.0);
         pairs.filter_map(|((rule, old), new)| {
             let value = |number| Value { rule, number };
-            (rule.trace == Trace::Measured && old != new).then_some(Change {
+            (rule.trace != Trace::Silent && old != new).then_some(Change {
                 name: rule.name,
                 old: value(old),
                 new: value(new),
@@ -267,9 +313,17 @@ impl Config {
 
     /// Sets one, before the log is made, which measures it later. EINVAL if there is no such
     /// setting or value; the kernel log says what is wrong.
+    ///
+    /// A switch that makes the log stricter is on then: somebody meant to have it.
     pub(crate) fn set(&self, name: &[u8], value: &[u8]) -> Result {
-        self.store(self.snapshot().with(name, value)?);
-        Ok(())
+        let values = self.snapshot();
+        let set = values.with(name, value);
+        let strictest = match find(name) {
+            Some((_, rule)) if rule.trace == Trace::Fixed => values.with(name, b"1"),
+            _ => Ok(values),
+        };
+        self.store(set.or(strictest)?);
+        set.map(|_| ())
     }
 
     /// Carries out lines of `setting=value`, all or none, and measures nothing.
@@ -369,6 +423,7 @@ mod tests {
         assert_eq!(config.get(Setting::KexecReservePercent), 25);
         assert!(config.duplicate_scope() == Scope::Log);
         assert_eq!(config.get(Setting::TruncateNeedsDigest), 1);
+        assert_eq!(config.get(Setting::TruncateNeedsSignature), 0);
     }
 
     #[test]
@@ -445,6 +500,70 @@ mod tests {
         // The last line of a setting counts.
         let twice = before.with_lines(b"duplicate_scope=live\nduplicate_scope=log")?;
         assert!(measured(before, twice)?.bytes().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn what_makes_the_log_strict_is_set_at_boot_and_stays() -> Result {
+        let config = Config::new();
+        assert!(config.set_lines(b"truncate_needs_signature=1") == Err(EPERM));
+        config.set(b"truncate_needs_signature", b"1")?;
+        assert!(config.snapshot().needs_signature());
+        let expected = b"truncate_needs_signature=0->1\n";
+        assert!(measured(Snapshot::DEFAULT, config.snapshot())?.bytes() == expected);
+        for lines in [
+            b"truncate_needs_signature=0".as_slice(),
+            b"truncate_needs_digest=0\ntruncate_needs_signature=0",
+            b"truncate_needs_signature=0\ntruncate_needs_digest=0",
+        ] {
+            assert!(config.set_lines(lines) == Err(EPERM));
+        }
+        assert!(config.set_lines(b"truncate_needs_signature=2") == Err(EINVAL));
+        assert_eq!(config.get(Setting::TruncateNeedsDigest), 1);
+        // What is read can be written.
+        let text = Page::of(&config)?;
+        config.set_lines(text.bytes())?;
+        config.set_lines(b"truncate_needs_signature=0\ntruncate_needs_signature=1")?;
+        assert!(config
+            .snapshot()
+            .with_defaults_where_measured()
+            .needs_signature());
+        Ok(())
+    }
+
+    #[test]
+    fn a_strict_switch_that_is_mistyped_is_on() -> Result {
+        for value in [b"yes".as_slice(), b"", b"2", b"-1", b"1 "] {
+            let config = Config::new();
+            assert!(config.set(b"truncate_needs_signature", value) == Err(EINVAL));
+            assert!(config.snapshot().needs_signature());
+            config.set(b"truncate_needs_signature", b"0")?;
+            assert!(config.snapshot() == Snapshot::DEFAULT);
+        }
+        let config = Config::new();
+        assert!(config.set(b"truncate_needs_digest", b"no") == Err(EINVAL));
+        assert!(config.set(b"no_such", b"1") == Err(EINVAL));
+        assert!(config.snapshot() == Snapshot::DEFAULT);
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
+    fn nothing_is_freed_unsigned_by_retention() -> Result {
+        let config = Config::new();
+        config.set(b"truncate_needs_signature", b"1")?;
+        let strict = config.snapshot();
+        assert!(config.set_lines(b"retain_segments=1") == Err(EPERM));
+        assert!(config.set_lines(b"checkpoint_records=1\nretain_bytes=1") == Err(EPERM));
+        assert!(config.snapshot() == strict);
+        config.set_lines(b"retain_segments=1\nretain_segments=0")?;
+        // On the command line one comes after the other.
+        config.set(b"retain_segments", b"1")?;
+        config.set(b"retain_bytes", b"1")?;
+        assert!(config.snapshot() != strict);
+        assert!(config.snapshot().without_contradiction() == strict);
+        let loose = Snapshot::DEFAULT.with_lines(b"retain_segments=1")?;
+        assert!(loose.without_contradiction() == loose);
         Ok(())
     }
 

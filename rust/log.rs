@@ -4,6 +4,7 @@
 
 mod attempts;
 mod automatic;
+mod consent;
 mod events;
 pub(crate) mod kexec;
 mod machine;
@@ -22,6 +23,7 @@ mod tests;
 mod truncate;
 
 pub(crate) use self::{
+    consent::Target,
     events::Events,
     seal::Sealed,
     status::Status, //
@@ -436,12 +438,16 @@ fn invalid(_: format::Error) -> Error {
 /// Names the errors that the log gives; `Error::name()` does only with `CONFIG_SYMBOLIC_ERRNAME`.
 pub(crate) fn error_name(error: Error) -> &'static str {
     match error {
+        EBADMSG => "EBADMSG",
         EBUSY => "EBUSY",
         EINVAL => "EINVAL",
         EIO => "EIO",
+        EKEYREJECTED => "EKEYREJECTED",
         ENOENT => "ENOENT",
+        ENOKEY => "ENOKEY",
         ENOMEM => "ENOMEM",
         ENOSPC => "ENOSPC",
+        EPERM => "EPERM",
         ESTALE => "ESTALE",
         _ => "other",
     }

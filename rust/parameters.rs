@@ -53,7 +53,8 @@ static NAMES: [[u8; ROOM]; config::COUNT] = {
 };
 
 static OPERATIONS: bindings::kernel_param_ops = bindings::kernel_param_ops {
-    flags: 0,
+    // Without a value it comes to `set` as well, and is not taken.
+    flags: bindings::KERNEL_PARAM_OPS_FL_NOARG,
     set: Some(set),
     get: Some(get),
     free: None,
@@ -102,11 +103,17 @@ unsafe fn name<'a>(parameter: *const bindings::kernel_param) -> &'a [u8] {
 
 /// # Safety
 ///
-/// `value` is a string that ends with NUL, and `parameter` one of [`PARAMETERS`].
+/// `value` is null, or a string that ends with NUL, and `parameter` is one of [`PARAMETERS`].
 unsafe extern "C" fn set(value: *const c_char, parameter: *const bindings::kernel_param) -> c_int {
     // SAFETY: By the safety requirements.
-    let (name, value) = unsafe { (name(parameter), CStr::from_char_ptr(value)) };
-    from_result(|| CONFIG.set(name, value.to_bytes()).map(|()| 0))
+    let name = unsafe { name(parameter) };
+    let value = if value.is_null() {
+        &[]
+    } else {
+        // SAFETY: By the safety requirements.
+        unsafe { CStr::from_char_ptr(value) }.to_bytes()
+    };
+    from_result(|| CONFIG.set(name, value).map(|()| 0))
 }
 
 /// # Safety

@@ -188,6 +188,22 @@ pub(crate) fn hash_bank(bank: usize, data: &[u8], out: &mut [u8; MAX_DIGEST]) ->
     })
 }
 
+/// Can this kernel tell whose key made a signature?
+///
+/// Without `CONFIG_INTEGRITY_TRUSTED_KEYRING`, anybody can add a key to IMA's keyring.
+pub(crate) const CAN_VERIFY: bool = cfg!(CONFIG_INTEGRITY_TRUSTED_KEYRING);
+
+/// Is `signature`, in IMA's format, one by a key in the keyring `.ima` over this SHA-256?
+///
+/// May sleep, and takes long: the extend mutex should not be held. EOPNOTSUPP: this kernel cannot
+/// tell. ENOMEM. ENOKEY, EKEYREJECTED, EBADMSG and others: it is not.
+pub(crate) fn verify(signature: &[u8], digest: &[u8; 32]) -> Result {
+    // SAFETY: Both are readable for the call, `digest` for the size of a SHA-256.
+    to_result(unsafe {
+        bindings::ima_store_verify(signature.as_ptr().cast(), signature.len(), digest.as_ptr())
+    })
+}
+
 /// Sets the violation count, after a restore.
 pub(crate) fn set_violations(count: u64) {
     // SAFETY: No precondition.

@@ -26,6 +26,9 @@ pub(super) struct Settings {
 
 #[vtable]
 impl SecurityFile for Settings {
+    // All settings, each with its longest value, in one write.
+    const MAX_COMMAND: usize = 512;
+
     fn open(opening: &Opening<'_>) -> Result<Self> {
         opening.require_admin()?;
         Ok(Self {

@@ -77,12 +77,30 @@ pub(super) fn digest(word: &[u8]) -> Option<[u8; 32]> {
         return None;
     }
     for (byte, pair) in digest.iter_mut().zip(word.chunks_exact(2)) {
-        for &digit in pair {
-            let value = char::from(digit).to_digit(16)?;
-            *byte = *byte << 4 | u8::try_from(value).ok()?;
-        }
+        *byte = hex_byte(pair)?;
     }
     Some(digest)
+}
+
+/// Bytes of hexadecimal digits, at least one. EINVAL for anything else, or ENOMEM.
+pub(super) fn bytes(word: &[u8]) -> Result<KVVec<u8>> {
+    let pairs = word.chunks_exact(2);
+    if word.is_empty() || !pairs.remainder().is_empty() {
+        return Err(EINVAL);
+    }
+    let mut bytes = KVVec::with_capacity(pairs.len(), GFP_KERNEL)?;
+    for pair in pairs {
+        bytes.push(hex_byte(pair).ok_or(EINVAL)?, GFP_KERNEL)?;
+    }
+    Ok(bytes)
+}
+
+/// The byte of two hexadecimal digits.
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0_u8, |byte, &digit| {
+        let value = char::from(digit).to_digit(16)?;
+        Some(byte << 4 | u8::try_from(value).ok()?)
+    })
 }
 
 #[kunit_tests(ima_checkpoint_commands)]
@@ -137,6 +155,17 @@ mod tests {
         assert_eq!(text.0.len(), 64);
         assert!(text.0.starts_with(b"00254a6f94b9de"));
         assert_eq!(digest(&text.0), Some(expected));
+        Ok(())
+    }
+
+    #[test]
+    fn bytes_are_pairs_of_digits() -> Result {
+        assert!(*bytes(b"00")? == [0]);
+        assert!(*bytes(b"030204fFa0")? == [3, 2, 4, 0xff, 0xa0]);
+        let refused: [&[u8]; 8] = [b"", b"0", b"030", b"0g", b"+1", b" 0", b"0\n", b"\xff\xff"];
+        for word in refused {
+            assert!(bytes(word).err() == Some(EINVAL));
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::{
         Extend,
         Extended, //
     },
+    format::consent::Signature,
     platform::Digest,
 };
 use kernel::prelude::*;
@@ -31,6 +32,10 @@ pub(crate) trait Machine: Send + Sync {
         event_name: &CStr,
         buffer: &[u8],
     ) -> Result<Extended>;
+
+    /// Is it a signature by a key in `.ima` over this SHA-256? EOPNOTSUPP: this kernel cannot tell.
+    /// ENOMEM. Any other error: it is not. The extend mutex must not be held.
+    fn verify(&self, signature: &Signature<'_>, digest: &[u8; 32]) -> Result;
 
     /// Tells IMA how many violations are in the list, after a restore.
     fn set_violations(&self, count: u64);
@@ -60,6 +65,10 @@ impl Machine for ThisMachine {
         buffer: &[u8],
     ) -> Result<Extended> {
         ima::extend_buffer(held, event_name, buffer)
+    }
+
+    fn verify(&self, signature: &Signature<'_>, digest: &[u8; 32]) -> Result {
+        ima::verify(signature.as_bytes(), digest)
     }
 
     fn set_violations(&self, count: u64) {

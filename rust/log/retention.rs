@@ -3,9 +3,13 @@
 //! Retention without user space: only so much sealed log is kept, the oldest is freed first.
 //!
 //! Whoever can cause measurements can so push out the evidence of what was before. It is off unless
-//! configured, and each truncation is measured.
+//! configured, and each truncation is measured. Nobody signs for it, so it cannot be configured
+//! where truncations need a signature.
 
-use super::Log;
+use super::{
+    consent::Target,
+    Log, //
+};
 use crate::{
     abstractions::ima,
     config::Setting,
@@ -28,7 +32,7 @@ impl Log {
         if pause > 0 {
             return Some(pause);
         }
-        let result = self.truncate(Reason::Retention, seq, None);
+        let result = self.truncate(Reason::Retention, Target::Number(seq));
         let mut held = ima::lock();
         let retry = &mut self.state.get(&mut held).retention;
         retry.note("retention", result);

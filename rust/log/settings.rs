@@ -12,7 +12,8 @@ use super::{
 use crate::{
     abstractions::ima::{
         self,
-        Extend, //
+        Extend,
+        CAN_VERIFY, //
     },
     config::Snapshot,
     format::config::{
@@ -33,7 +34,8 @@ impl Log {
     /// Carries out lines of `setting=value`, all or none.
     ///
     /// EINVAL: there is no such setting or value, as the kernel log says. EBUSY: measuring is
-    /// suspended. EIO: the TPM refused the record. ENOMEM. Nothing was changed then.
+    /// suspended. EIO: the TPM refused the record. ENOMEM. EPERM: it may not be changed, as the
+    /// kernel log says. Nothing was changed then.
     pub(crate) fn configure(&self, lines: &[u8]) -> Result {
         let (old, new, result) = {
             let mut held = ima::lock();
@@ -51,17 +53,30 @@ impl Log {
     }
 
     /// Measures what this kernel was told on its command line. A setting that cannot be measured
-    /// goes back to its default: nothing was freed by it yet.
+    /// goes back to its default, unless that is weaker: nothing was freed by it yet.
     pub(super) fn measure_boot_settings(&self) {
         let old = Snapshot::DEFAULT;
-        let (new, result) = {
+        let told = self.config.snapshot();
+        let new = told.without_contradiction();
+        if new != told {
+            pr_err!(
+                "truncate_needs_signature=1: nothing is freed by retain_segments, retain_bytes\n"
+            );
+        }
+        if new.needs_signature() && !CAN_VERIFY {
+            pr_err!(
+                "truncate_needs_signature=1, but this kernel was built without \
+                 CONFIG_INTEGRITY_TRUSTED_KEYRING: nothing can be freed\n"
+            );
+        }
+        let result = {
             let mut held = ima::lock();
-            let new = self.config.snapshot();
             let result = self.measure_settings(&mut held, Reason::Boot, old, new);
-            if result.is_err() {
-                self.config.store(new.with_defaults_where_measured());
-            }
-            (new, self.note(&mut held, result))
+            self.config.store(match result {
+                Ok(()) => new,
+                Err(_) => new.with_defaults_where_measured(),
+            });
+            self.note(&mut held, result)
         };
         if let Err(error) = result {
             pr_err!(
@@ -251,6 +266,24 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_the_log_strict_holds_even_if_it_cannot_be_measured() -> Result {
+        let strict = Config::new();
+        strict.set(b"truncate_needs_signature", b"1")?;
+        let strict = strict.snapshot();
+        for fails in [false, true] {
+            let rig = started(strict)?;
+            if fails {
+                rig.machine.fail(Fault::Fails, When::Always);
+            }
+            rig.log.measure_boot_settings();
+            assert!(CONFIG.snapshot() == strict);
+            assert!(fails || is_newest(&rig, Reason::Boot)?);
+        }
+        CONFIG.store(Snapshot::DEFAULT);
+        Ok(())
+    }
+
+    #[test]
     fn all_settings_fit_a_record() -> Result {
         let mut out = KVVec::zeroed(MAX_BUFFER, GFP_KERNEL)?;
         let old = Snapshot::DEFAULT;
@@ -260,6 +293,11 @@ mod tests {
         )?;
         #[cfg(CONFIG_IMA_CHECKPOINT_RETENTION)]
         let new = new.with_lines(b"retain_segments=1000000000000\nretain_bytes=1000000000000")?;
+        // Retention and signatures exclude each other, but both would fit.
+        let config = Config::new();
+        config.store(new);
+        config.set(b"truncate_needs_signature", b"1")?;
+        let new = config.snapshot();
         let buffer = describe(Reason::Boot, &[1; 16], old, new, &mut out)?;
         let changes = Changes::parse(buffer).map_err(invalid)?;
         assert!(changes.reason() == Reason::Boot && *changes.log_id() == [1; 16]);

@@ -26,6 +26,7 @@ use crate::{
             Flags,
             Label, //
         },
+        consent::Signature,
         record::{
             NewRecord as Encoder,
             Record, //
@@ -100,6 +101,28 @@ pub(super) enum When {
     Always,
 }
 
+/// What a machine has in its keyring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keyring {
+    /// The key that [`Keyring::sign`] signs with.
+    Key,
+    /// No key.
+    Empty,
+    /// The kernel has none.
+    Unsupported,
+    /// There is no memory to verify anything.
+    NoMemory,
+}
+
+impl Keyring {
+    /// A signature over a SHA-256: what it is made of is as long as it is.
+    pub(super) fn sign(digest: &[u8; 32]) -> [u8; 13] {
+        let mut signature = *b"\x03\x02\x04\0\0\0\x01\0\x04....";
+        signature[9..].copy_from_slice(&digest[..4]);
+        signature
+    }
+}
+
 /// A machine whose state is the test's.
 #[pin_data]
 pub(super) struct TestMachine {
@@ -117,6 +140,9 @@ struct MachineState {
     calls: u64,
     /// As IMA was told.
     violations: u64,
+    keyring: Keyring,
+    /// Signatures that it was asked about.
+    verified: u64,
     /// How the audited events ended.
     audited: KVec<Result>,
     /// All that was appended since cold boot: the list, in the plainest form.
@@ -232,6 +258,18 @@ impl Machine for TestMachine {
         self.measure(log, held, &record)
     }
 
+    fn verify(&self, signature: &Signature<'_>, digest: &[u8; 32]) -> Result {
+        let mut state = self.state.lock();
+        state.verified += 1;
+        match state.keyring {
+            Keyring::Key if signature.as_bytes() == Keyring::sign(digest) => Ok(()),
+            Keyring::Key => Err(EKEYREJECTED),
+            Keyring::Empty => Err(ENOKEY),
+            Keyring::Unsupported => Err(EOPNOTSUPP),
+            Keyring::NoMemory => Err(ENOMEM),
+        }
+    }
+
     fn set_violations(&self, count: u64) {
         self.state.lock().violations = count;
     }
@@ -291,6 +329,8 @@ impl TestMachine {
             when: When::Never,
             calls: 0,
             violations: 0,
+            keyring: Keyring::Key,
+            verified: 0,
             audited: KVec::new(),
             list: PlainList::default(),
         };
@@ -370,6 +410,16 @@ impl TestMachine {
     /// How the events were that were audited since the last call.
     pub(super) fn audited(&self) -> KVec<Result> {
         core::mem::replace(&mut self.state.lock().audited, KVec::new())
+    }
+
+    /// Changes what is in the keyring.
+    pub(super) fn set_keyring(&self, keyring: Keyring) {
+        self.state.lock().keyring = keyring;
+    }
+
+    /// How many signatures it was asked about.
+    pub(super) fn verified(&self) -> u64 {
+        self.state.lock().verified
     }
 
     /// Gives the list to `look`.

@@ -4,6 +4,10 @@
 
 use super::{
     automatic::wake,
+    consent::{
+        Permitted,
+        Target, //
+    },
     shadow::require_answer,
     Log, //
 };
@@ -29,17 +33,19 @@ use kernel::prelude::*;
 pub(super) const EVENT_NAME: &CStr = c".ima/truncate";
 
 impl Log {
-    /// Truncates the list to checkpoint `seq`, if `digest` is that of its buffer; without one, to
-    /// whatever checkpoint has the number.
+    /// Truncates the list to a checkpoint.
     ///
     /// Changes nothing if the list starts with it already. ENOENT: there is no such checkpoint.
-    /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EBUSY: measuring
-    /// is suspended. EIO: the TPM refused the record. ENOMEM. Nothing was freed then.
-    pub(crate) fn truncate(&self, reason: Reason, seq: u64, digest: Option<&[u8; 32]>) -> Result {
+    /// EINVAL for 0, which is none. ESTALE: it was freed, or has another digest. EKEYREJECTED: as
+    /// [`Log::permit`]. EBUSY: measuring is suspended. EIO: the TPM refused the record. ENOMEM.
+    /// Nothing was freed then.
+    pub(crate) fn truncate(&self, reason: Reason, target: Target<'_>) -> Result {
         let mut freed = KVVec::new();
+        let permitted = self.permit(target);
         let result = {
             let mut held = ima::lock();
-            let result = self.try_truncate(&mut held, reason, seq, digest, &mut freed);
+            let result = permitted
+                .and_then(|permitted| self.try_truncate(&mut held, reason, permitted, &mut freed));
             self.note(&mut held, result)
         };
         // Memory goes without a lock held.
@@ -61,10 +67,14 @@ impl Log {
         &self,
         held: &mut Extend,
         reason: Reason,
-        seq: u64,
-        digest: Option<&[u8; 32]>,
+        permitted: Permitted<'_>,
         freed: &mut KVVec<SealedSegment>,
     ) -> Result<bool> {
+        let Permitted {
+            seq,
+            digest,
+            log_id,
+        } = permitted;
         if seq == 0 {
             return Err(EINVAL);
         }
@@ -73,6 +83,10 @@ impl Log {
         }
         let segment = self.store.segment(seq)?;
         if digest.is_some_and(|digest| segment.digest() != digest) {
+            return Err(ESTALE);
+        }
+        // The mutex was not held while the signature was verified.
+        if log_id.is_some_and(|log_id| self.state.get(held).identity.log_id != log_id) {
             return Err(ESTALE);
         }
         let count = seq.saturating_sub(self.store.first());

@@ -13,6 +13,7 @@ mod restore;
 mod retention;
 
 use super::{
+    consent::Target,
     testing::{
         ensure,
         ensure_eq,
@@ -43,7 +44,8 @@ fn example(has_tpm: bool, held: &mut Extend) -> Result<Rig> {
 /// Truncates to checkpoint `seq`.
 fn cut(log: &Log, held: &mut Extend, seq: u64) -> Result {
     let mut freed = KVVec::new();
-    log.try_truncate(held, Reason::User, seq, None, &mut freed)?;
+    let permitted = log.permit(Target::Number(seq))?;
+    log.try_truncate(held, Reason::User, permitted, &mut freed)?;
     Ok(())
 }
 

@@ -83,7 +83,7 @@ checkpoint_records=5\n\ncheckpoint_bytes=5
 \t=5
 END
 echo "mark long" >/dev/kmsg
-result long w="$config" write="$(for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo checkpoint_records=5; done)"
+result long w="$config" write="$(for _ in $(seq 25); do echo checkpoint_records=5; done)"
 echo "mark end" >/dev/kmsg
 result empty w="$config" write=
 cat "$config" >"$SHARE/bad.after"

@@ -16,6 +16,7 @@ use crate::{
         truncate::Reason, //
     },
     log::{
+        consent::Target,
         kexec::MIN_SIZE,
         testing::{
             with_file,
@@ -179,8 +180,8 @@ impl World {
                 let log = self.rig.log.clone();
                 let seq = log.store().first().wrapping_add(segment);
                 let known = log.segment(seq).is_ok();
-                let result =
-                    self.with_faults(|world| world.rig.log.truncate(Reason::User, seq, None));
+                let result = self
+                    .with_faults(|world| world.rig.log.truncate(Reason::User, Target::Number(seq)));
                 match result {
                     Ok(()) => {
                         check(known && seq > 0, "a truncation to no checkpoint")?;
