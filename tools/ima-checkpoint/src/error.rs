@@ -106,6 +106,18 @@ impl Error {
         )
     }
 
+    /// Does the kernel demand a signature that it was not given?
+    pub(crate) fn is_unsigned(&self) -> bool {
+        use kernel::Refusal;
+        matches!(
+            self.cause(),
+            Self::Kernel(kernel::Error::Refused {
+                refusal: Refusal::Unsigned,
+                ..
+            })
+        )
+    }
+
     /// Is there nothing of that name in the archive?
     pub fn is_absent(&self) -> bool {
         use archive::Error::{Absent, NoArchive, NoLog};

@@ -196,6 +196,8 @@ pub struct Archiver<L> {
     signer: Option<Box<dyn Signer>>,
     /// The last checkpoint that was quoted, or could not be.
     quoted: Option<Digest>,
+    /// Did the kernel demand a signature to free anything? It does so until the next boot.
+    unsigned: bool,
     pub(super) notices: Notices,
 }
 
@@ -224,6 +226,7 @@ impl<L: Live> Archiver<L> {
             claims: Claims::new(order),
             signer: None,
             quoted: None,
+            unsigned: false,
             notices: Notices::new(say),
         })
     }
@@ -293,6 +296,7 @@ impl<L: Live> Archiver<L> {
             for step in &plan.steps {
                 let outcome = self.executor(&mut place).execute(step, &facts)?;
                 facts.learn(step, &outcome);
+                self.unsigned |= facts.unsigned;
                 if facts.overtaken {
                     break;
                 }
@@ -371,6 +375,7 @@ impl<L: Live> Archiver<L> {
         let notices = &mut self.notices;
         let fault = |error| notices.warn(Warning::NoStore(error));
         facts.copies = copies(&mut self.copier, &facts, fault);
+        facts.unsigned = self.unsigned;
         Ok(facts)
     }
 
@@ -405,7 +410,7 @@ mod tests {
     use super::*;
     use crate::archive::fixture::{disk, host, Kernel};
     use ima_log::endorsement::Endorsers;
-    use std::path::Path;
+    use std::{cell::RefCell, path::Path, rc::Rc};
 
     fn options(disk: &Path) -> Options {
         Options {
@@ -476,6 +481,35 @@ mod tests {
         archiver.pass().unwrap();
         archiver.pass().unwrap();
         assert_eq!((quotes(), kernel.refused.get()), (vec![1, 2], 1));
+    }
+
+    /// A kernel that demands signatures is asked once. All else goes on.
+    #[test]
+    fn without_a_signature_it_frees_nothing_and_goes_on() {
+        let disk = disk();
+        let kernel = Kernel::new(host("a", 2), &disk.path().join("first"));
+        kernel.demands_signature.set(true);
+        let said: Rc<RefCell<Vec<String>>> = Rc::default();
+        let heard = Rc::clone(&said);
+        let say = move |notice: &Notice| {
+            if let Notice::Warning(warning) = notice {
+                heard.borrow_mut().push(warning.to_string());
+            }
+        };
+        let mut options = options(disk.path());
+        options.keep.segments = Some(0);
+        let mut archiver = Archiver::new(kernel.clone(), options, Box::new(say)).unwrap();
+        for sealed in 2..5 {
+            assert_eq!(archiver.pass().unwrap(), Wait::default());
+            let (_, holdings) = archiver.log.as_ref().unwrap();
+            assert_eq!(holdings.segments.len(), sealed);
+            kernel.host.borrow_mut().file(b"/new", &[sealed as u8]);
+            archiver.seal("next").unwrap();
+        }
+        assert_eq!((kernel.truncations.get(), kernel.unsigned.get()), (0, 1));
+        let said = said.take();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("nothing is freed") && said[0].contains("--signature"));
     }
 
     /// What the kernel seals while it runs is archived by the next pass, and nothing twice.

@@ -270,7 +270,13 @@ impl<L: Live> Executor<'_, L> {
                 return Ok(Outcome::Readers);
             }
         }
-        self.live.truncate(seq, digest)?;
+        match self.live.truncate(seq, digest) {
+            Err(error) if error.is_unsigned() => {
+                self.notices.warn(Warning::Unsigned);
+                return Ok(Outcome::Unsigned);
+            }
+            done => done?,
+        }
         if let Step::Truncate { records, bytes, .. } = step {
             self.notices.event(format!(
                 "truncated to checkpoint {seq}: {} records, {} freed",

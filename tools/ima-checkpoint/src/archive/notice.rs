@@ -94,6 +94,8 @@ pub enum Warning {
         /// These.
         programs: Vec<String>,
     },
+    /// Nothing is freed, for the kernel demands a signature for that.
+    Unsigned,
 }
 
 impl fmt::Display for Warning {
@@ -155,6 +157,11 @@ impl fmt::Display for Warning {
             Self::Readers { programs } => {
                 write!(f, "nothing is freed: {}", open_files::in_the_way(programs))
             }
+            Self::Unsigned => f.write_str(
+                "nothing is freed, and all else goes on: the kernel demands a signature for that \
+                 (truncate_needs_signature=1). `ima-checkpoint truncate --message` prints what to \
+                 sign, and `ima-checkpoint truncate --signature` frees",
+            ),
         }
     }
 }

@@ -71,7 +71,8 @@ pub const CODES: [(Code, &str); 10] = [
     ),
     (
         Code::Policy,
-        "Against a policy. For fsck: everybody can read the archive.",
+        "Against a policy. For fsck: everybody can read the archive. For truncate: the kernel \
+         demands a signature, and none is valid.",
     ),
     (
         Code::Unanchored,
@@ -153,6 +154,7 @@ impl From<&kernel::Error> for Code {
                 Refusal::NotYet | Refusal::Invalid => Self::Usage,
                 Refusal::Freed => Self::Stale,
                 Refusal::Suspended => Self::Busy,
+                Refusal::Unsigned => Self::Policy,
                 Refusal::Tpm | Refusal::Memory => Self::Internal,
             },
         }
@@ -319,6 +321,8 @@ impl From<&Warning> for Code {
             Warning::Gap { .. } => Self::Missing,
             // they may be gone at the end: what is still waited for then decides
             Warning::Readers { .. } => Self::Verified,
+            // as with a receipt: it is for somebody else to act
+            Warning::Unsigned => Self::Verified,
         }
     }
 }

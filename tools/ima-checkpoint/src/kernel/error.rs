@@ -53,6 +53,8 @@ pub enum Refusal {
     Suspended,
     /// The command is malformed.
     Invalid,
+    /// Nothing is freed without a signature, and there is none that is valid.
+    Unsigned,
     /// The TPM did not answer.
     Tpm,
     /// There was not enough memory.
@@ -67,6 +69,7 @@ impl Refusal {
             Errno::STALE => Some(Self::Freed),
             Errno::BUSY => Some(Self::Suspended),
             Errno::INVAL => Some(Self::Invalid),
+            Errno::KEYREJECTED => Some(Self::Unsigned),
             Errno::IO => Some(Self::Tpm),
             Errno::NOMEM => Some(Self::Memory),
             _ => None,
@@ -86,6 +89,12 @@ impl Refusal {
             }
             Self::Suspended => "measuring is suspended because the machine is about to reboot",
             Self::Invalid => "the kernel does not accept this",
+            Self::Unsigned => {
+                "nothing was freed: this needs a signature by a key in the kernel's keyring .ima, \
+                 over this checkpoint of this log. `ima-checkpoint truncate --message` prints what \
+                 to sign, `--signature` takes the signature, and the kernel log says what is wrong \
+                 with one"
+            }
             Self::Tpm => "the TPM did not answer, and nothing was freed; see the kernel log",
             Self::Memory => "nothing was appended, freed or lost",
         }

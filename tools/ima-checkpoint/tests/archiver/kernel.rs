@@ -37,6 +37,9 @@ pub(crate) struct State {
     pub(crate) refused: Cell<u64>,
     /// How often it was truncated.
     pub(crate) truncations: Cell<u64>,
+    /// Does it demand a signature to free anything? How often somebody tried without.
+    pub(crate) demands_signature: Cell<bool>,
+    pub(crate) unsigned: Cell<u64>,
     /// Has the number of the first segment that was not freed.
     first: PathBuf,
 }
@@ -59,6 +62,8 @@ impl Kernel {
             refuses_quotes: Cell::new(false),
             refused: Cell::new(0),
             truncations: Cell::new(0),
+            demands_signature: Cell::new(false),
+            unsigned: Cell::new(0),
             first: first.to_owned(),
         }))
     }
@@ -167,6 +172,10 @@ impl Live for Kernel {
     }
 
     fn truncate(&self, seq: u64, digest: &Digest) -> Result<()> {
+        if self.demands_signature.get() {
+            self.unsigned.set(self.unsigned.get() + 1);
+            return Err(refused(Refusal::Unsigned));
+        }
         if seq <= self.first() || seq > self.active() || self.segment(seq).digest != *digest {
             return Err(refused(Refusal::Freed));
         }

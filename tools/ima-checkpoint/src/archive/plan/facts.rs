@@ -34,6 +34,8 @@ pub(in crate::archive) struct Facts {
     pub(in crate::archive) copies: Copies,
     /// Does a program have the kernel's list open that would lose its place?
     pub(in crate::archive) readers: bool,
+    /// Does the kernel free only what somebody signed?
+    pub(in crate::archive) unsigned: bool,
     /// Was the kernel truncated by somebody else since it was looked at?
     pub(in crate::archive) overtaken: bool,
     /// The wall clock: nanoseconds since 1970-01-01 00:00 UTC.
@@ -105,6 +107,8 @@ pub(in crate::archive) enum Outcome {
     StoreFailed,
     /// Nothing was freed: programs would lose their place.
     Readers,
+    /// Nothing was freed: the kernel demands a signature.
+    Unsigned,
     /// Nothing was done: somebody else truncated the kernel.
     Overtaken,
 }
@@ -200,6 +204,7 @@ impl Facts {
             (Step::Copy { .. }, Outcome::StoreFailed) => copies.failed = true,
             (_, Outcome::Overtaken) => self.overtaken = true,
             (_, Outcome::Readers) => self.readers = true,
+            (_, Outcome::Unsigned) => self.unsigned = true,
             (Step::ReportGap { from, to }, _) => archive.gaps.insert(*from, *to),
             (
                 Step::Store { seq, fork },

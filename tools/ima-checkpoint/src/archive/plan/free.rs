@@ -23,6 +23,10 @@ pub(super) fn step(facts: &Facts, rules: &Rules) -> (Option<Step>, Wait) {
     if facts.went_back().is_some() {
         return (None, wait);
     }
+    // nobody signs for the archiver, and the kernel does not change its mind
+    if facts.unsigned {
+        return (None, Wait::default());
+    }
     let sealed: Vec<(&Segment, Seal)> = facts.sealed_segments().collect();
     let due = sealed.get(..due(keep, facts, &sealed)).unwrap_or_default();
     let may_go = due.iter().take_while(|(segment, seal)| {
@@ -225,6 +229,19 @@ mod tests {
         assert_eq!(with(&[3]), (true, true));
         // that the last one lacks keeps nothing: a rule does
         assert_eq!(with(&[3, 4, 5, 6]), (true, false));
+    }
+
+    #[test]
+    fn nothing_if_the_kernel_demands_a_signature() {
+        let mut facts = facts(live(3, 8), 0..8);
+        let rules = Rules {
+            keep: by_age(5),
+            acknowledge: true,
+            ..Rules::default()
+        };
+        assert!(step(&facts, &rules).1 != Wait::default());
+        facts.unsigned = true;
+        assert_eq!(step(&facts, &rules), (None, Wait::default()));
     }
 
     #[test]
