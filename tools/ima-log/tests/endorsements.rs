@@ -13,8 +13,8 @@ use ima_checkpoint_format::ByteOrder;
 use ima_log::{
     bank::{Bank, Digest},
     endorsement::{
-        Believed, Endorsed, Endorsement, Endorsements, Endorsers, Error as Wrong, Limits,
-        NotEndorsable, SigningKey, Verifier, Words,
+        Believed, ConsentKey, Endorsed, Endorsement, Endorsements, Endorsers, Error as Wrong,
+        Limits, NotEndorsable, SigningKey, Verifier, Words,
     },
     quote::{AttestationKey, KeyName},
     replay::{Origin, Values},
@@ -27,8 +27,10 @@ use ima_log::{
 };
 use openssl::{
     ec::{EcGroup, EcKey},
+    hash::MessageDigest,
     nid::Nid,
     pkey::{PKey, Private},
+    x509::extension::SubjectKeyIdentifier,
 };
 use serde_json::{json, Value};
 use std::{
@@ -563,6 +565,49 @@ fn statements_of_another_kind() -> Result {
         *other.pointer_mut(at).ok_or(at)? = value;
         let opened = open(&other)?;
         assert!(opened.is_err(), "{at}: {opened:?}");
+    }
+    Ok(())
+}
+
+/// The kernel's keyring knows a key by its subject key identifier, and a signature of IMA's says which.
+#[test]
+fn who_endorses_can_let_segments_go() -> Result {
+    let (_, host) = before_and_after()?;
+    let endorsement = endorsed(&host, pcrs(&host))?;
+    let digest = Bank::Sha256.hash(&[&host.checkpoints[3].buffer]);
+    let line = format!("ima-checkpoint truncate 1 {} 4 {digest}\n", "5c".repeat(16));
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    let rsa = PKey::from_rsa(openssl::rsa::Rsa::generate(2048)?)?;
+    let ecdsa = PKey::from_ec_key(EcKey::generate(&group)?)?;
+    for key in [&rsa, &ecdsa] {
+        let consent = ConsentKey::parse(&key.private_key_to_pem_pkcs8()?)?;
+        let signature = consent.sign(&endorsement)?;
+        let mut name = openssl::x509::X509Name::builder()?;
+        name.append_entry_by_text("CN", "test")?;
+        let name = name.build();
+        let mut certificate = openssl::x509::X509::builder()?;
+        certificate.set_pubkey(key)?;
+        certificate.set_subject_name(&name)?;
+        let context = certificate.x509v3_context(None, None);
+        let identifier = SubjectKeyIdentifier::new().build(&context)?;
+        certificate.append_extension(identifier)?;
+        certificate.sign(key, MessageDigest::sha256())?;
+        let certificate = certificate.build();
+        let identifier = certificate.subject_key_id().ok_or("an identifier")?;
+        let id = identifier.as_slice();
+        assert_eq!(signature[..3], [3, 2, 4]);
+        assert_eq!(signature[3..7], id[id.len() - 4..]);
+        let size = u16::from_be_bytes([signature[7], signature[8]]);
+        assert_eq!(signature.len(), 9 + usize::from(size));
+        let mut verifier = openssl::sign::Verifier::new(MessageDigest::sha256(), key)?;
+        assert!(verifier.verify_oneshot(&signature[9..], line.as_bytes())?);
+    }
+    for bad in [
+        PKey::generate_ed25519()?.private_key_to_pem_pkcs8()?,
+        b"x".to_vec(),
+    ] {
+        let wrong = ConsentKey::parse(&bad).err();
+        assert!(matches!(wrong, Some(Wrong::NotAConsentKey(_))), "{wrong:?}");
     }
     Ok(())
 }

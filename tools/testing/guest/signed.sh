@@ -194,4 +194,13 @@ snapshot fourth
 try twice "4 $(digest 4) $(header 03 04 rsa v3.sig)"
 try past "2 $(sed -n 's/^seq=2 .* digest=\([^ ]*\).*/\1/p' "$SHARE/whole/segments") $good"
 snapshot end
+# Who verified the log and endorses that can let it go.
+measure more
+seal five >/dev/null || exit
+ima-checkpoint endorse --archive "$SHARE/archive" --host guest --live --tpm --signing-key "$SHARE/ec.key" --output endorsement \
+	--truncate consent.sig --truncate-key "$SHARE/rsa.key" >"$SHARE/tool-endorse" 2>&1
+echo $? >>"$SHARE/tool-endorse"
+ima-checkpoint truncate --signature consent.sig 5 >"$SHARE/tool-consent" 2>&1
+echo $? >>"$SHARE/tool-consent"
+snapshot endorsed
 dmesg | grep -E 'type=180[0-9]' >"$SHARE/audit"

@@ -6,7 +6,7 @@ use super::{exit::Code, failure::Failure, print, verdict::Options, Result};
 use crate::{error::Error, escape::Escaped, evidence::files};
 use clap::Args;
 use ima_log::{
-    endorsement::{Endorsement, NotEndorsable, SigningKey, Verifier, Words},
+    endorsement::{ConsentKey, Endorsement, NotEndorsable, SigningKey, Verifier, Words},
     report::text,
 };
 use std::{
@@ -35,6 +35,17 @@ pub struct Arguments {
     /// Where to write the statement [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Also write a signature that lets the kernel free the segments before the checkpoint
+    ///
+    /// For a kernel that was booted with ima_checkpoint.truncate_needs_signature=1: `truncate --signature`
+    /// takes it. Store the segments first.
+    #[arg(long, value_name = "FILE", requires = "truncate_key")]
+    truncate: Option<PathBuf>,
+
+    /// The private key for that, whose certificate is in the kernel's keyring .ima: RSA or ECDSA, in PEM
+    #[arg(long, value_name = "FILE", requires = "truncate")]
+    truncate_key: Option<PathBuf>,
 
     /// A URI that names whoever answers for the verification
     #[arg(long, value_name = "URI", default_value = "ima-checkpoint:verify", value_parser = uri)]
@@ -66,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     let path = &arguments.signing_key;
     let key = SigningKey::parse(&files::read(path)?);
     let key = key.map_err(|error| Error::from(error).during(Escaped::path(path)))?;
+    let consent = consent_key(arguments)?;
     let host = arguments.options.source.log_host()?;
     let verdict = arguments.options.verdict(arguments.quiet)?;
     let words = Words {
@@ -89,8 +101,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     };
     let (envelope, id) = key.sign(&endorsement).map_err(Error::from)?;
     match &arguments.output {
-        Some(path) => write(path, &envelope)?,
+        Some(path) => write(path, envelope.as_bytes())?,
         None => print(&envelope)?,
+    }
+    if let Some((path, key)) = &consent {
+        write(path, &key.sign(&endorsement).map_err(Error::from)?)?;
     }
     if !arguments.quiet {
         tell(&format!(
@@ -101,6 +116,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     Ok(verdict.outcome().into())
 }
 
+/// Where to write a consent, and the key that signs it.
+fn consent_key(arguments: &Arguments) -> Result<Option<(&Path, ConsentKey)>> {
+    let files = arguments
+        .truncate
+        .as_ref()
+        .zip(arguments.truncate_key.as_ref());
+    let Some((out, path)) = files else {
+        return Ok(None);
+    };
+    let key = ConsentKey::parse(&files::read(path)?);
+    let key = key.map_err(|error| Error::from(error).during(Escaped::path(path)))?;
+    Ok(Some((out, key)))
+}
+
 /// Tells somebody who is there, while standard output may be the statement.
 fn tell(text: &str) {
     // that nobody reads it is no error
@@ -108,14 +137,14 @@ fn tell(text: &str) {
 }
 
 /// Writes a file as a whole or not at all.
-fn write(path: &Path, text: &str) -> Result<()> {
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let failed = |error| Error::io("write", path, error);
     let mut file = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(folder.unwrap_or(Path::new(".")))
         .map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())

@@ -25,6 +25,8 @@ pub enum Error {
     NotAKey(String),
     /// It is no private key that endorsements are signed with.
     NotASigningKey(String),
+    /// It is no private key that lets segments be freed.
+    NotAConsentKey(String),
     /// It was not signed, because the cryptographic library failed.
     Crypto(String),
 }
@@ -65,6 +67,11 @@ impl fmt::Display for Error {
                 f,
                 "not a signing key: it should be a P-256 or Ed25519 key in PEM without a passphrase, \
                  as `openssl genpkey -algorithm ed25519` writes it: {why}"
+            ),
+            Self::NotAConsentKey(why) => write!(
+                f,
+                "not a key that can let segments be freed: it should be an RSA or ECDSA key in PEM without \
+                 a passphrase, whose certificate is in the kernel's keyring .ima: {why}"
             ),
             Self::Crypto(why) => write!(f, "cannot sign: {why}"),
         }

@@ -10,6 +10,7 @@
 //! Nothing of an envelope counts before its signature was verified, so an [`Endorsement`] comes from
 //! [`Endorsers::open`] or from a [verdict](make) only.
 
+mod consent;
 mod envelope;
 mod error;
 mod key;
@@ -18,6 +19,7 @@ mod statement;
 mod trust;
 
 pub use self::{
+    consent::ConsentKey,
     error::Error,
     key::{Endorsers, SigningKey},
     make::{NotEndorsable, Words},
