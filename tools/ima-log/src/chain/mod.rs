@@ -10,13 +10,14 @@
 
 mod claims;
 mod heads;
+pub mod outline;
 mod segment;
 mod truncations;
 mod values;
 
 pub use self::segment::{Claimed, Segment};
 
-use self::{heads::Heads, segment::Open};
+use self::{heads::Heads, outline::Outline, segment::Open};
 use crate::{
     bank::Digest,
     endorsement::Endorsed,
@@ -78,6 +79,8 @@ pub(crate) struct Chain<'p> {
     pub(crate) shown: VecDeque<Segment>,
     /// All segments.
     pub(crate) segments: u64,
+    /// What the log looks like as a whole.
+    pub(crate) outline: Outline,
     /// Bytes in the sha1 view.
     pub(crate) bytes: u64,
     /// Violations since cold boot.
@@ -122,6 +125,7 @@ impl<'p> Chain<'p> {
             log_id: None,
             shown: VecDeque::new(),
             segments: 0,
+            outline: Outline::default(),
             bytes: 0,
             violations: 0,
             here: 0,
@@ -302,6 +306,7 @@ impl<'p> Chain<'p> {
             self.open.sealed = digest.filter(|_| self.open.is_exact());
             self.close();
         }
+        self.outline.checkpoint(claim, at.record);
         self.heads.push(claim);
         self.newest = self.reached(claim, at, replay).or(self.newest.take());
         self.log_id.get_or_insert(header.log_id);
@@ -431,8 +436,9 @@ impl<'p> Chain<'p> {
             self.shown.pop_front();
         }
         let claimed = self.head.as_deref().filter(|_| self.open.headed);
-        self.shown
-            .push_back(self.open.shown(claimed.map(Claimed::of)));
+        let segment = self.open.shown(claimed.map(Claimed::of));
+        self.outline.segment(&segment);
+        self.shown.push_back(segment);
     }
 
     /// The log id as text: 32 hexadecimal digits.

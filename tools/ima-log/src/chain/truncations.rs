@@ -9,7 +9,11 @@ use ima_checkpoint_format::truncate::Truncation;
 impl Chain<'_> {
     pub(super) fn truncation(&mut self, at: Place, truncation: &Truncation) {
         let seq = truncation.sequence;
-        if let Some(wrong) = self.wrong(truncation) {
+        let wrong = self.wrong(truncation);
+        let after_ns = self.head.as_deref().map(|head| head.header.wall_ns);
+        self.outline
+            .truncation(truncation, at.record, wrong.is_some(), after_ns);
+        if let Some(wrong) = wrong {
             let text = format!("the truncation to checkpoint {seq} is not true: {wrong}");
             self.note(Kind::Truncation, at, text);
         }

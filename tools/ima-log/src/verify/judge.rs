@@ -67,6 +67,7 @@ impl<'a> Judge<'a> {
                 violated: std::mem::take(&mut chain.violated),
                 segments: chain.segments,
                 shown: std::mem::take(&mut chain.shown).into(),
+                outline: std::mem::take(&mut chain.outline),
             },
             quote: match &policy.anchor.told {
                 Told::Quote(quote) => Some(quote.clone()),

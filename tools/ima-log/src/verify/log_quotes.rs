@@ -5,6 +5,7 @@
 use crate::{
     bank::Digest,
     quote::{KeyName, Quote},
+    replay::Origin,
 };
 use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
@@ -31,10 +32,76 @@ pub struct LogQuotes {
     pub shown: Vec<LogQuote>,
     /// Genuine ones that came before those.
     pub more: u64,
+    /// Where genuine ones are that prove something: of many, every second, fourth and so on.
+    pub marks: Marks,
+    /// What all of them prove together.
+    pub stretches: Stretches,
     /// Quotes by other keys than those that were given, by the TPM Name that they claim.
     pub unknown: BTreeMap<Vec<u8>, u64>,
     /// Quotes by still others.
     pub others: u64,
+}
+
+/// Records that follow each other, which quotes prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first one, by its place in the list.
+    pub first: u64,
+    /// The one after the last.
+    pub end: u64,
+    /// What the replay started from.
+    pub origin: Origin,
+}
+
+/// Stretches, the first ones.
+#[derive(Clone, Debug, Default)]
+pub struct Stretches(pub Vec<Stretch>);
+
+/// Stretches that are kept: there is one more after each gap.
+const STRETCHES: usize = 100;
+
+impl Stretches {
+    pub(super) fn add(&mut self, first: u64, end: u64, origin: Origin) {
+        let is_full = self.0.len() == STRETCHES;
+        let mut known = self.0.iter_mut();
+        match known.find(|one| (one.first, one.origin) == (first, origin)) {
+            Some(one) => one.end = one.end.max(end),
+            None if is_full => (),
+            None => self.0.push(Stretch { first, end, origin }),
+        }
+    }
+}
+
+/// Places in the list, spread over it if there are many.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    /// The places, in order.
+    pub places: Vec<u64>,
+    /// Those that were seen.
+    seen: u64,
+    /// Of so many one is kept, as a power of two.
+    shift: u32,
+}
+
+/// Places that are kept.
+const MARKS: usize = 1024;
+
+impl Marks {
+    pub(super) fn add(&mut self, place: u64) {
+        if self.seen & ((1 << self.shift) - 1) == 0 {
+            self.places.push(place);
+        }
+        self.seen += 1;
+        // 2^63 quotes are not read in any time
+        if self.places.len() > MARKS && self.shift < 63 {
+            self.shift += 1;
+            let mut number = 0;
+            self.places.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+        }
+    }
 }
 
 impl LogQuote {
@@ -68,5 +135,39 @@ impl LogQuotes {
         let mut newest: Vec<_> = newest.into_values().collect();
         newest.sort_by_key(|one| Reverse(one.end()));
         newest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_grow() {
+        let mut stretches = Stretches::default();
+        for (first, end) in [(0, 5), (0, 9), (20, 30), (0, 7)] {
+            stretches.add(first, end, Origin::Reset);
+        }
+        let seen: Vec<_> = stretches.0.iter().map(|one| (one.first, one.end)).collect();
+        assert_eq!(seen, [(0, 9), (20, 30)]);
+        for first in 0..1000 {
+            stretches.add(first, first + 1, Origin::Unknown);
+        }
+        assert_eq!(stretches.0.len(), STRETCHES);
+    }
+
+    #[test]
+    fn marks_are_spread() {
+        let mut marks = Marks::default();
+        for place in 0..100_000 {
+            marks.add(place);
+        }
+        let places = &marks.places;
+        assert!(places.len() <= MARKS && places.len() > MARKS / 2 - 1);
+        let step = places[1];
+        assert!(places
+            .iter()
+            .zip(0..)
+            .all(|(place, at)| *place == at * step));
     }
 }

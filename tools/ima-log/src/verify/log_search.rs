@@ -218,6 +218,9 @@ impl<'p> LogSearch<'p> {
                 None
             }
         };
+        if proven.is_some() {
+            self.found.marks.add(at.record);
+        }
         if self.shown.len() == SHOWN {
             self.shown.pop_front();
             self.found.more += 1;
@@ -245,6 +248,11 @@ impl<'p> LogSearch<'p> {
             register.pcr == self.policy.default_pcr && self.policy.counts(register.bank)
         };
         let anchoring = reached.iter().filter(|(register, _)| counts(register));
+        let best = anchoring.clone().map(|(_, reached)| reached);
+        if let Some(best) = best.max_by_key(|reached| reached.origin.weight()) {
+            let stretches = &mut self.found.stretches;
+            stretches.add(best.since, record, best.origin);
+        }
         let since = anchoring.map(|(_, reached)| reached.since).min();
         let anchors = since.is_some();
         self.is_fresh |= anchors && quote.fresh;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     bank::Digest,
-    chain::Segment,
+    chain::{outline::Outline, Segment},
     endorsement::{Believed, Endorsed},
     list::records::Position,
     quote::Quote,
@@ -108,6 +108,8 @@ pub struct Log {
     pub segments: u64,
     /// The newest of them, oldest first; at most 1000.
     pub shown: Vec<Segment>,
+    /// What it looks like as a whole.
+    pub outline: Outline,
 }
 
 /// A checkpoint that is proven, from a start that the verifier knows or accepts.
