@@ -3,6 +3,7 @@
 //! A verdict as JSON; `Documentation/verify.rst` specifies it. Numbers that may exceed 2^53 are
 //! strings, because many programs read JSON numbers as floating point.
 
+use super::Number;
 use crate::{
     bank::{Bank, Digest},
     chain::Segment,
@@ -15,7 +16,7 @@ use crate::{
         verdict::{Outcome, PcrVerdict, Standing, Unexplained, Verdict},
     },
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// The exit code of an outcome.
 pub type Code = fn(Outcome) -> u8;
@@ -29,14 +30,14 @@ pub struct Json<'a> {
     verdict: &'static str,
     log: Log,
     pcrs: Vec<Pcr<'a>>,
-    covered: Option<Text>,
+    covered: Option<Number>,
     unexplained: Vec<Outside<'a>>,
     findings: Vec<Found<'a>>,
     more: Vec<More>,
     segments: Vec<Part<'a>>,
     quote: Option<&'a Quote>,
     quotes: Vec<Logged<'a>>,
-    more_quotes: Text,
+    more_quotes: Number,
     unknown_keys: Vec<Unknown>,
     endorsements: Vec<Vouched<'a>>,
     checkpoint: Option<Newest<'a>>,
@@ -45,9 +46,9 @@ pub struct Json<'a> {
 /// A genuine quote in the list.
 #[derive(Debug, Serialize)]
 struct Logged<'a> {
-    record: Text,
-    log_record: Text,
-    checkpoint: Text,
+    record: Number,
+    log_record: Number,
+    checkpoint: Number,
     checkpoint_digest: &'a Digest,
     proven: Option<Range>,
     quote: &'a Quote,
@@ -61,32 +62,32 @@ struct Vouched<'a> {
     verifier: &'a str,
     time: String,
     host: Option<&'a str>,
-    checkpoint: Text,
+    checkpoint: Number,
 }
 
 /// The newest checkpoint that is proven, which can be endorsed.
 #[derive(Debug, Serialize)]
 struct Newest<'a> {
-    seq: Text,
+    seq: Number,
     digest: &'a Digest,
-    log_record: Text,
+    log_record: Number,
 }
 
 /// A key that was not given, by the name that quotes claim.
 #[derive(Debug, Serialize)]
 struct Unknown {
     key_name: Hex,
-    quotes: Text,
+    quotes: Number,
 }
 
 #[derive(Debug, Serialize)]
 struct Log {
     id: Option<Digest>,
-    records: Text,
-    bytes: Text,
-    violations: Text,
-    first: Option<Text>,
-    segments: Text,
+    records: Number,
+    bytes: Number,
+    violations: Number,
+    first: Option<Number>,
+    segments: Number,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,7 +96,7 @@ struct Pcr<'a> {
     bank: Bank,
     standing: Standing,
     start: &'static str,
-    checkpoint: Option<Text>,
+    checkpoint: Option<Number>,
     proven: Option<Range>,
     replayed: &'a Digest,
     expected: Option<&'a Digest>,
@@ -105,8 +106,8 @@ struct Pcr<'a> {
 /// Records by their place in the input; `end` is one past the last.
 #[derive(Debug, Serialize)]
 struct Range {
-    first: Text,
-    end: Text,
+    first: Number,
+    end: Number,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,10 +123,10 @@ struct Found<'a> {
     code: u8,
     uncovered: bool,
     source: Option<&'a str>,
-    record: Option<Text>,
-    offset: Option<Text>,
-    log_record: Option<Text>,
-    segment: Option<Text>,
+    record: Option<Number>,
+    offset: Option<Number>,
+    log_record: Option<Number>,
+    segment: Option<Number>,
     text: &'a str,
 }
 
@@ -133,20 +134,20 @@ struct Found<'a> {
 #[derive(Debug, Serialize)]
 struct More {
     kind: Kind,
-    count: Text,
+    count: Number,
 }
 
 #[derive(Debug, Serialize)]
 struct Part<'a> {
-    seq: Option<Text>,
-    first: Option<Text>,
-    records: Text,
-    bytes: Text,
-    violations: Text,
+    seq: Option<Number>,
+    first: Option<Number>,
+    records: Number,
+    bytes: Number,
+    violations: Number,
     broken: bool,
     partial: bool,
     sha256: Option<&'a Digest>,
-    quote: Option<Text>,
+    quote: Option<Number>,
     claimed: Option<Claimed<'a>>,
 }
 
@@ -156,19 +157,9 @@ struct Claimed<'a> {
     digest: &'a Digest,
     flags: u32,
     generation: u32,
-    wall_ns: Text,
-    boot_ns: Text,
+    wall_ns: Number,
+    boot_ns: Number,
     label: &'a str,
-}
-
-/// A number as a string.
-#[derive(Clone, Copy, Debug)]
-struct Text(u64);
-
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
 }
 
 impl<'a> Json<'a> {
@@ -182,14 +173,14 @@ impl<'a> Json<'a> {
             verdict: word(verdict.outcome()),
             log: Log {
                 id: log.id,
-                records: Text(verdict.end.record),
-                bytes: Text(log.bytes),
-                violations: Text(log.violations),
-                first: log.first.map(Text),
-                segments: Text(log.segments),
+                records: Number(verdict.end.record),
+                bytes: Number(log.bytes),
+                violations: Number(log.violations),
+                first: log.first.map(Number),
+                segments: Number(log.segments),
             },
             pcrs: verdict.registers.iter().map(pcr).collect(),
-            covered: verdict.covered.map(Text),
+            covered: verdict.covered.map(Number),
             unexplained: verdict.unexplained.iter().map(outside).collect(),
             findings: {
                 let kept = verdict.findings.kept().iter();
@@ -197,7 +188,7 @@ impl<'a> Json<'a> {
             },
             more: {
                 let more = verdict.findings.more();
-                let more = more.map(|(kind, count)| (kind, Text(count)));
+                let more = more.map(|(kind, count)| (kind, Number(count)));
                 more.map(|(kind, count)| More { kind, count }).collect()
             },
             segments: {
@@ -209,20 +200,20 @@ impl<'a> Json<'a> {
                 let shown = verdict.quotes.shown.iter();
                 shown.map(|one| logged(one, verdict)).collect()
             },
-            more_quotes: Text(verdict.quotes.more),
+            more_quotes: Number(verdict.quotes.more),
             unknown_keys: {
                 let unknown = verdict.quotes.unknown.iter();
                 let unknown = unknown.map(|(name, count)| Unknown {
                     key_name: Hex(name.clone()),
-                    quotes: Text(*count),
+                    quotes: Number(*count),
                 });
                 unknown.collect()
             },
             endorsements: verdict.endorsements.iter().map(vouched).collect(),
             checkpoint: verdict.checkpoint.as_ref().map(|newest| Newest {
-                seq: Text(newest.seq),
+                seq: Number(newest.seq),
                 digest: &newest.digest,
-                log_record: Text(newest.records),
+                log_record: Number(newest.records),
             }),
         }
     }
@@ -236,19 +227,19 @@ fn vouched(one: &Believed) -> Vouched<'_> {
         verifier: &endorsement.verifier.id,
         time: humantime::format_rfc3339_seconds(endorsement.time).to_string(),
         host: endorsement.host.as_deref(),
-        checkpoint: Text(endorsement.checkpoint),
+        checkpoint: Number(endorsement.checkpoint),
     }
 }
 
 fn logged<'a>(one: &'a LogQuote, verdict: &Verdict) -> Logged<'a> {
     Logged {
-        record: Text(one.record),
-        log_record: Text(verdict.in_log(one.record)),
-        checkpoint: Text(one.checkpoint),
+        record: Number(one.record),
+        log_record: Number(verdict.in_log(one.record)),
+        checkpoint: Number(one.checkpoint),
         checkpoint_digest: &one.digest,
         proven: one.proven.map(|(first, end)| Range {
-            first: Text(first),
-            end: Text(end),
+            first: Number(first),
+            end: Number(end),
         }),
         quote: &one.quote,
     }
@@ -261,7 +252,7 @@ fn codes(verdict: &Verdict, code: Code) -> Vec<u8> {
     codes
 }
 
-fn word(outcome: Outcome) -> &'static str {
+pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Verified => "verified",
         Outcome::Accepted => "accepted",
@@ -273,7 +264,26 @@ fn word(outcome: Outcome) -> &'static str {
 }
 
 fn pcr(one: &PcrVerdict) -> Pcr<'_> {
-    let (start, checkpoint) = match one.origin {
+    let (start, checkpoint) = start(one.origin);
+    Pcr {
+        pcr: one.register.pcr,
+        bank: one.register.bank,
+        standing: one.standing,
+        start,
+        checkpoint: checkpoint.map(Number),
+        proven: one.proven.map(|(first, end)| Range {
+            first: Number(first),
+            end: Number(end),
+        }),
+        replayed: &one.replayed,
+        expected: one.expected.as_ref(),
+        base: one.base.as_ref(),
+    }
+}
+
+/// The word for what a replay started from, and the number of the checkpoint.
+pub(super) fn start(origin: Origin) -> (&'static str, Option<u64>) {
+    match origin {
         Origin::Reset => ("reset", None),
         Origin::Given => ("given", None),
         Origin::EventLog => ("event-log", None),
@@ -281,20 +291,6 @@ fn pcr(one: &PcrVerdict) -> Pcr<'_> {
         Origin::Accepted(seq) => ("accepted", Some(seq)),
         Origin::Claimed(seq) => ("claimed", Some(seq)),
         Origin::Unknown => ("unknown", None),
-    };
-    Pcr {
-        pcr: one.register.pcr,
-        bank: one.register.bank,
-        standing: one.standing,
-        start,
-        checkpoint: checkpoint.map(Text),
-        proven: one.proven.map(|(first, end)| Range {
-            first: Text(first),
-            end: Text(end),
-        }),
-        replayed: &one.replayed,
-        expected: one.expected.as_ref(),
-        base: one.base.as_ref(),
     }
 }
 
@@ -320,13 +316,13 @@ fn found(finding: &Finding, code: Code) -> Found<'_> {
         code,
         uncovered: finding.uncovered,
         source,
-        record: finding.at.map(|at| Text(at.record)),
+        record: finding.at.map(|at| Number(at.record)),
         offset: finding
             .at
             .filter(|_| !finding.ascii)
-            .map(|at| Text(at.offset)),
-        log_record: finding.in_log.map(Text),
-        segment: finding.segment.map(Text),
+            .map(|at| Number(at.offset)),
+        log_record: finding.in_log.map(Number),
+        segment: finding.segment.map(Number),
         text: &finding.text,
     }
 }
@@ -334,21 +330,21 @@ fn found(finding: &Finding, code: Code) -> Found<'_> {
 fn part<'a>(segment: &'a Segment, quotes: &LogQuotes) -> Part<'a> {
     let records = segment.start..segment.start.saturating_add(segment.records);
     Part {
-        seq: segment.seq.map(Text),
-        first: segment.first.map(Text),
-        records: Text(segment.records),
-        bytes: Text(segment.bytes),
-        violations: Text(segment.violations),
+        seq: segment.seq.map(Number),
+        first: segment.first.map(Number),
+        records: Number(segment.records),
+        bytes: Number(segment.bytes),
+        violations: Number(segment.violations),
         broken: segment.broken,
         partial: segment.partial,
         sha256: segment.sealed.as_ref(),
-        quote: quotes.covering(&records).map(Text),
+        quote: quotes.covering(&records).map(Number),
         claimed: segment.claimed.as_ref().map(|claimed| Claimed {
             digest: &claimed.digest,
             flags: claimed.flags,
             generation: claimed.generation,
-            wall_ns: Text(claimed.wall_ns),
-            boot_ns: Text(claimed.boot_ns),
+            wall_ns: Number(claimed.wall_ns),
+            boot_ns: Number(claimed.boot_ns),
             label: &claimed.label,
         }),
     }

@@ -61,7 +61,8 @@ fn meaning(outcome: Outcome) -> &'static str {
     }
 }
 
-fn headline(verdict: &Verdict) -> String {
+/// The first line.
+pub(super) fn headline(verdict: &Verdict) -> String {
     let (segments, records) = (verdict.log.segments, verdict.end.record);
     let size = format!(
         "{records} record{} in {segments} segment{}",
@@ -72,7 +73,8 @@ fn headline(verdict: &Verdict) -> String {
     format!("{}: {size}; {}", meaning(outcome), why(verdict, outcome))
 }
 
-fn why(verdict: &Verdict, outcome: Outcome) -> String {
+/// What the outcome comes from, in a phrase.
+pub(super) fn why(verdict: &Verdict, outcome: Outcome) -> String {
     let has = |kind| {
         verdict
             .findings
@@ -246,7 +248,8 @@ fn standing(one: &PcrVerdict, verdict: &Verdict) -> String {
     format!("{name:18}{text}")
 }
 
-fn origin(origin: Origin) -> String {
+/// What a replay started from.
+pub(super) fn origin(origin: Origin) -> String {
     match origin {
         Origin::Reset => "from zeros".to_owned(),
         Origin::Given => "from the base that was given".to_owned(),
