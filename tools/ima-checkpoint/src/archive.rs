@@ -16,6 +16,7 @@ mod execute;
 #[cfg(test)]
 mod fixture;
 pub mod follow;
+pub mod history;
 mod index;
 mod listing;
 pub mod live;
@@ -166,6 +167,43 @@ impl Archive {
     /// [`Error::NoLog`] if there is no such log, [`Error::SeveralLogs`] if there are several to
     /// choose from.
     pub fn log(&self, host: Option<&str>, log_id: Option<&str>) -> Result<Log> {
+        let mut logs = self.logs_of(host, log_id)?;
+        if log_id.is_none() && logs.len() > 1 {
+            let live = live_log_id().unwrap_or_default();
+            if logs.iter().any(|log| log.log_id == live) {
+                logs.retain(|log| log.log_id == live);
+            }
+        }
+        match logs.as_slice() {
+            [name] => self.open_log(name),
+            _ => {
+                let dir = self.dir().to_owned();
+                Err(Error::SeveralLogs { dir, logs }.into())
+            }
+        }
+    }
+
+    /// All logs of one host, at least one: by default of this host, or of the only one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLog`] if there is none, [`Error::SeveralLogs`] if there are several hosts to
+    /// choose from.
+    pub fn logs_of_host(&self, host: Option<&str>, log_id: Option<&str>) -> Result<Vec<LogName>> {
+        let logs = self.logs_of(host, log_id)?;
+        if logs
+            .iter()
+            .any(|log| Some(&log.host) != logs.first().map(|first| &first.host))
+        {
+            let dir = self.dir().to_owned();
+            return Err(Error::SeveralLogs { dir, logs }.into());
+        }
+        Ok(logs)
+    }
+
+    /// The logs that are meant, at least one: of the host that is named, else of this host if it
+    /// has any, else of all hosts.
+    fn logs_of(&self, host: Option<&str>, log_id: Option<&str>) -> Result<Vec<LogName>> {
         let (mut logs, mut faults) = self.list()?;
         let here = here().filter(|here| {
             let mut hosts = logs.iter().map(|log| &log.host);
@@ -178,23 +216,12 @@ impl Archive {
         if let Some((_, fault)) = faults.pop() {
             return Err(fault);
         }
-        match log_id {
-            Some(log_id) => logs.retain(|log| log.log_id == log_id),
-            None if logs.len() > 1 => {
-                let live = live_log_id().unwrap_or_default();
-                if logs.iter().any(|log| log.log_id == live) {
-                    logs.retain(|log| log.log_id == live);
-                }
-            }
-            None => (),
+        if let Some(log_id) = log_id {
+            logs.retain(|log| log.log_id == log_id);
         }
-        match logs.as_slice() {
-            [name] => self.open_log(name),
-            [] => Err(self.no_log(host, log_id)),
-            _ => {
-                let dir = self.dir().to_owned();
-                Err(Error::SeveralLogs { dir, logs }.into())
-            }
+        match logs.is_empty() {
+            true => Err(self.no_log(host, log_id)),
+            false => Ok(logs),
         }
     }
 

@@ -23,6 +23,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod notify;
 pub mod open_files;
+pub mod page;
 pub mod quoting;
 pub mod remote;
 

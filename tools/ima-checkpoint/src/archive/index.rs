@@ -89,11 +89,20 @@ impl Index {
         })
     }
 
+    /// Hands what an index says that the files do not to `each`, in order.
+    pub(super) fn events(log: &Directory, mut each: impl FnMut(&Event)) -> Result<()> {
+        Self::read_some(log, MAX_HISTORY, "move it away", |event| {
+            each(event);
+            false
+        })
+        .map(drop)
+    }
+
     fn read_some(
         log: &Directory,
         max: u64,
         advice: &str,
-        wanted: impl Fn(&Event) -> bool,
+        mut wanted: impl FnMut(&Event) -> bool,
     ) -> Result<Self> {
         let mut index = Self::default();
         let file = match log.open(NAME) {

@@ -13,6 +13,8 @@ pub mod generate;
 pub mod inspect;
 pub mod mount;
 pub mod reindex;
+mod replace;
+pub mod report;
 pub mod status;
 pub mod truncate;
 mod verdict;

@@ -235,6 +235,25 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The first option that says what is true of one boot only.
+    pub(super) fn of_one_boot(&self) -> Option<&'static str> {
+        let given = [
+            ("--base", !self.base.is_empty()),
+            ("--pcr", !self.pcr.is_empty()),
+            ("--pcrs", !self.pcrs.is_empty()),
+            ("--tpm", self.tpm.is_some()),
+            ("--event-log", self.event_log.is_some()),
+            ("--quote", self.quote.is_some()),
+            ("--nonce", self.nonce.is_some()),
+            ("--accept-break", !self.accept_break.is_empty()),
+            ("--accept-start", self.accept_start.is_some()),
+        ];
+        let mut given = given.into_iter();
+        given.find_map(|(option, is_given)| is_given.then_some(option))
+    }
+}
+
 /// Finds out what the kernel extends, unless a list can only be read once.
 fn settle(options: &Options, policy: &Policy, quiet: bool) -> Result<Verdict> {
     let pipes = Pipes::kept();

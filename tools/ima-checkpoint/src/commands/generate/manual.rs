@@ -91,6 +91,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Verify a list of any kernel against what tpm2_pcrread printed.",
     ),
     (
+        "report --archive copy --host web1 --trust /etc/ima-keys --html web1.html",
+        "Write a page about all boots of a host, for an auditor.",
+    ),
+    (
         "inspect --json archive/host/*/0000000003.zst",
         "Print the records of an archived segment for a program.",
     ),
