@@ -15,8 +15,12 @@ class Tpm:
         self.directory = tempfile.TemporaryDirectory(prefix="tpm-")
         self.path = Path(self.directory.name)
         (self.path / "state").mkdir()
+        self.environment = {**os.environ, "TPM2TOOLS_TCTI": f"swtpm:path={self.path / 'socket'}", "TSS2_LOG": "all+none"}
+        self.start()
+        return self
+
+    def start(self):
         socket = self.path / "socket"
-        self.environment = {**os.environ, "TPM2TOOLS_TCTI": f"swtpm:path={socket}", "TSS2_LOG": "all+none"}
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", "swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear",
              "--tpmstate", f"dir={self.path / 'state'}", "--server", f"type=unixio,path={socket}",
@@ -25,11 +29,20 @@ class Tpm:
             if self.process.poll() is not None:
                 raise RuntimeError(f"swtpm ended with {self.process.returncode}")
             time.sleep(0.01)
-        return self
 
-    def __exit__(self, *_):
+    def stop(self):
         self.process.terminate()
         self.process.wait()
+
+    def restart(self):
+        """Switches it off and on: its PCRs are zero again."""
+        self.stop()
+        for name in ("socket", "socket.ctrl"):
+            (self.path / name).unlink(missing_ok=True)
+        self.start()
+
+    def __exit__(self, *_):
+        self.stop()
         self.directory.cleanup()
 
     def run(self, tool, *arguments):
