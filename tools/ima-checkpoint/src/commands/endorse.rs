@@ -2,7 +2,7 @@
 
 //! `endorse`: verify a log, and sign what was found.
 
-use super::{exit::Code, failure::Failure, print, verdict::Options, Result};
+use super::{exit::Code, failure::Failure, print, replace::replace, verdict::Options, Result};
 use crate::{error::Error, escape::Escaped, evidence::files};
 use clap::Args;
 use ima_log::{
@@ -10,9 +10,7 @@ use ima_log::{
     report::text,
 };
 use std::{
-    fs::Permissions,
     io::Write,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -101,11 +99,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Code> {
     };
     let (envelope, id) = key.sign(&endorsement).map_err(Error::from)?;
     match &arguments.output {
-        Some(path) => write(path, envelope.as_bytes())?,
+        Some(path) => replace(path, envelope.as_bytes())?,
         None => print(&envelope)?,
     }
     if let Some((path, key)) = &consent {
-        write(path, &key.sign(&endorsement).map_err(Error::from)?)?;
+        replace(path, &key.sign(&endorsement).map_err(Error::from)?)?;
     }
     if !arguments.quiet {
         tell(&format!(
@@ -134,20 +132,6 @@ fn consent_key(arguments: &Arguments) -> Result<Option<(&Path, ConsentKey)>> {
 fn tell(text: &str) {
     // that nobody reads it is no error
     let _ = std::io::stderr().write_all(crate::escape::lines(text).as_bytes());
-}
-
-/// Writes a file as a whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let failed = |error| Error::io("write", path, error);
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
 }
 
 #[cfg(test)]

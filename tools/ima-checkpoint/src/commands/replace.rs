@@ -46,7 +46,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let mut file = Builder::new()
-        .prefix(".report-")
+        .prefix(".ima-checkpoint-")
         .permissions(Permissions::from_mode(MODE))
         .tempfile_in(folder.unwrap_or(Path::new(".")))?;
     if let Some(permissions) = permissions {
