@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Truncations that must be signed: which signature is taken, which is not, and that nothing is freed
-# without. signed.sh is a kernel with truncate_needs_signature=1 and retention; with a file `loose` in
-# the share, it is one that was told nothing.
+# Truncations that must be signed: which signature is taken, which is not, and that nothing is
+# freed without. The kernel has truncate_needs_signature=1 and retention; with a file `loose` in the
+# share, it is one that was told something else.
 # shellcheck source=/dev/null
 . /mnt/share/lib.sh
 truncate=$CHECKPOINT/truncate
@@ -39,7 +39,8 @@ sign()
 	file=$1 key=$2
 	shift 2
 	rm -f "$file.sig"
-	evmctl ima_sign --sigfile "$@" --key "$SHARE/$key.key" "$file" >/dev/null 2>"$SHARE/evmctl.log" || return
+	evmctl ima_sign --sigfile "$@" --key "$SHARE/$key.key" "$file" >/dev/null \
+		2>"$SHARE/evmctl.log" || return
 	hex "$file.sig"
 }
 
@@ -143,7 +144,8 @@ try oversized "2 $(digest 2) 030204$(cat "$SHARE/rsa.keyid")1212$(hex zeros)"
 head -c 4627 /dev/zero >zeros
 try longest "2 $(digest 2) 030204$(cat "$SHARE/rsa.keyid")1213$(hex zeros)"
 for bad in "2 $(digest 2) " "2 $(digest 2) x" "2 $(digest 2) ${good%?}" "2 $(digest 2) $good more" \
-	"2 $(digest 2)  $good" "2  $good" "2 $good" "2 $(digest 2) ${good%?}g" "0 $(printf '%064d' 0) $good"; do
+	"2 $(digest 2)  $good" "2  $good" "2 $good" "2 $(digest 2) ${good%?}g" \
+	"0 $(printf '%064d' 0) $good"; do
 	fileop w="$truncate" write="$bad"
 done >"$SHARE/malformed"
 snapshot refused
@@ -162,7 +164,8 @@ sign m1 stranger -a sha256 >/dev/null || exit
 ima-checkpoint truncate --signature m1.sig 1 >"$SHARE/tool-stranger" 2>&1
 echo $? >>"$SHARE/tool-stranger"
 # The archiver archives all the same, and ends well.
-ima-checkpoint archive --archive "$SHARE/archive" --host guest --keep-segments 0 >"$SHARE/archiver" 2>&1
+ima-checkpoint archive --archive "$SHARE/archive" --host guest --keep-segments 0 \
+	>"$SHARE/archiver" 2>&1
 echo $? >>"$SHARE/archiver"
 sleep 2 # for retention, which has nothing to do
 snapshot kept
@@ -173,7 +176,8 @@ ima-checkpoint truncate --signature m1.sig 1 >"$SHARE/tool-signed" 2>&1
 echo $? >>"$SHARE/tool-signed"
 snapshot first
 # ... of a list of hashes, as sign_hash reads them, in capital letters,
-signature=$(sha256sum m2 | evmctl sign_hash -a sha256 --key "$SHARE/rsa.key" 2>/dev/null | tail -n 1)
+signature=$(sha256sum m2 |
+	evmctl sign_hash -a sha256 --key "$SHARE/rsa.key" 2>/dev/null | tail -n 1)
 try sign-hash "2 $(digest 2) $(echo "${signature##* }" | tr a-f A-F)
 "
 snapshot second

@@ -33,8 +33,8 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["dry_run", "signature"])]
     message: bool,
 
-    /// The signature of that line, as `evmctl ima_sign --sigfile --hashalgo sha256` writes it, by a key
-    /// in the kernel's keyring .ima
+    /// The signature of that line, as `evmctl ima_sign --sigfile --hashalgo sha256` writes it, by a
+    /// key in the kernel's keyring .ima
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
 
@@ -121,8 +121,8 @@ fn read_signature(path: &Path) -> Result<Vec<u8>> {
 fn parse_signature<'b>(path: &Path, bytes: &'b [u8]) -> Result<Signature<'b>> {
     Signature::parse(bytes).map_err(|error| {
         Failure::usage(format!(
-            "{}: {error}. `evmctl ima_sign --sigfile --hashalgo sha256` writes one, of the line that \
-             `--message` prints",
+            "{}: {error}. `evmctl ima_sign --sigfile --hashalgo sha256` writes one, of the line \
+             that `--message` prints",
             Escaped::path(path)
         ))
     })
