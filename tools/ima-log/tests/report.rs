@@ -275,6 +275,27 @@ fn each_side_of_a_gap_is_proven_by_itself() {
     assert_eq!(bins, [(1, 0), (1, 0), (0, 3), (0, 1)]);
 }
 
+/// A base without anything that follows it is verified, and proves no record.
+#[test]
+fn nothing_new() {
+    let register = Register {
+        pcr: PCR,
+        bank: Bank::Sha256,
+    };
+    let value = Bank::Sha256.hash(&[b"what was proven before"]);
+    let mut policy = Policy::default();
+    policy.base.insert(register, value);
+    policy.anchor.values.insert(register, value);
+    let input = Input::new("list", &b""[..]);
+    let verdict = verify([Ok(input)], &policy, Layouts::default()).expect("there is a verdict");
+    let found = Found::Verdict(Box::new(verdict));
+    let report = report(vec![Entry::new(&found, None, code)]);
+    assert_eq!((report.code, report.verdict), (0, "verified"));
+    let judged = report.logs[0].judged.as_ref().expect("it was judged");
+    assert!(judged.timeline.proven.is_empty());
+    assert_eq!((judged.records, judged.unproven), (Number(0), Number(0)));
+}
+
 /// However many logs and events there are, and however long their texts are.
 #[test]
 fn its_size_is_bounded() {
