@@ -36,20 +36,6 @@ fn host(text: &str) -> Result<Host> {
     Ok(host)
 }
 
-/// A record of a template that IMA does not have, which a finding names.
-fn unknown(template: &str) -> Vec<u8> {
-    let data = [&[1, 0, 0, 0][..], b"x"].concat();
-    let sized = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
-    let digest = Bank::Sha1.hash(&[&data]);
-    [
-        &PCR.to_le_bytes()[..],
-        digest.as_bytes(),
-        &sized(template.as_bytes()),
-        &sized(&data),
-    ]
-    .concat()
-}
-
 struct Folder(TempDir);
 
 impl Folder {
@@ -95,14 +81,7 @@ fn shape(page: &Html) -> (BTreeMap<String, usize>, BTreeSet<String>) {
 
 #[test]
 fn no_element_comes_from_outside() -> Result {
-    let folder = |text| {
-        let folder = Folder::new(&host(text)?, "list")?;
-        let path = folder.0.path().join("list");
-        let mut list = fs::read(&path)?;
-        list.extend(unknown(text));
-        fs::write(&path, list)?;
-        Ok::<_, Box<dyn Error>>(folder)
-    };
+    let folder = |text| Folder::new(&host(text)?, "list");
     let (_, plain) = folder(PLAIN)?.page("list")?;
     let (text, evil) = folder(EVIL)?.page("list")?;
     assert_eq!(shape(&plain), shape(&evil));
@@ -154,7 +133,11 @@ fn nothing_is_loaded() -> Result {
             "{target}"
         );
     }
-    assert!(!text.contains("@import") && !text.contains("http:") && !text.contains("https:"));
+    // the name of a namespace is no address
+    let text = text.replace("http://www.w3.org/2000/svg", "");
+    for word in ["@import", "http:", "https:", "//"] {
+        assert!(!text.contains(word), "{word}");
+    }
     let urls = text.match_indices("url(").map(|(at, _)| &text[at..at + 5]);
     assert!(urls.into_iter().all(|url| url == "url(#"));
     Ok(())
