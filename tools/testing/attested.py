@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import guest
@@ -170,7 +171,7 @@ class Monitor:
         self.told = self.folder / "told"
         self.ca = self.folder / "state/cert.pem"
         self.process = self.url = None
-        self.port = port()
+        self.port, self.metrics_port = port(), port()
         (self.folder / "policy").write_text("".join(
             f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in allowed), encoding="utf-8")
         kinds = ["file", "violation", "buffer", "evidence", "quote", "mismatch", "gap", "went-back", "fork",
@@ -178,6 +179,7 @@ class Monitor:
         self.config = self.folder / "config"
         self.config.write_text(
             f"listen = '127.0.0.1:{self.port}'\nstate = '{self.folder / 'state'}'\ninterval = '{interval}'\n"
+            f"metrics = '127.0.0.1:{self.metrics_port}'\n"
             f"max_upload = 8\nmax_connections_of_one = {CONNECTIONS}\nmax_requests_of_one = {REQUESTS}\n"
             f"[[policy]]\nsha256sums = '{self.folder / 'policy'}'\n"
             f"[[action]]\nname = 'note'\nprogram = ['/bin/sh', '-c', 'read -r line && echo \"$line\" >>\"$0\"', '{self.told}']\n"
@@ -226,6 +228,12 @@ class Monitor:
 
     def kinds(self):
         return sorted(one["kind"] for one in self.findings())
+
+    def metrics(self):
+        """What Prometheus is told, by name and label."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: int(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
 
     def records(self, host):
         """How many records of a host are proven."""

@@ -229,6 +229,13 @@ async fn serve(config: Config) -> Result<(), Error> {
     let listener = std::net::TcpListener::bind(at).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let at = listener.local_addr().map_err(failed)?;
+    let metrics = match config.metrics {
+        Some(at) => {
+            let failed = |error| Error::System(format!("cannot listen at {at}"), error);
+            Some(tokio::net::TcpListener::bind(at).await.map_err(failed)?)
+        }
+        None => None,
+    };
     let hosts = store.hosts().await?.len();
     eprintln!("<5>listening at https://{at}, with {hosts} hosts");
     if policy.is_given() {
@@ -246,9 +253,17 @@ async fn serve(config: Config) -> Result<(), Error> {
     }
     let app = Arc::new(App::new(config, policy, store));
     let background = tokio::spawn(Arc::clone(&app).background());
+    let told = Arc::clone(&app);
+    let telling = async {
+        match metrics {
+            Some(listener) => server::tell(told, listener).await,
+            None => std::future::pending().await,
+        }
+    };
     let serving = server::serve(app, listener, tls);
     let ended = tokio::select! {
         ended = serving => ended.map_err(failed),
+        ended = telling => ended.map_err(|error| Error::System("metrics".into(), error)),
         // all that matters is on disk already
         () = terminated() => Ok(()),
         _ = background => Ok(()),

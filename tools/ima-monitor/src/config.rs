@@ -37,6 +37,8 @@ pub struct Config {
     pub memory: u64,
     /// Hosts that may wait for approval.
     pub max_pending: u64,
+    /// Where Prometheus finds its metrics, by plain http.
+    pub metrics: Option<SocketAddr>,
     /// Connections at once.
     pub max_connections: usize,
     /// Of these, those of one address.
@@ -102,6 +104,7 @@ impl Default for Config {
             max_upload: 100,
             memory: 512,
             max_pending: 1000,
+            metrics: None,
             max_connections: 4096,
             max_connections_of_one: 256,
             max_requests_of_one: 6000,

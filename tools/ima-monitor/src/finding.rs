@@ -40,6 +40,24 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::File,
+        Self::Violation,
+        Self::Buffer,
+        Self::Evidence,
+        Self::Quote,
+        Self::Mismatch,
+        Self::Gap,
+        Self::WentBack,
+        Self::Fork,
+        Self::OtherKey,
+        Self::ResetWithoutNewLog,
+        Self::ResetJump,
+        Self::Log,
+        Self::Silent,
+    ];
+
     /// The name in JSON and in the configuration.
     pub fn name(self) -> &'static str {
         match self {

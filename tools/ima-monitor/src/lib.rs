@@ -17,6 +17,7 @@ pub mod credential;
 pub mod finding;
 pub mod host;
 pub mod limits;
+pub mod metrics;
 pub mod outbox;
 pub mod policy;
 pub mod server;

@@ -224,6 +224,7 @@ pub(super) async fn update(
         app.wake.notify_one();
     }
     report(&id, &round);
+    app.counters.round(proven.map(|_| round.new));
     let now = Instant::now();
     if proven.is_some() {
         app.sessions.extend(&id, now);

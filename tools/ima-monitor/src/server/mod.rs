@@ -18,6 +18,7 @@ use crate::{
     finding::{Finding, Kind},
     host::judge::Asked,
     limits::{Connections, Origin, Requests},
+    metrics::{self, Counters},
     outbox,
     policy::Policy,
     session::Sessions,
@@ -27,9 +28,9 @@ use crate::{
 use axum::{
     body::Bytes,
     extract::{ConnectInfo, DefaultBodyLimit, Request, State as Shared},
-    http::HeaderMap,
+    http::{header, HeaderMap},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{get, patch, post},
     Router,
 };
@@ -77,6 +78,7 @@ pub struct App {
     secrets: Mutex<HashMap<String, Secret>>,
     /// Of each address.
     requests: Requests,
+    counters: Counters,
     /// MiB that requests with evidence may still take.
     memory: Semaphore,
     /// Verifications that may still start.
@@ -95,6 +97,7 @@ impl App {
             memory: Semaphore::new(memory.min(Semaphore::MAX_PERMITS)),
             processors: Semaphore::new(processors),
             requests: Requests::new(config.max_requests_of_one),
+            counters: Counters::default(),
             config,
             policy,
             store,
@@ -201,7 +204,10 @@ async fn counted(
     next: Next,
 ) -> Result<Response, Refusal> {
     let counted = app.requests.count(Origin::from(peer.ip()), Instant::now());
-    counted.map_err(Refusal::too_often)?;
+    counted.map_err(|seconds| {
+        app.counters.refused();
+        Refusal::too_often(seconds)
+    })?;
     Ok(next.run(request).await)
 }
 
@@ -218,6 +224,23 @@ async fn body(request: Request, limit: usize, time: Duration) -> Result<Bytes, R
         Ok(Err(_)) => Err(Refusal::too_large(limit)),
         Err(_) => Err(Refusal::too_slow()),
     }
+}
+
+/// `GET /metrics`
+async fn metrics(Shared(app): Shared<Arc<App>>) -> Result<impl IntoResponse, Refusal> {
+    let stock = app.store.stock().await?;
+    let kind = [(header::CONTENT_TYPE, metrics::MEDIA_TYPE)];
+    Ok((kind, metrics::text(&app.counters, &stock)))
+}
+
+/// Answers Prometheus until the program ends.
+///
+/// # Errors
+///
+/// The listener fails.
+pub async fn tell(app: Arc<App>, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    let router = Router::new().route("/metrics", get(metrics));
+    axum::serve(listener, router.with_state(app)).await
 }
 
 /// Is this a name that a host may have? It is shown and logged.

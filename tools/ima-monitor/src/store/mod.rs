@@ -11,6 +11,7 @@ use crate::{
     config::Action,
     finding::{Finding, Kind, Record},
     host::Proven,
+    metrics::Stock,
     time,
 };
 use sqlx::{
@@ -325,6 +326,33 @@ impl Store {
             .iter()
             .map(kept)
             .collect()
+    }
+
+    /// What there is, in numbers.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub async fn stock(&self) -> Result<Stock> {
+        let hosts = "SELECT COALESCE(SUM(approved = 0), 0), COALESCE(SUM(approved), 0), \
+                     COALESCE(SUM(approved AND doubt), 0), \
+                     (SELECT COUNT(*) FROM tasks WHERE done_at IS NULL) FROM hosts";
+        let hosts = sqlx::query(hosts).fetch_one(&self.pool).await?;
+        let findings = "SELECT kind, COUNT(*) FROM findings WHERE acked_at IS NULL GROUP BY kind";
+        let findings = sqlx::query(findings).fetch_all(&self.pool).await?;
+        let findings = findings.iter().map(|row| {
+            let kind: String = row.try_get(0)?;
+            let kind = serde_json::from_str(&kind);
+            let kind = kind.map_err(|error| Error::Content(error.to_string()))?;
+            Ok((kind, row.try_get(1)?))
+        });
+        Ok(Stock {
+            pending: hosts.try_get(0)?,
+            approved: hosts.try_get(1)?,
+            doubted: hosts.try_get(2)?,
+            findings: findings.collect::<Result<_>>()?,
+            actions: hosts.try_get(3)?,
+        })
     }
 
     /// Somebody has seen to this one. Was it open?
