@@ -10,7 +10,7 @@ use super::{
 use crate::error::Result;
 
 /// Gaps that are told of.
-const MAX_GAPS: usize = 1000;
+const MAX_GAPS: usize = 100;
 
 /// What happened to a log. Times are nanoseconds since 1970-01-01 00:00 UTC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct History {
     /// All segments before this one were removed, and when.
     pub removed: Option<(u64, u64)>,
     /// Segments that were gone before they were archived: the first, the last, and when the
-    /// archiver noticed. At most 1000.
+    /// archiver noticed. At most 100.
     pub gaps: Vec<(u64, u64, u64)>,
 }
 

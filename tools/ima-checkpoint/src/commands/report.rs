@@ -102,49 +102,61 @@ fn make(arguments: &Arguments) -> Result<Report> {
         made_ns: now_ns(),
         made_by: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
     };
-    let exit = |outcome| Code::from(outcome) as u8;
     let Some(dir) = &source.archive else {
         let verdict = options.verdict(arguments.quiet)?;
         let entry = Entry::new(&Found::Verdict(Box::new(verdict)), None, exit);
         return Ok(Report::new(context, [entry], exit));
     };
     let archive = Archive::open(dir)?;
-    let logs = chosen(options, &archive)?;
-    context.host = logs.first().map(|(name, _)| name.host.clone());
-    let entries = logs.into_iter().map(|(name, history)| {
-        let archived = history.as_ref().ok();
-        let archived = archived.map(|history| archived_of(&name, history));
-        let found = match history {
-            Err(failure) => unreadable(failure)?,
-            Ok(history) if history.files == 0 && !source.live => {
-                let text = "the archive has no segment of this log".to_owned();
-                Found::Unreadable(Outcome::Missing, text)
-            }
-            Ok(_) => {
-                let mut options = options.clone();
-                options.source.host = Some(name.host);
-                options.source.log_id = Some(name.log_id);
-                match options.verdict(arguments.quiet) {
-                    Ok(verdict) => Found::Verdict(Box::new(verdict)),
-                    Err(failure) => unreadable(failure)?,
-                }
-            }
-        };
-        Ok(Entry::new(&found, archived, exit))
+    let names = chosen(options, &archive)?;
+    context.host = names.first().map(|name| name.host.clone());
+    // of many logs little is kept: each is gone before the next one is read
+    let mut failure = None;
+    let entries = names.into_iter().map_while(|name| {
+        let entry = entry(arguments, &archive, name);
+        entry.map_err(|error| failure = Some(error)).ok()
     });
-    let entries: Vec<Entry> = entries.collect::<Result<_>>()?;
-    Ok(Report::new(context, entries, exit))
+    let report = Report::new(context, entries, exit);
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(report),
+    }
 }
 
-/// A log, and what the archive says of it, if that can be read.
-type Chosen = (LogName, Result<History>);
+fn exit(outcome: Outcome) -> u8 {
+    Code::from(outcome) as u8
+}
 
-/// The logs that the report is about, the newest first.
-fn chosen(options: &Options, archive: &Archive) -> Result<Vec<Chosen>> {
+/// A log of the archive, verified.
+fn entry(arguments: &Arguments, archive: &Archive, name: LogName) -> Result<Entry> {
+    let mut options = arguments.options.clone();
+    let history = archive.open_log(&name).and_then(|log| log.history());
+    let archived = history.as_ref().ok();
+    let archived = archived.map(|history| archived_of(&name, history));
+    let found = match history {
+        Err(error) => unreadable(error.into())?,
+        Ok(history) if history.files == 0 && !options.source.live => {
+            let text = "the archive has no segment of this log".to_owned();
+            Found::Unreadable(Outcome::Missing, text)
+        }
+        Ok(_) => {
+            options.source.host = Some(name.host);
+            options.source.log_id = Some(name.log_id);
+            match options.verdict(arguments.quiet) {
+                Ok(verdict) => Found::Verdict(Box::new(verdict)),
+                Err(failure) => unreadable(failure)?,
+            }
+        }
+    };
+    Ok(Entry::new(&found, archived, exit))
+}
+
+/// The logs that the report is about, the newest first: by when the last segment was archived.
+fn chosen(options: &Options, archive: &Archive) -> Result<Vec<LogName>> {
     let source = &options.source;
     let (host, log_id) = (source.host.as_deref(), source.log_id.as_deref());
     // the kernel has one of them only
-    let names = match source.live {
+    let mut names = match source.live {
         true => vec![archive.log(host, log_id)?.name().clone()],
         false => archive.logs_of_host(host, log_id)?,
     };
@@ -155,20 +167,13 @@ fn chosen(options: &Options, archive: &Archive) -> Result<Vec<Chosen>> {
              log with --log-id"
         )));
     }
-    let mut logs: Vec<Chosen> = Vec::new();
-    for name in names {
-        let log = archive.open_log(&name);
-        let history = log.and_then(|log| log.history());
-        logs.push((name, history.map_err(Failure::from)));
-    }
-    logs.sort_by_key(|(name, history)| {
-        let archived = history
-            .as_ref()
-            .ok()
-            .and_then(|history| history.archived_ns);
+    names.sort_by_cached_key(|name| {
+        let log = archive.open_log(name);
+        let history = log.and_then(|log| log.history()).ok();
+        let archived = history.and_then(|history| history.archived_ns);
         (Reverse(archived.map(|(_, last)| last)), name.clone())
     });
-    Ok(logs)
+    Ok(names)
 }
 
 /// What is wrong with a log that cannot be verified, if that is a verdict on what the archive has.
