@@ -201,7 +201,8 @@ snapshot end
 # Who verified the log and endorses that can let it go.
 measure more
 seal five >/dev/null || exit
-ima-checkpoint endorse --archive "$SHARE/archive" --host guest --live --tpm --signing-key "$SHARE/ec.key" --output endorsement \
+ima-checkpoint endorse --archive "$SHARE/archive" --host guest --live --tpm \
+	--signing-key "$SHARE/ec.key" --output endorsement \
 	--truncate consent.sig --truncate-key "$SHARE/rsa.key" >"$SHARE/tool-endorse" 2>&1
 echo $? >>"$SHARE/tool-endorse"
 ima-checkpoint truncate --signature consent.sig 5 >"$SHARE/tool-consent" 2>&1
