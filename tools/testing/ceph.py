@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import tap
-from keylime_peer import PYTHON, cache
+from pypi import PYTHON, cache
 
 PACKAGES = ("radosgw", "ceph-mon", "ceph-osd")
 # of what these depend on, what a cluster in memory runs

@@ -27,15 +27,18 @@ pub(super) fn count(number: u64) -> String {
 /// Bytes with a decimal prefix.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let (mut tenths, mut unit) = (u128::from(bytes) * 10, 0);
-    while tenths >= 9995 && unit + 1 < UNITS.len() {
-        tenths = (tenths + 500) / 1000;
+    let bytes = u128::from(bytes);
+    let (mut scale, mut unit) = (1, 0);
+    // what would be shown as 1000 is one of the next unit
+    while 2 * bytes >= 1999 * scale && unit + 1 < UNITS.len() {
+        scale *= 1000;
         unit += 1;
     }
+    let rounded = |bytes: u128| (bytes + scale / 2) / scale;
     let name = UNITS.get(unit).copied().unwrap_or_default();
-    match (unit, tenths) {
+    match (unit, rounded(10 * bytes)) {
         (0, _) => format!("{bytes} {name}"),
-        (_, tenths) if tenths >= 100 => format!("{} {name}", (tenths + 5) / 10),
+        (_, tenths) if tenths >= 100 => format!("{} {name}", rounded(bytes)),
         (_, tenths) => format!("{}.{} {name}", tenths / 10, tenths % 10),
     }
 }

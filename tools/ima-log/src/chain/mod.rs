@@ -96,6 +96,9 @@ pub(crate) struct Chain<'p> {
     pub(crate) newest: Option<ProvenCheckpoint>,
     /// The endorsements of checkpoints that are here, by their IDs.
     pub(crate) endorsed: BTreeSet<Digest>,
+    /// Where the replay goes on from an endorsed checkpoint that it had reached from the start of the
+    /// list: the records before that are those that led there.
+    pub(crate) led: BTreeSet<(Register, u64)>,
     /// PCRs that checkpoints name, and the record of the first that does.
     pub(crate) named: BTreeMap<u32, u64>,
     /// The boot aggregates, and what is found if they are wrong.
@@ -134,6 +137,7 @@ impl<'p> Chain<'p> {
             freed: None,
             newest: None,
             endorsed: BTreeSet::new(),
+            led: BTreeSet::new(),
             named: BTreeMap::new(),
             aggregates: BTreeMap::new(),
             templates: BTreeSet::new(),

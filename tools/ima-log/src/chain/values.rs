@@ -9,7 +9,7 @@ use super::Chain;
 use crate::{
     bank::{Bank, Digest},
     list::claim::Claim,
-    replay::{Origin, Place, Register, Replay, Run, Start},
+    replay::{Origin, Place, Register, Replay, Run, Start, Weight},
     verify::finding::Kind,
 };
 use ima_checkpoint_format::checkpoint::{Flags, State};
@@ -107,7 +107,7 @@ impl Chain<'_> {
                 None => {
                     let lost = claim.header.flags.contains(Flags::LOG_LOST);
                     let shadow = claim.shadows.get(register);
-                    match before(*register, at, replay).map(|run| run.value.digest()) {
+                    match self.replayed(*register, at, replay) {
                         // of a log that it lost, the kernel knows less than the verifier
                         Some(replayed) if lost && replayed == *value => Verdict::Follows,
                         replayed => judge(*state, value, shadow, replayed),
@@ -120,9 +120,15 @@ impl Chain<'_> {
                     self.agreed
                         .insert(*register, (header.sequence, header.record));
                     let vouched = self.voucher(claim, *register).weight();
-                    let run = replay.get(*register).map(|run| run.origin.weight());
-                    if run.is_none_or(|run| run >= vouched) {
+                    let Some(run) = replay.get(*register) else {
                         continue;
+                    };
+                    if run.origin.weight() >= vouched {
+                        continue;
+                    }
+                    // all the way from where the list starts, or from what was accepted
+                    if run.since == 0 || run.origin.weight() == Weight::Accepted {
+                        self.led.insert((*register, at.record));
                     }
                 }
                 Verdict::Unknown => (),
@@ -143,6 +149,13 @@ impl Chain<'_> {
         self.check_left_out(claim, at, replay);
     }
 
+    /// What the records before this one give, or the base if there are none.
+    fn replayed(&self, register: Register, at: Place, replay: &Replay) -> Option<Digest> {
+        let run = before(register, at, replay).map(|run| run.value.digest());
+        let start = self.start(register);
+        run.or((start.origin == Origin::Given).then_some(start.value))
+    }
+
     /// A verdict where nobody knows what the replay started from, or the checkpoint says that it
     /// was something else.
     fn unless_known(
@@ -154,12 +167,10 @@ impl Chain<'_> {
     ) -> Option<Verdict> {
         let Some(run) = before(register, at, replay) else {
             let start = self.start(register);
-            let (_, value) = claim.values.get(&register)?;
-            let named = start.origin.is_trusted() && start.value == *value;
-            if named && start.origin == Origin::Given {
+            if start.origin == Origin::Given {
                 // it goes on from the base, without a record so far
                 replay.restart(register, start, at.record, |other| self.start(other));
-                return Some(Verdict::Follows);
+                return None;
             }
             return (self.open.partial || self.is_tail()).then_some(Verdict::Unknown);
         };

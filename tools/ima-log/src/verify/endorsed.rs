@@ -7,12 +7,11 @@ use super::{
     finding::Kind,
     judge::Judge,
     policy::Told,
-    verdict::{ProvenCheckpoint, Standing},
+    verdict::{PcrVerdict, ProvenCheckpoint, Standing},
 };
 use crate::{
     endorsement::Believed,
     replay::{Origin, Register},
-    verify::start::Opening,
 };
 
 impl Judge<'_> {
@@ -64,21 +63,31 @@ impl Judge<'_> {
         }
     }
 
-    /// Records before the first checkpoint that is here, of a segment whose beginning is not, are
-    /// extended into nothing that anybody endorsed.
+    /// Do the records before an endorsed checkpoint lead to its values? They do not if a part of their
+    /// segment is missing, or something excuses that they lead elsewhere.
     fn before(&mut self) {
-        if self.chain.opening != Opening::Other {
-            return;
-        }
-        let registers = self.verdict.registers.iter();
-        let since = registers.filter_map(|one| match (one.origin, one.proven) {
-            (Origin::Endorsed(seq), Some((since, _))) if since > 0 => Some((since, seq)),
+        let verified = || {
+            let registers = self.verdict.registers.iter();
+            registers.filter(|one| one.standing == Standing::Verified)
+        };
+        let is_led = |one: &PcrVerdict| match (one.origin, one.proven) {
+            (Origin::Endorsed(_), Some((since, _))) => {
+                since == 0 || self.chain.led.contains(&(one.register, since))
+            }
+            _ => true,
+        };
+        let led = |pcr| verified().any(|one| one.register.pcr == pcr && is_led(one));
+        let astray = verified().filter(|one| !led(one.register.pcr));
+        let places = astray.filter_map(|one| match (one.origin, one.proven) {
+            (Origin::Endorsed(seq), Some((since, _))) => Some((one.register.pcr, since, seq)),
             _ => None,
         });
-        if let Some((since, seq)) = since.min() {
+        if let Some((pcr, since, seq)) = places.min() {
             let text = format!(
-                "nobody vouches for the {since} records before checkpoint {seq}, which was endorsed: \
-                 leave them out, or give the whole segment that they are of"
+                "nobody vouches for what PCR {pcr} was extended with among the {since} records before \
+                 checkpoint {seq}, which was endorsed: from where the list starts, they do not lead there \
+                 for sure. Leave them out, give the whole segment that they are of, or say what the PCR \
+                 held before with --base or --event-log"
             );
             self.find(Kind::Start, text);
         }
