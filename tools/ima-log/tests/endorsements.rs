@@ -79,6 +79,13 @@ impl Signer {
         Ok(believed)
     }
 
+    /// What is signed of an endorsement.
+    fn payload(&self, endorsement: &Endorsement) -> Result<Vec<u8>> {
+        let envelope: Value = serde_json::from_str(&self.key.sign(endorsement)?.0)?;
+        let payload = envelope["payload"].as_str().unwrap_or_default();
+        Ok(openssl::base64::decode_block(payload)?)
+    }
+
     /// An envelope around any payload, written without what is tested.
     fn envelope(&self, kind: &str, payload: &[u8]) -> Result<String> {
         let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
@@ -517,10 +524,7 @@ fn statements_of_another_kind() -> Result {
     let (_, host) = before_and_after()?;
     let endorsement = endorsed(&host, pcrs(&host))?;
     let signer = Signer::ed25519()?;
-    let (text, _) = signer.key.sign(&endorsement)?;
-    let envelope: Value = serde_json::from_str(&text)?;
-    let payload = envelope["payload"].as_str().unwrap_or_default();
-    let statement: Value = serde_json::from_slice(&openssl::base64::decode_block(payload)?)?;
+    let statement: Value = serde_json::from_slice(&signer.payload(&endorsement)?)?;
     let open = |statement: &Value| -> Result<_> {
         let text = signer.envelope(IN_TOTO, statement.to_string().as_bytes())?;
         Ok(signer.trusted()?.open(text.as_bytes()))
@@ -619,10 +623,7 @@ fn statements_that_were_changed_at_random() -> Result {
     let (_, host) = before_and_after()?;
     let endorsement = endorsed(&host, pcrs(&host))?;
     let signer = Signer::ed25519()?;
-    let (text, _) = signer.key.sign(&endorsement)?;
-    let envelope: Value = serde_json::from_str(&text)?;
-    let payload = envelope["payload"].as_str().unwrap_or_default();
-    let payload = openssl::base64::decode_block(payload)?;
+    let payload = signer.payload(&endorsement)?;
     let trusted = signer.trusted()?;
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = |below: usize| {

@@ -312,7 +312,7 @@ impl<'p> Chain<'p> {
         }
         self.outline.checkpoint(claim, at.record);
         self.heads.push(claim);
-        self.newest = self.reached(claim, at, replay).or(self.newest.take());
+        self.newest = self.reached(claim, replay).or(self.newest.take());
         self.log_id.get_or_insert(header.log_id);
         self.first.get_or_insert(header.record);
         self.open = Open::at(claim, at.record);
@@ -338,7 +338,7 @@ impl<'p> Chain<'p> {
 
     /// A checkpoint, with the values in it that the replay reaches from what the verifier knows or
     /// accepts. Nothing if that of the default PCR is not among them.
-    fn reached(&self, claim: &Claim, at: Place, replay: &Replay) -> Option<ProvenCheckpoint> {
+    fn reached(&self, claim: &Claim, replay: &Replay) -> Option<ProvenCheckpoint> {
         let values = claim.values.iter().filter_map(|(register, (_, value))| {
             let run = replay.get(*register)?;
             let counts = self.policy.counts(register.bank)
@@ -360,7 +360,6 @@ impl<'p> Chain<'p> {
             log_id: claim.log_id(),
             seq: claim.header.sequence,
             digest: Digest::new(&claim.digest),
-            at: at.record,
             records: claim.header.record,
             used: used.map(|pcr| (pcr.index, pcr.records)).collect(),
             values,

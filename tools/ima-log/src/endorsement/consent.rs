@@ -6,7 +6,7 @@
 //! What is signed, and the format of the signature, are in `Documentation/record-format.rst`, "The consent
 //! to a truncation".
 
-use super::{Endorsement, Error};
+use super::{key::private_key, Endorsement, Error};
 use crate::bank::Bank;
 use ima_checkpoint_format::consent::Consent;
 use openssl::{
@@ -39,9 +39,7 @@ impl ConsentKey {
     /// [`Error::NotAConsentKey`] if it is another one, or has a passphrase.
     pub fn parse(pem: &[u8]) -> Result<Self, Error> {
         let refused = |error: ErrorStack| Error::NotAConsentKey(error.to_string());
-        // without a callback, the library would ask the terminal
-        let none = |_: &mut [u8]| Err(ErrorStack::get());
-        let key = PKey::private_key_from_pem_callback(pem, none).map_err(refused)?;
+        let key = private_key(pem).map_err(refused)?;
         let public = match key.id() {
             Id::RSA => key.rsa().and_then(|key| key.public_key_to_der_pkcs1()),
             Id::EC => key.ec_key().and_then(|key| {

@@ -44,6 +44,12 @@ fn fingerprint<T: HasPublic>(key: &PKeyRef<T>) -> Result<Digest, ErrorStack> {
     Ok(Bank::Sha256.hash(&[&key.public_key_to_der()?]))
 }
 
+/// Reads a private key in PEM that has no passphrase.
+pub(super) fn private_key(pem: &[u8]) -> Result<PKey<Private>, ErrorStack> {
+    // without a callback, the library would ask the terminal
+    PKey::private_key_from_pem_callback(pem, |_| Err(ErrorStack::get()))
+}
+
 /// An endorser's public key.
 #[derive(Clone, Debug)]
 struct EndorserKey {
@@ -136,19 +142,12 @@ impl SigningKey {
     /// [`Error::NotASigningKey`] if it is not one of P-256 or Ed25519, or has a passphrase.
     pub fn parse(pem: &[u8]) -> Result<Self, Error> {
         let refused = |error: ErrorStack| Error::NotASigningKey(error.to_string());
-        // without a callback, the library would ask the terminal
-        let none = |_: &mut [u8]| Err(ErrorStack::get());
-        let key = PKey::private_key_from_pem_callback(pem, none).map_err(refused)?;
+        let key = private_key(pem).map_err(refused)?;
         Ok(Self {
             scheme: Scheme::of(&key).map_err(Error::NotASigningKey)?,
             fingerprint: fingerprint(&key).map_err(refused)?,
             key,
         })
-    }
-
-    /// What messages, and verifiers, call the key by: SHA-256 of the public key in DER.
-    pub fn fingerprint(&self) -> Digest {
-        self.fingerprint
     }
 
     /// Signs an endorsement. Gives an envelope, as JSON that ends with a newline, and the ID by which it

@@ -121,8 +121,6 @@ pub struct ProvenCheckpoint {
     pub seq: u64,
     /// SHA-256 of its buffer.
     pub digest: Digest,
-    /// Its record, by its place in the list.
-    pub at: u64,
     /// Records since cold boot that precede it.
     pub records: u64,
     /// What PCRs held there, in banks that count.
